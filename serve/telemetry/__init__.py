@@ -1,0 +1,1 @@
+"""Metric series and log lines: every name in one place."""
