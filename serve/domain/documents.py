@@ -92,7 +92,7 @@ class Placement(Spec):
 class Scaling(Spec):
     """How many replicas. Either `replicas`, or the range; never both."""
 
-    replicas: int | None = Field(default=None, ge=0, le=1000)
+    replicas: int | None = Field(default=None, ge=1, le=1000)
     min_replicas: int = Field(default=0, ge=0, le=1000)
     max_replicas: int = Field(default=1, ge=1, le=1000)
     target_wait_seconds: float = Field(default=2, gt=0, le=600)

@@ -105,6 +105,8 @@ class Run(NewRun):
     error: RunError | None = None
     fence: int = 0
     """Counts claims: a writer whose fence is old has lost its lease, and its writes do nothing."""
+    num_events: int = 0
+    """Events written so far, which is the seq of the last one."""
 
 
 class RunEvent(Frozen):

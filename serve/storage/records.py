@@ -1,10 +1,13 @@
-"""The database: one engine over SQLite or PostgreSQL, migrated at start under a lock.
+"""The database: SQLAlchemy Core over SQLite or PostgreSQL, migrated at start under a lock.
 
-SQLite runs in WAL mode with synchronous=FULL: what was committed survives a power cut. Writers begin IMMEDIATE, so
-that a transaction which reads and then writes cannot fail half-way for want of the lock.
+SQLite runs in WAL mode with synchronous=FULL: what was committed survives a power cut. It has one writer at a time,
+so a process has one writing connection, and its writers queue for that in memory, in order, instead of polling the
+file's lock; other processes' writers are waited for by SQLite's busy handler. Writers begin IMMEDIATE, so that a
+transaction which reads and then writes cannot fail half-way for want of the lock.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,79 +23,112 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x511B_3A11
 """PostgreSQL advisory lock id: any constant that nothing else in the database uses."""
 _BUSY_TIMEOUT_MS = 30_000
+_NUM_SQLITE_READERS = 8
+"""Each is a thread; reads in WAL mode wait for nobody, and take well under a millisecond."""
 
 
 class Records:
     """Transactions over the installation's database."""
 
     def __init__(self, url: str) -> None:
-        """`url` names an async driver: sqlite+aiosqlite:///file or postgresql+asyncpg://..."""
+        """`url` names an async driver: sqlite+aiosqlite:///file or postgresql+asyncpg://...
+
+        Raises:
+            ValueError: for SQLite in memory, which connections and processes could not share.
+        """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._engine = self._create_engine()
+        if self.is_sqlite:
+            self._reader, self._writer = self._create_sqlite_engines()
+        else:
+            self._writer = create_async_engine(self.url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+            self._reader = self._writer.execution_options(postgresql_readonly=True)
 
-    def _create_engine(self) -> AsyncEngine:
-        if not self.is_sqlite:
-            return create_async_engine(self.url, pool_size=10, max_overflow=20, pool_pre_ping=True)
-        if self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(self.url)
-        event.listen(engine.sync_engine, "connect", _configure_sqlite)
-        return engine
+    def _create_sqlite_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+        if self.url.database in (None, "", ":memory:"):
+            raise ValueError("SQLite needs a file: sqlite+aiosqlite:///path/to/slipway.db")
+        Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        reader = create_async_engine(self.url, pool_size=_NUM_SQLITE_READERS, max_overflow=0)
+        event.listen(reader.sync_engine, "connect", _configure_sqlite)
+        event.listen(reader.sync_engine, "connect", _refuse_writes)
+        writer = create_async_engine(self.url, pool_size=1, max_overflow=0, pool_timeout=_BUSY_TIMEOUT_MS / 1000)
+        event.listen(writer.sync_engine, "connect", _configure_sqlite)
+        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        return reader, writer
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A connection for statements that change nothing."""
-        async with self._engine.connect() as connection:
+        """A connection for statements that change nothing; one that would is refused by the database."""
+        async with self._reader.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A transaction: committed at the end, rolled back on any exception."""
-        async with self._engine.connect() as connection:
-            if self.is_sqlite:
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                await connection.commit()
-            except BaseException:
-                await asyncio.shield(connection.rollback())
-                raise
+        """A transaction: committed at the end, rolled back on any exception. Keep it short, and never nest it."""
+        async with self._writer.begin() as connection:
+            yield connection
+
+    async def take_turns(self, connection: AsyncConnection, subject: str) -> None:
+        """Until `connection`'s transaction ends, let no other transaction past this line with the same `subject`.
+
+        SQLite has one writer anyway.
+        """
+        if not self.is_sqlite:
+            lock = int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big", signed=True)
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": lock})
 
     async def migrate(self) -> None:
-        """Bring the schema to this version. Processes that start together take turns."""
-        if self.is_sqlite and self.url.database:
+        """Bring the schema to this version, wholly or not at all. Processes that start together take turns."""
+        if self.is_sqlite:
             await asyncio.to_thread(self._migrate_sqlite)
             return
-        async with self._engine.begin() as connection:
+        async with self._writer.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
             await connection.run_sync(upgrade)
 
     def _migrate_sqlite(self) -> None:
+        # The file lock, beside SQLite's own, because SQLite answers "locked" at once when two connections
+        # turn a new file to WAL mode.
         with FileLock(f"{self.url.database}.migrate.lock"):
             engine = create_engine(self.url.set(drivername="sqlite"))
-            with engine.begin() as connection:
-                upgrade(connection)
-            engine.dispose()
+            event.listen(engine, "connect", _configure_sqlite)
+            event.listen(engine, "begin", _begin_immediate)
+            try:
+                with engine.begin() as connection:
+                    upgrade(connection)
+            finally:
+                engine.dispose()
 
     async def close(self) -> None:
         """Give back every connection."""
-        await self._engine.dispose()
+        await self._reader.dispose()
+        await self._writer.dispose()
 
 
 def upgrade(connection: Connection) -> None:
-    """Run the migrations that `connection`'s database lacks."""
+    """Run the migrations that `connection`'s database lacks, inside its transaction."""
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # With its own transactions off, the driver neither begins before an INSERT nor leaves DDL outside.
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     cursor.close()
+
+
+def _refuse_writes(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -104,8 +104,10 @@ runs = Table(
     Column("lease_expires_ms", BigInteger),
     Column("not_before_ms", BigInteger, nullable=False),
     Column("num_events", Integer, nullable=False),
-    Index(None, "status", "tenant", "priority", "id"),
+    Index(None, "status", "not_before_ms", "tenant", "priority", "id"),
     Index(None, "status", "lease_expires_ms"),
+    Index(None, "status", "deadline_ms"),
+    Index(None, "tenant", "status", "id"),
     Index(None, "tenant", "id"),
     Index(None, "status", "finished_ms"),
     Index("uq_runs_tenant_idempotency_key", "tenant", "idempotency_key", unique=True),
@@ -137,7 +139,7 @@ webhook_deliveries = Table(
     Column("error", String(400)),
     Column("created_ms", BigInteger, nullable=False),
     Column("delivered_ms", BigInteger),
-    Index(None, "status", "next_ms"),
+    Index(None, "status", "tenant", "next_ms"),
     Index(None, "tenant", "run_id"),
 )
 
@@ -156,7 +158,9 @@ assets = Table(
     Column("height", Integer),
     Column("seconds", Float),
     Column("created_ms", BigInteger, nullable=False),
+    Column("deleting_ms", BigInteger),
     Index(None, "tenant", "id"),
     Index(None, "tenant", "sha256"),
     Index(None, "run_id"),
+    Index(None, "deleting_ms"),
 )

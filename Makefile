@@ -1,0 +1,36 @@
+# Slipway. `make help` says what each target does.
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help up down test test-long check fmt bench render ui
+
+help: ## Say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+up: $(VENV)/.installed ## Start the platform in the foreground; Ctrl-C stops it
+	@$(BIN)/slipway up
+
+down: $(VENV)/.installed ## Stop a platform that was started with `slipway up --detach`
+	@$(BIN)/slipway down
+
+test: $(VENV)/.installed ## Run the tests (skips, with a reason, what this machine lacks)
+	@$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/.installed ## Run the tests that take minutes each as well
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed ## Formatting, lint, types, layers, sizes
+	@PATH=$(abspath $(BIN)):$$PATH ./locks/check
+
+fmt: $(VENV)/.installed ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
+
+bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON
+	@$(BIN)/python -m benchmarks.llm_overhead
+
+render: $(VENV)/.installed ## Make the generated files anew: the OpenAPI snapshot, the README's table of settings
+	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md
+
+$(VENV)/.installed: pyproject.toml locks/cpu.txt locks/gpu.txt locks/install
+	@./locks/install $(VENV)
+	@touch $@

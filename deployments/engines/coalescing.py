@@ -1,0 +1,81 @@
+"""What is ready together goes together: messages cost, events hardly do.
+
+vLLM's collector already joins the outputs that a slow reader has not taken yet. So coalescing is a matter of when to
+take: `Pace` says how long to wait, and several prompts of one call are merged by `merged`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class Pace:
+    """Spaces the batches of one stream, so that tokens arriving faster than `window_seconds` share a message.
+
+    The first batch never waits. A consumer that needs longer than the window for a batch never waits either: what
+    came in meanwhile is there already.
+    """
+
+    def __init__(self, window_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._window_seconds = window_seconds
+        self._monotonic = monotonic
+        self._sent_at: float | None = None
+
+    def sent(self) -> None:
+        """A batch is about to be handed over."""
+        self._sent_at = self._monotonic()
+
+    def remaining_seconds(self) -> float:
+        """How long to wait before taking what is ready next."""
+        if self._sent_at is None:
+            return 0.0
+        return max(0.0, self._sent_at + self._window_seconds - self._monotonic())
+
+    async def wait(self) -> None:
+        """Wait that long, and give way to others in any case: a consumer that never waits starves the loop."""
+        await asyncio.sleep(self.remaining_seconds())
+
+
+async def merged(streams: Sequence[AsyncGenerator[Item, None]]) -> AsyncGenerator[Item, None]:
+    """The items of all `streams` as they come. Closing it, or an error in one, closes all of them first."""
+    if len(streams) == 1:
+        async with aclosing(streams[0]) as only:
+            async for item in only:
+                yield item
+        return
+    ready: asyncio.Queue[Item | None] = asyncio.Queue(maxsize=len(streams))
+    pumps = [asyncio.create_task(_pump(stream, ready)) for stream in streams]
+    try:
+        async for item in _drained(ready, pumps):
+            yield item
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _pump(stream: AsyncGenerator[Item, None], ready: "asyncio.Queue[Item | None]") -> None:
+    try:
+        async with aclosing(stream) as items:
+            async for item in items:
+                await ready.put(item)
+    finally:
+        # Wakes the reader. A full queue needs no waking, and a put that waits would hold a cancelled pump.
+        if not ready.full():
+            ready.put_nowait(None)
+
+
+async def _drained(
+    ready: "asyncio.Queue[Item | None]", pumps: Sequence["asyncio.Task[None]"]
+) -> AsyncGenerator[Item, None]:
+    while not (ready.empty() and all(pump.done() for pump in pumps)):
+        item = await ready.get()
+        for pump in pumps:
+            if pump.done() and not pump.cancelled() and (error := pump.exception()):
+                raise error
+        if item is not None:
+            yield item

@@ -1,0 +1,90 @@
+"""The gateway's composition root: settings -> Services -> the ingress deployment."""
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from ray import serve as ray_serve
+
+from deployments.handles import RayModels
+from serve.auth.keys import Keys
+from serve.auth.tenants import Tenants
+from serve.catalog.catalog import Catalog
+from serve.clock import SystemClock, Uuid7Ids
+from serve.domain.documents import API_VERSION, PlatformDocument
+from serve.domain.names import RunId
+from serve.gateway.app import create_app
+from serve.gateway.fetch import GuardedFetcher
+from serve.gateway.services import Services
+from serve.runs.store import RunStore
+from serve.serving.ray_rest import RayDesiredState, RayRest
+from serve.serving.serve_config import RUNNER_APP, Listener
+from serve.serving.statuses import RayStatuses
+from serve.settings import Settings
+from serve.storage.assets import Assets
+from serve.storage.objects import open_object_store
+from serve.storage.records import Records
+from serve.telemetry import logs
+from serve.telemetry.metrics import Metrics
+
+
+class GatewayArgs(BaseModel):
+    """The gateway's arguments: none, everything is in the settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@ray_serve.deployment(name="gateway")
+@ray_serve.ingress()
+class Gateway:
+    """One gateway replica. The app is built in the replica, where the settings and the handles are."""
+
+    def __init__(self) -> None:
+        self._services = compose(Settings())
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._services)
+
+    async def reconfigure(self, user_config: dict[str, str]) -> None:
+        """Some card has changed: forget the ones we hold."""
+        self._services.catalog.forget()
+
+    async def check_health(self) -> None:
+        """A gateway that can still run this is healthy; what it depends on has health of its own."""
+
+
+def compose(settings: Settings) -> Services:
+    """Everything that the gateway's routes need."""
+    logs.configure(settings.log)
+    clock, ids = SystemClock(), Uuid7Ids()
+    records = Records(settings.storage.url())
+    rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
+    listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
+    platform = PlatformDocument.model_validate(
+        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
+    )
+    return Services(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        records=records,
+        models=RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
+        catalog=Catalog(records, clock),
+        keys=Keys(records, clock, settings.gateway.key_cache_seconds),
+        tenants=Tenants(records, clock),
+        runs=RunStore(records, clock, settings.runs),
+        assets=Assets(records, open_object_store(settings), clock, ids),
+        desired=RayDesiredState(rest, platform, listener),
+        nudge=nudge_runner,
+        fetcher=GuardedFetcher(settings.webhooks.allow_private_addresses),
+        metrics=Metrics(),
+    )
+
+
+async def nudge_runner(run_id: RunId) -> None:
+    """Tell a runner that there is work. It is only haste: runners find queued runs by themselves."""
+    handle = ray_serve.get_deployment_handle("runner", RUNNER_APP, _check_exists=False)
+    handle.nudge.remote(run_id)
+
+
+def build(args: GatewayArgs) -> ray_serve.Application:
+    """The gateway's application."""
+    return Gateway.bind()

@@ -1,0 +1,139 @@
+"""`ports.Models` over Ray Serve's deployment handles.
+
+Facts about Ray 2.60 that this module hides: closing a response stream cancels nothing, so every stream is canceled in
+`finally`; errors arrive wrapped in RayTaskError; a replica that dies truncates its streams with an actor error.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Protocol
+
+from ray import serve as ray_serve
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
+from ray.serve.handle import DeploymentHandle
+
+from serve.domain.errors import (
+    Canceled,
+    EngineFailed,
+    ModelUnavailable,
+    Overloaded,
+    ReplicaLost,
+    SlipwayError,
+)
+from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.serving import ModelState, ModelStatus
+from serve.serving.serve_config import REPLICA_DEPLOYMENT, model_app
+
+logger = logging.getLogger(__name__)
+
+_MAX_SUBMISSIONS = 3
+_RESUBMIT_PAUSE_SECONDS = 0.2
+_RETRY_AFTER_SECONDS = 5.0
+
+
+class Statuses(Protocol):
+    """How the models are doing, as somebody keeps finding out."""
+
+    async def current(self) -> Mapping[str, ModelStatus]:
+        """By model name."""
+        ...
+
+
+class RayModels:
+    """Calls models that run as Ray Serve applications of this cluster."""
+
+    def __init__(self, statuses: Statuses, wait_seconds: float) -> None:
+        """`wait_seconds`: how long a call waits for a model that has no replica yet."""
+        self._statuses = statuses
+        self._wait_seconds = wait_seconds
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+
+    async def statuses(self) -> Mapping[str, ModelStatus]:
+        """How every model is doing."""
+        return await self._statuses.current()
+
+    async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+        """See `ports.Models`. A replica that is lost before it has answered anything is replaced by another."""
+        for attempt in range(call.context.attempt, call.context.attempt + _MAX_SUBMISSIONS):
+            context = dataclasses.replace(call.context, attempt=attempt)
+            stream = self._submit(model, dataclasses.replace(call, context=context))
+            answered = False
+            try:
+                async for batch in stream:
+                    answered = True
+                    yield batch
+                return
+            except ReplicaLost:
+                if answered or attempt == call.context.attempt + _MAX_SUBMISSIONS - 1:
+                    raise
+                logger.warning("replica of %s lost before its answer; submitting attempt %d", model, attempt + 1)
+                await asyncio.sleep(_RESUBMIT_PAUSE_SECONDS)
+            finally:
+                await stream.aclose()
+
+    async def _submit(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+        response = self._handle(model).call.remote(call)
+        batches = response.__aiter__()
+        finished = False
+        try:
+            yield await self._first(model, batches)
+            async for batch in batches:
+                yield batch
+            finished = True
+        except StopAsyncIteration:
+            raise EngineFailed("The model gave no answer.", "empty_answer") from None
+        except (RayError, DeploymentUnavailableError, BackPressureError, RequestCancelledError) as error:
+            raise translate(model, error) from error
+        finally:
+            if not finished:
+                response.cancel()
+
+    async def _first(self, model: str, batches: Any) -> EventBatch:
+        """The first batch; where the model is not there to give it, the wait is bounded and the refusal says why."""
+        first = asyncio.ensure_future(batches.__anext__())
+        try:
+            waited = 0.0
+            while not (await asyncio.wait({first}, timeout=2.0))[0]:
+                waited += 2.0
+                await self._refuse_if_absent(model, waited)
+            result: EventBatch = first.result()
+            return result
+        finally:
+            if not first.done():
+                first.cancel()
+
+    async def _refuse_if_absent(self, model: str, waited: float) -> None:
+        status = (await self._statuses.current()).get(model)
+        if status is None or status.ready_replicas:
+            return
+        if status.state is ModelState.FAILED:
+            raise ModelUnavailable(f"The model {model} cannot start. {status.message}".strip(), "model_failed")
+        if waited >= self._wait_seconds:
+            text = f"The model {model} is still starting. Retry later."
+            raise ModelUnavailable(text, "model_loading", None, _RETRY_AFTER_SECONDS)
+
+    def _handle(self, model: str) -> DeploymentHandle[Any]:
+        handle = self._handles.get(model)
+        if handle is None:
+            handle = ray_serve.get_deployment_handle(REPLICA_DEPLOYMENT, model_app(model), _check_exists=False)
+            handle = self._handles[model] = handle.options(stream=True)
+        return handle
+
+
+def translate(model: str, error: BaseException) -> SlipwayError:
+    """Ray's word for a failure in ours."""
+    if isinstance(error, RayTaskError) and isinstance(error.cause, SlipwayError):
+        return error.cause
+    if isinstance(error, RayActorError):
+        return ReplicaLost(f"The replica of {model} went away in the middle of the call. Retry.")
+    if isinstance(error, BackPressureError):
+        return Overloaded(f"The model {model} has no room for more requests. Retry later.", "queue_full", None, 1.0)
+    if isinstance(error, RequestCancelledError):
+        return Canceled("The call was canceled.")
+    if isinstance(error, DeploymentUnavailableError):
+        return ModelUnavailable(f"The model {model} cannot start.", "model_failed")
+    logger.error("call to %s failed", model, exc_info=error)
+    return EngineFailed(f"The model {model} failed.")

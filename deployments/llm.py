@@ -1,0 +1,38 @@
+"""The llm family: chat, completion and embedding of text."""
+
+from pathlib import Path
+
+from ray import serve as ray_serve
+
+from deployments.engines.echo import EchoEngine
+from deployments.engines.engine import Engine
+from deployments.replica import ModelArgs, ModelReplica
+from serve.domain.documents import EchoEngine as EchoSpec
+from serve.domain.documents import ModelDocument, TransformersEngine
+from serve.domain.errors import Unprocessable
+from serve.serving.serve_config import REPLICA_DEPLOYMENT
+
+
+@ray_serve.deployment(name=REPLICA_DEPLOYMENT)
+class LlmReplica(ModelReplica):
+    """A replica of a language model. Engines are imported when they are needed: vLLM alone takes many seconds."""
+
+    def make_engine(self, document: ModelDocument, weights: Path | None) -> Engine:
+        """See `ModelReplica`."""
+        spec = document.spec.engine
+        if isinstance(spec, EchoSpec):
+            return EchoEngine(spec)
+        if weights is None:
+            raise Unprocessable(f"The model {document.name} has no weights.", "weights_missing")
+        if isinstance(spec, TransformersEngine):
+            from deployments.engines.embeddings import TransformersEngine as Embeddings
+
+            return Embeddings(spec, weights)
+        from deployments.engines.vllm import VllmEngine
+
+        return VllmEngine(spec, weights, document.name, document.spec.placement.gpus)
+
+
+def build(args: ModelArgs) -> ray_serve.Application:
+    """The application of one language model."""
+    return LlmReplica.bind(args)

@@ -1,0 +1,149 @@
+"""What the families share: a replica's start, its queue, its calls, its health, what it reports.
+
+A family's module derives a class from `ModelReplica`, says how its engine is made, and decorates it.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from deployments.autoscaling import BACKLOG_METRIC, LOAD_METRIC
+from deployments.engines.engine import Engine
+from deployments.replica_metrics import ReplicaMetrics
+from serve.catalog.catalog import Catalog
+from serve.catalog.weights import ResolvedWeights, open_weight_cache
+from serve.clock import SystemClock
+from serve.domain.documents import ModelDocument
+from serve.domain.errors import EngineFailed, SlipwayError
+from serve.domain.generation import Completed, EventBatch, ModelCall
+from serve.serving.fair_queue import FairQueue
+from serve.serving.prediction import Predictor
+from serve.serving.serve_config import engine_capacity
+from serve.settings import Settings
+from serve.storage.records import Records
+from serve.telemetry import logs
+
+logger = logging.getLogger(__name__)
+
+
+class ModelArgs(BaseModel):
+    """An application's arguments: which model, and the digest of what cannot change under a living replica."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    build: str
+
+
+class ModelReplica(ABC):
+    """One replica of one model. Ray calls `reconfigure` before the first request, and whenever the card changes."""
+
+    def __init__(self, args: ModelArgs) -> None:
+        self.name = args.name
+        self._settings = Settings()
+        self._clock = SystemClock()
+        self._predictor = Predictor()
+        self._metrics = ReplicaMetrics(args.name)
+        self._engine: Engine | None = None
+        self._queue: FairQueue | None = None
+        self._weights: ResolvedWeights | None = None
+        logs.configure(self._settings.log)
+
+    @abstractmethod
+    def make_engine(self, document: ModelDocument, weights: Path | None) -> Engine:
+        """The engine for `document`, not yet started; `weights` is a directory."""
+
+    async def reconfigure(self, user_config: dict[str, str]) -> None:
+        """Take the document with this digest; start the engine if it is the first."""
+        records = Records(self._settings.storage.url())
+        try:
+            catalog = Catalog(records, self._clock)
+            document = await catalog.document(user_config["digest"])
+            if self._engine is None:
+                await self._start(document, catalog)
+            self._configure_queue(document)
+        finally:
+            await records.close()
+
+    async def _start(self, document: ModelDocument, catalog: Catalog) -> None:
+        began = self._clock.monotonic()
+        weights = await self._resolve(document)
+        engine = self.make_engine(document, weights)
+        await engine.start()
+        self._engine = engine
+        seconds = self._clock.monotonic() - began
+        await catalog.record_cold_start(self.name, seconds)
+        if self._weights is not None:
+            await catalog.record_weights(self.name, self._weights.digest)
+        logger.info("model %s ready after %.1f s", self.name, seconds)
+
+    async def _resolve(self, document: ModelDocument) -> Path | None:
+        if document.spec.weights is None:
+            return None
+        cache = open_weight_cache(self._settings)
+        self._weights = await asyncio.to_thread(cache.resolve, document.spec.weights)
+        return self._weights.path
+
+    def _configure_queue(self, document: ModelDocument) -> None:
+        if self._queue is None:
+            self._queue = FairQueue(engine_capacity(document.spec.engine), document.spec.queue, self._clock)
+        self._queue.limits = document.spec.queue
+
+    async def call(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+        """Batches of events; ends early, without a trace in the engine, when the caller goes."""
+        engine, queue = self._started()
+        predicted_ms = self._predictor.predict_ms(call)
+        context = call.context
+        try:
+            async with queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at) as waited:
+                began = self._clock.monotonic()
+                async with aclosing(engine.stream(call)) as batches:
+                    async for batch in batches:
+                        self._observe(call, batch, began, waited)
+                        yield batch
+        except SlipwayError:
+            raise
+        except Exception as error:
+            logger.exception("engine of %s failed on %s", self.name, context.request_id)
+            raise EngineFailed(f"The model {self.name} failed on this call.") from error
+
+    def _observe(self, call: ModelCall, batch: EventBatch, began: float, waited: float) -> None:
+        if batch and isinstance(batch[-1], Completed):
+            seconds = self._clock.monotonic() - began
+            self._predictor.learn(call, batch[-1].usage, seconds * 1000)
+            self._metrics.completed(batch[-1].usage, seconds, waited)
+
+    def _started(self) -> tuple[Engine, FairQueue]:
+        if self._engine is None or self._queue is None:
+            raise EngineFailed(f"The model {self.name} has not started.")
+        return self._engine, self._queue
+
+    async def check_health(self) -> None:
+        """Touch the engine. Ray replaces a replica that fails this three times in a row."""
+        if self._engine is not None and self._queue is not None:
+            self._metrics.sample(self._queue.num_running, self._queue.num_waiting, self._queue.backlog_seconds)
+            await self._engine.check_health()
+
+    def counters(self) -> dict[str, float]:
+        """The engine's own counters, for tests and diagnosis."""
+        return dict(self._started()[0].counters())
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """This replica's own work, for `BacklogPolicy`."""
+        if self._queue is None:
+            return {BACKLOG_METRIC: 0.0, LOAD_METRIC: 0.0}
+        load = self._queue.num_running / self._queue.capacity
+        return {BACKLOG_METRIC: self._queue.backlog_seconds, LOAD_METRIC: load}
+
+    async def __del__(self) -> Any:
+        """Ray awaits this when it takes the replica away."""
+        if self._engine is not None:
+            await self._engine.close()
+        if self._weights is not None:
+            self._weights.close()

@@ -1,0 +1,80 @@
+"""The runner's composition root: the application that executes runs, sends webhooks and sweeps what has expired."""
+
+import os
+import socket
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray import serve as ray_serve
+
+from deployments.handles import RayModels
+from serve.clock import SystemClock, Uuid7Ids
+from serve.domain.errors import EngineFailed
+from serve.domain.names import RunId
+from serve.gateway.fetch import GuardedFetcher
+from serve.runs.execution import Runner
+from serve.runs.retention import Sweeper
+from serve.runs.store import RunStore
+from serve.runs.webhooks import WebhookSender
+from serve.serving.ray_rest import RayRest
+from serve.serving.statuses import RayStatuses
+from serve.settings import Settings
+from serve.storage.assets import Assets
+from serve.storage.objects import open_object_store
+from serve.storage.records import Records
+from serve.telemetry import logs
+
+
+class RunnerArgs(BaseModel):
+    """How many runs one replica executes at the same time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_concurrency: int
+
+
+@ray_serve.deployment(name="runner")
+class RunnerReplica:
+    """One runner. Its work goes on between requests, in tasks of its own."""
+
+    async def __init__(self, args: RunnerArgs) -> None:
+        settings = Settings()
+        logs.configure(settings.log)
+        clock, ids = SystemClock(), Uuid7Ids()
+        records = Records(settings.storage.url())
+        assets = Assets(records, open_object_store(settings), clock, ids)
+        rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
+        store = RunStore(records, clock, settings.runs)
+        fetcher = GuardedFetcher(settings.webhooks.allow_private_addresses)
+        self._runner = Runner(
+            store,
+            RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
+            clock,
+            owner=f"{socket.gethostname()}/{os.getpid()}",
+            settings=settings.runs,
+            max_concurrency=args.max_concurrency,
+            outputs=assets,
+        )
+        self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
+        self._sweeper = Sweeper(records, clock, settings.runs, assets)
+        for part in (self._runner, self._webhooks, self._sweeper):
+            await part.start()
+
+    async def nudge(self, run_id: RunId) -> None:
+        """A run was queued: look now rather than at the next poll."""
+        await self._runner.nudge(run_id)
+
+    async def check_health(self) -> None:
+        """The loop that claims runs must be alive."""
+        if not self._runner.is_alive:
+            raise EngineFailed("The runner's loop has ended.")
+
+    async def __del__(self) -> Any:
+        """Ray awaits this when it takes the replica away: give the runs back, so that another has them at once."""
+        for part in (self._runner, self._webhooks, self._sweeper):
+            await part.stop()
+
+
+def build(args: RunnerArgs) -> ray_serve.Application:
+    """The runner's application."""
+    return RunnerReplica.bind(args)

@@ -1,0 +1,69 @@
+"""What a caller may do: scopes, and which group of routes asks for which."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from serve.domain.errors import PermissionDenied
+from serve.domain.names import KeyId, ProjectName, TenantName
+
+
+class Scope(StrEnum):
+    """One permission of a key. `admin` includes the others and reaches every tenant."""
+
+    INFERENCE = "inference"
+    READ = "read"
+    KEYS = "keys"
+    ADMIN = "admin"
+
+
+ALL_SCOPES = frozenset(Scope)
+DEFAULT_SCOPES = frozenset({Scope.INFERENCE, Scope.READ})
+"""What a new key gets when nobody says otherwise: enough for an application, too little to make more keys."""
+
+ROUTE_SCOPES: Mapping[str, Scope] = {
+    "inference": Scope.INFERENCE,
+    "catalog": Scope.READ,
+    "runs.write": Scope.INFERENCE,
+    "runs.read": Scope.READ,
+    "assets.write": Scope.INFERENCE,
+    "assets.read": Scope.READ,
+    "webhooks.secret": Scope.KEYS,
+    "keys": Scope.KEYS,
+    "admin": Scope.ADMIN,
+}
+"""Route group -> the scope it asks for. The webhook secret signs in the platform's name, so reading it is as grave
+as making a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is behind a request: everything downstream takes tenant and project from here, never from a header."""
+
+    tenant: TenantName
+    project: ProjectName
+    key_id: KeyId
+    scopes: frozenset[Scope]
+
+    @property
+    def is_admin(self) -> bool:
+        return Scope.ADMIN in self.scopes
+
+    def has(self, scope: Scope) -> bool:
+        """Whether the caller may do what asks for `scope`."""
+        return self.is_admin or scope in self.scopes
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Let `caller` pass, or raise PermissionDenied with the scope that is missing."""
+    if not caller.has(scope):
+        held = ", ".join(sorted(caller.scopes)) or "none"
+        raise PermissionDenied(
+            f"This key lacks the scope {scope.value!r} (it has: {held}). Use a key that has it, "
+            f"or ask an administrator to make one."
+        )
+
+
+def require_group(caller: Caller, group: str) -> None:
+    """Let `caller` pass to the routes of `group`, a key of ROUTE_SCOPES, or raise PermissionDenied."""
+    require(caller, ROUTE_SCOPES[group])

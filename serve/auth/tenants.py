@@ -1,0 +1,115 @@
+"""Tenants: who pays, and the secret that signs what is sent to them."""
+
+import base64
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import RowMapping, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from serve.domain.errors import Conflict, InvalidRequest, NotFound
+from serve.domain.names import ProjectName, TenantName, dns_label
+from serve.domain.ports import Clock
+from serve.storage.records import Records
+from serve.storage.tables import projects, tenants
+
+DEFAULT_TENANT = TenantName("default")
+DEFAULT_PROJECT = ProjectName("default")
+_WEBHOOK_SECRET_BYTES = 32
+"""Standard Webhooks asks for 24 to 64."""
+
+_INSERT: dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant. `webhook_secret` is Standard Webhooks' form: `whsec_` and base64."""
+
+    name: TenantName
+    webhook_secret: str = field(repr=False)
+    created_ms: int
+
+
+class Tenants:
+    """The tenants of this installation. `random_bytes(n)` gives n unpredictable bytes."""
+
+    def __init__(
+        self, records: Records, clock: Clock, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def create(self, name: str) -> Tenant:
+        """Make a tenant with its project `default`. Raises InvalidRequest for the name, Conflict if it is taken."""
+        async with self._records.write() as connection:
+            if not await self.ensure(connection, name):
+                raise Conflict(f"There is a tenant {name!r} already; choose another name.", param="name")
+        return await self.get(name)
+
+    async def ensure(self, connection: AsyncConnection, name: str) -> bool:
+        """Within the caller's transaction, make the tenant if it is absent; True if this call made it."""
+        row = {"name": valid_name(name, "name"), "webhook_secret": self._secret(), "created_ms": self._clock.now_ms()}
+        created = await insert_if_absent(connection, tenants, row)
+        if created:
+            await ensure_project(connection, name, DEFAULT_PROJECT, self._clock.now_ms())
+        return created
+
+    async def get(self, name: str) -> Tenant:
+        """Raises NotFound."""
+        row = None
+        if is_name(name):
+            async with self._records.read() as connection:
+                row = (await connection.execute(select(tenants).where(tenants.c.name == name))).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"There is no tenant {name[:80]!r}.")
+        return _tenant(row)
+
+    async def list(self) -> list[Tenant]:
+        """Every tenant, by name."""
+        async with self._records.read() as connection:
+            rows = (await connection.execute(select(tenants).order_by(tenants.c.name))).mappings().all()
+        return [_tenant(row) for row in rows]
+
+    def _secret(self) -> str:
+        return "whsec_" + base64.b64encode(self._random_bytes(_WEBHOOK_SECRET_BYTES)).decode()
+
+
+async def ensure_project(connection: AsyncConnection, tenant: str, name: str, now_ms: int) -> None:
+    """Within the caller's transaction, make the tenant's project if it is absent."""
+    await insert_if_absent(connection, projects, {"tenant": tenant, "name": name, "created_ms": now_ms})
+
+
+async def insert_if_absent(connection: AsyncConnection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert `row` unless its primary key is there; True if it was inserted.
+
+    On PostgreSQL it waits for a transaction that is inserting the same key, so two that start together agree.
+    """
+    insert = _INSERT[connection.dialect.name](table).values(row).on_conflict_do_nothing()
+    return (await connection.execute(insert)).rowcount == 1
+
+
+def valid_name(value: str, param: str) -> str:
+    """`value`, if it is a name. Raises InvalidRequest about the field `param`."""
+    try:
+        return dns_label(value)
+    except ValueError as error:
+        raise InvalidRequest(str(error), param=param) from None
+
+
+def is_name(value: str) -> bool:
+    """Whether `value` can be a name at all: what cannot, is not asked of the database (PostgreSQL refuses NUL)."""
+    try:
+        return dns_label(value) == value
+    except ValueError:
+        return False
+
+
+def _tenant(row: RowMapping) -> Tenant:
+    return Tenant(TenantName(row["name"]), row["webhook_secret"], row["created_ms"])

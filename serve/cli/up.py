@@ -1,0 +1,238 @@
+"""`slipway up` and `slipway down`: the platform on this machine."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import httpx
+import typer
+from rich.console import Console
+
+from serve.auth.keys import Keys
+from serve.catalog.builtin import builtin_documents
+from serve.catalog.catalog import Catalog
+from serve.catalog.weights import DownloadProgress, open_weight_cache
+from serve.cli import local_ray
+from serve.cli.board import Board
+from serve.cli.context import load_context, save_context
+from serve.clock import SystemClock
+from serve.domain.documents import API_VERSION, ModelDocument, PlatformDocument
+from serve.domain.errors import SlipwayError
+from serve.domain.serving import ModelState
+from serve.serving.ray_rest import RayDesiredState, RayRest
+from serve.serving.serve_config import GATEWAY_APP, RUNNER_APP, Listener
+from serve.serving.statuses import read_statuses
+from serve.settings import Settings
+from serve.storage.records import Records
+
+_POLL_SECONDS = 0.5
+_RAY_SECONDS = 90
+_DRAIN_SECONDS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two commands to `app`."""
+    app.command()(up)
+    app.command()(down)
+
+
+def up(
+    detach: bool = typer.Option(False, "--detach", "-d", help="Leave the platform running in the background."),
+) -> None:
+    """Start the platform on this machine and wait until it answers."""
+    settings, console = Settings(), Console()
+    running = local_ray.read_state(settings)
+    if running and local_ray.is_alive(running):
+        console.print(f"Already running at {running.url}. `slipway down` stops it.")
+        return
+    if running:
+        local_ray.stop(settings, running)
+    _refuse_if_taken(settings, console)
+    platform = local_ray.start(settings)
+    try:
+        asyncio.run(_bring_up(settings, platform, console))
+        if not detach:
+            console.print("Ctrl-C stops it.")
+            _wait_for_end(platform)
+    except KeyboardInterrupt:
+        detach = False
+    except (SlipwayError, httpx.HTTPError, TimeoutError) as error:
+        detach = False
+        console.print(f"[red]Not started:[/red] {error}\nRay's log is {settings.storage.state_dir / 'ray.log'}")
+        raise typer.Exit(1) from error
+    finally:
+        if not detach:
+            _take_down(settings, platform, console)
+
+
+def down() -> None:
+    """Stop the platform on this machine."""
+    settings, console = Settings(), Console()
+    platform = local_ray.read_state(settings)
+    if platform is None:
+        console.print("Nothing is running.")
+        return
+    _take_down(settings, platform, console)
+
+
+def _refuse_if_taken(settings: Settings, console: Console) -> None:
+    gateway = settings.gateway
+    if not local_ray.port_is_free(gateway.host, gateway.port):
+        console.print(f"Port {gateway.port} is in use. Set another: SLIPWAY_GATEWAY_PORT=8080 slipway up")
+        raise typer.Exit(1)
+
+
+async def _bring_up(settings: Settings, platform: local_ray.Platform, console: Console) -> None:
+    with Board(console) as board:
+        board.show("ray", "starting")
+        key, models = await _prepare(settings)
+        save_context(platform.url, key) if key else None
+        warm = [model for model in models if _is_warm(model)]
+        rest = RayRest(platform.ray_address, local_ray.ray_token(settings))
+        try:
+            await asyncio.gather(_ray_answers(rest, platform, board), *(_fetch(settings, m, board) for m in warm))
+            listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
+            await RayDesiredState(rest, local_platform(), listener).apply(models)
+            await _all_ready(rest, platform, {model.name for model in warm}, models, board)
+        finally:
+            await rest.close()
+    _print_welcome(platform, models, console, is_new=key is not None)
+
+
+def local_platform() -> PlatformDocument:
+    """The platform document of one machine: every default."""
+    return PlatformDocument.model_validate(
+        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
+    )
+
+
+async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]:
+    """Migrate; make the first key; put the built-in models in place. Gives the key, if it is new, and the models."""
+    records = Records(settings.storage.url())
+    try:
+        await records.migrate()
+        key = await Keys(records, SystemClock(), settings.gateway.key_cache_seconds).bootstrap()
+        catalog = Catalog(records, SystemClock())
+        for document in builtin_documents(name for name in settings.models.builtin.split(",") if name):
+            await catalog.install(document)
+        return key, [card.document for card in (await catalog.cards()).values()]
+    finally:
+        await records.close()
+
+
+def _is_warm(model: ModelDocument) -> bool:
+    scaling = model.spec.scaling
+    return bool(scaling.min_replicas or scaling.replicas)
+
+
+async def _ray_answers(rest: RayRest, platform: local_ray.Platform, board: Board) -> None:
+    async with asyncio.timeout(_RAY_SECONDS):
+        while True:
+            if not local_ray.is_alive(platform):
+                raise TimeoutError("Ray ended while it started.")
+            with contextlib.suppress(httpx.HTTPError, SlipwayError):
+                await rest.applications()
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+    board.show("ray", "ready")
+
+
+async def _fetch(settings: Settings, model: ModelDocument, board: Board) -> None:
+    """Have the weights in the node's cache before a replica asks, so that the download is seen."""
+    weights = model.spec.weights
+    if weights is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def show(progress: DownloadProgress) -> None:
+        megabytes = f"{progress.done_bytes / 1e6:.0f}"
+        total = f" of {progress.total_bytes / 1e6:.0f}" if progress.total_bytes else ""
+        state = {"download": "downloading", "convert": "converting"}.get(progress.phase, "checking")
+        loop.call_soon_threadsafe(board.show, model.name, state, f"{progress.file} {megabytes}{total} MB")
+
+    board.show(model.name, "waiting")
+    cache = open_weight_cache(settings)
+    resolved = await asyncio.to_thread(cache.resolve, weights, show)
+    resolved.close()
+
+
+async def _all_ready(
+    rest: RayRest, platform: local_ray.Platform, warm: set[str], models: Sequence[ModelDocument], board: Board
+) -> None:
+    """Until the gateway, the runner and the warm models are up. A warm model that cannot start is shown, not fatal."""
+    waiting_for = {GATEWAY_APP, RUNNER_APP} | warm
+    while waiting_for:
+        if not local_ray.is_alive(platform):
+            raise TimeoutError("Ray ended while the applications started.")
+        applications = await rest.applications()
+        states = {app: _app_state(applications.get(app, {})) for app in (GATEWAY_APP, RUNNER_APP)}
+        details = {app: "" for app in states}
+        for name, status in read_statuses(applications).items():
+            states[name], details[name] = status.state.value, status.message[:80]
+        for document in models:
+            states.setdefault(document.name, ModelState.LOADING.value)
+        for part, state in states.items():
+            board.show(part, "starting" if state == ModelState.LOADING else state, details.get(part, ""))
+        waiting_for = {part for part in waiting_for if board.state(part) not in ("ready", "failed")}
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _app_state(application: dict[str, str]) -> str:
+    status = application.get("status")
+    if status == "RUNNING":
+        return "ready"
+    return "failed" if status in ("DEPLOY_FAILED", "UNHEALTHY") else "loading"
+
+
+def _print_welcome(
+    platform: local_ray.Platform, models: Sequence[ModelDocument], console: Console, is_new: bool
+) -> None:
+    key = load_context().key or "YOUR_KEY"
+    chat = next((model.name for model in models if "chat" in model.spec.tasks), None)
+    note = " (shown once: it is stored hashed; your copy is in the CLI's context)" if is_new else ""
+    console.print(f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n", highlight=False, soft_wrap=True)
+    if chat:
+        body = f'{{"model": "{chat}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+        sys.stdout.write(
+            f"curl {platform.url}/v1/chat/completions \\\n"
+            f"  -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n"
+            f"  -d '{body}'\n\n"
+        )
+        sys.stdout.flush()
+
+
+def _wait_for_end(platform: local_ray.Platform) -> None:
+    """Until a signal comes, or Ray ends by itself."""
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+    while local_ray.is_alive(platform):
+        time.sleep(0.5)
+
+
+def _take_down(settings: Settings, platform: local_ray.Platform, console: Console) -> None:
+    console.print("Stopping.")
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    with contextlib.suppress(httpx.HTTPError, SlipwayError, TimeoutError):
+        asyncio.run(_drain(settings, platform))
+    local_ray.stop(settings, platform)
+
+
+async def _drain(settings: Settings, platform: local_ray.Platform) -> None:
+    """Let the applications end by themselves for a while: runs go back to their queue, streams get their last word."""
+    if not local_ray.is_alive(platform):
+        return
+    rest = RayRest(platform.ray_address, local_ray.ray_token(settings))
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await rest.delete()
+            while await rest.applications():
+                await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        await rest.close()

@@ -1,0 +1,51 @@
+"""One request and its answer: what the middleware knows and the routes ask for."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from starlette.types import Scope as AsgiScope
+
+from serve.auth.access import Caller
+from serve.domain.generation import CallContext
+from serve.domain.names import RequestId
+
+_KEY = "slipway.exchange"
+
+CLIENT_CLOSED_REQUEST = 499
+"""What the log and the metrics say of a client that left; nobody is there to read it (nginx's number)."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """`started` is monotonic seconds. `caller` is set once the key is checked; public paths have none."""
+
+    request_id: RequestId
+    started: float
+    status: int = 0
+    caller: Caller | None = None
+
+    @property
+    def authenticated(self) -> Caller:
+        """The caller of a path that is not public.
+
+        Raises:
+            RuntimeError: on a public path; a mistake of ours, never of a client.
+        """
+        if self.caller is None:
+            raise RuntimeError("no caller: this path is public, or the access middleware is missing")
+        return self.caller
+
+    def call_context(self) -> CallContext:
+        """Who calls, for a model call of this request."""
+        caller = self.authenticated
+        return CallContext(self.request_id, caller.tenant, caller.project, caller.key_id)
+
+
+def attach(scope: Any, exchange: Exchange) -> None:
+    """Make `exchange` the one of this request."""
+    scope[_KEY] = exchange
+
+
+def exchange_of(scope: AsgiScope) -> Exchange:
+    """The exchange of this request."""
+    return cast(Exchange, scope[_KEY])

@@ -1,0 +1,209 @@
+"""(Platform, Models) -> Ray Serve's configuration. Pure.
+
+The same function serves one machine, where the result is PUT to Ray's REST API, and a cluster, where it becomes a
+RayService's `serveConfigV2`. One application per model, since an application is what Ray upgrades as a unit. What
+can change without a restart travels in `user_config` as a name and a digest; replicas fetch the content.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serve.domain.documents import LlmEngine, ModelDocument, ModelSpec, PlatformDocument
+from serve.domain.task import Family
+
+GATEWAY_APP = "gateway"
+RUNNER_APP = "runner"
+MODEL_APP_PREFIX = "model-"
+REPLICA_DEPLOYMENT = "replica"
+"""Every model application has one deployment, of this name, whatever its family."""
+
+IMPORT_PATHS: dict[Family, str] = {Family.LLM: "deployments.llm:build"}
+
+HEALTH_PERIOD_SECONDS = 5
+HEALTH_TIMEOUT_SECONDS = 10
+"""Three failures in a row replace a replica: a wedged engine is gone in under a minute."""
+_DRAIN_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where the proxies listen."""
+
+    host: str
+    port: int
+    every_node: bool = True
+
+
+def model_app(model: str) -> str:
+    """The application's name of a model."""
+    return f"{MODEL_APP_PREFIX}{model}"
+
+
+def serve_config(platform: PlatformDocument, models: Sequence[ModelDocument], listener: Listener) -> dict[str, Any]:
+    """The whole configuration; equal documents give equal results, whatever their order."""
+    ordered = sorted(models, key=lambda document: document.name)
+    return {
+        "proxy_location": "EveryNode" if listener.every_node else "HeadOnly",
+        "http_options": {"host": listener.host, "port": listener.port},
+        "logging_config": {"encoding": "JSON", "enable_access_log": False},
+        "applications": [
+            _gateway(platform, ordered),
+            _runner(platform),
+            *(_model(document) for document in ordered),
+        ],
+    }
+
+
+def _gateway(platform: PlatformDocument, models: Iterable[ModelDocument]) -> dict[str, Any]:
+    spec = platform.spec.gateway
+    return {
+        "name": GATEWAY_APP,
+        "route_prefix": "/",
+        "import_path": "deployments.gateway:build",
+        "args": {},
+        "deployments": [
+            {
+                "name": "gateway",
+                **_replicas(spec.min_replicas, spec.max_replicas, target_ongoing=spec.max_ongoing_requests / 4),
+                "max_ongoing_requests": spec.max_ongoing_requests,
+                "ray_actor_options": {"num_cpus": 0.1},
+                "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
+                "health_check_period_s": HEALTH_PERIOD_SECONDS,
+                "health_check_timeout_s": HEALTH_TIMEOUT_SECONDS,
+                "user_config": {"catalog": _catalog_digest(models)},
+            }
+        ],
+    }
+
+
+def _replicas(minimum: int, maximum: int, target_ongoing: float) -> dict[str, Any]:
+    if minimum == maximum:
+        return {"num_replicas": minimum}
+    return {
+        "autoscaling_config": {
+            "min_replicas": minimum,
+            "max_replicas": maximum,
+            "target_ongoing_requests": target_ongoing,
+        }
+    }
+
+
+def _catalog_digest(models: Iterable[ModelDocument]) -> str:
+    """Changes whenever any card does, and so tells the gateways to read the catalogue anew."""
+    listing = json.dumps([[document.name, document.digest()] for document in models])
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _runner(platform: PlatformDocument) -> dict[str, Any]:
+    spec = platform.spec.runner
+    return {
+        "name": RUNNER_APP,
+        "route_prefix": None,
+        "import_path": "deployments.runner:build",
+        "args": {"max_concurrency": spec.max_concurrency},
+        "deployments": [
+            {
+                "name": "runner",
+                "num_replicas": spec.replicas,
+                "ray_actor_options": {"num_cpus": 0.1},
+                "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
+                "health_check_period_s": HEALTH_PERIOD_SECONDS,
+                "health_check_timeout_s": HEALTH_TIMEOUT_SECONDS,
+            }
+        ],
+    }
+
+
+def _model(document: ModelDocument) -> dict[str, Any]:
+    spec = document.spec
+    return {
+        "name": model_app(document.name),
+        "route_prefix": None,
+        "import_path": IMPORT_PATHS[spec.family],
+        "args": {"name": document.name, "build": build_digest(spec)},
+        "deployments": [
+            {
+                "name": REPLICA_DEPLOYMENT,
+                **_scaling(spec),
+                **_placement(spec),
+                "max_ongoing_requests": max_ongoing_requests(spec),
+                "max_queued_requests": -1,
+                "health_check_period_s": HEALTH_PERIOD_SECONDS,
+                "health_check_timeout_s": HEALTH_TIMEOUT_SECONDS,
+                "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
+                "user_config": {"name": document.name, "digest": document.digest()},
+            }
+        ],
+    }
+
+
+def build_digest(spec: ModelSpec) -> str:
+    """Covers what needs new replicas when it changes: weights and engine. Cards, queues and scaling do not."""
+    parts = spec.model_dump(mode="json", include={"family", "weights", "engine"})
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def max_ongoing_requests(spec: ModelSpec) -> int:
+    """Running and waiting calls of one replica, with room for the refusals: the replica itself says no, with a reason,
+    so Ray must not hold calls back before it."""
+    return 2 * (engine_capacity(spec.engine) + spec.queue.max_waiting) + 64
+
+
+def engine_capacity(engine: LlmEngine) -> int:
+    """Calls that one replica runs at the same time."""
+    return engine.max_concurrency
+
+
+def _scaling(spec: ModelSpec) -> dict[str, Any]:
+    scaling = spec.scaling
+    if scaling.replicas is not None:
+        return {"num_replicas": scaling.replicas}
+    if scaling.min_replicas == scaling.max_replicas:
+        return {"num_replicas": scaling.min_replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": engine_capacity(spec.engine),
+            "upscale_delay_s": 1.0,
+            "downscale_delay_s": max(scaling.idle_seconds, 1.0),
+            "metrics_interval_s": 1.0,
+            "look_back_period_s": 5.0,
+            "policy": {
+                "policy_function": "deployments.autoscaling:BacklogPolicy",
+                "policy_kwargs": {"target_wait_seconds": scaling.target_wait_seconds},
+            },
+        }
+    }
+
+
+def _placement(spec: ModelSpec) -> dict[str, Any]:
+    placement = spec.placement
+    pool = {f"pool_{placement.pool}": 0.001}
+    if placement.gpus > 1:
+        bundle = {"CPU": placement.cpus / placement.gpus, "GPU": 1.0}
+        bundles = [bundle | (pool if index == 0 else {}) for index in range(int(placement.gpus))]
+        return {
+            "ray_actor_options": {"num_cpus": bundle["CPU"], "num_gpus": 0, "resources": pool},
+            "placement_group_bundles": bundles,
+            "placement_group_strategy": "STRICT_PACK",
+        }
+    options: dict[str, Any] = {"num_cpus": placement.cpus, "num_gpus": placement.gpus, "resources": pool}
+    if placement.memory is not None:
+        options["memory"] = quantity_bytes(placement.memory)
+    return {"ray_actor_options": options}
+
+
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def quantity_bytes(quantity: str) -> int:
+    """A Kubernetes quantity of bytes (`512Mi`) as a number."""
+    for suffix, factor in _UNITS.items():
+        if quantity.endswith(suffix):
+            return math.ceil(float(quantity.removesuffix(suffix)) * factor)
+    return int(quantity)

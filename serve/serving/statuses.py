@@ -1,0 +1,71 @@
+"""How the models are doing, read from Ray's report and kept for a moment."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from serve.domain.errors import SlipwayError
+from serve.domain.serving import ModelState, ModelStatus
+from serve.serving.ray_rest import RayRest
+from serve.serving.serve_config import MODEL_APP_PREFIX, REPLICA_DEPLOYMENT
+
+_FRESH_SECONDS = 1.0
+
+
+class RayStatuses:
+    """The report, at most a second old; the last known one while Ray does not answer."""
+
+    def __init__(self, rest: RayRest) -> None:
+        self._rest = rest
+        self._lock = asyncio.Lock()
+        self._read_at = -_FRESH_SECONDS
+        self._statuses: Mapping[str, ModelStatus] = {}
+
+    async def current(self) -> Mapping[str, ModelStatus]:
+        """By model name."""
+        async with self._lock:
+            if time.monotonic() - self._read_at >= _FRESH_SECONDS:
+                await self._refresh()
+        return self._statuses
+
+    async def _refresh(self) -> None:
+        try:
+            self._statuses = read_statuses(await self._rest.applications())
+        except (httpx.HTTPError, SlipwayError):
+            pass
+        self._read_at = time.monotonic()
+
+
+def read_statuses(applications: Mapping[str, Any]) -> dict[str, ModelStatus]:
+    """Ray's report on applications, as ours on models."""
+    return {
+        name.removeprefix(MODEL_APP_PREFIX): _status(application)
+        for name, application in applications.items()
+        if name.startswith(MODEL_APP_PREFIX)
+    }
+
+
+def _status(application: Mapping[str, Any]) -> ModelStatus:
+    deployment = application.get("deployments", {}).get(REPLICA_DEPLOYMENT, {})
+    replicas = deployment.get("replicas", ())
+    ready = sum(replica.get("state") == "RUNNING" for replica in replicas)
+    desired = deployment.get("target_num_replicas") or 0
+    status = application.get("status")
+    if ready:
+        state = ModelState.READY
+    elif status in ("DEPLOY_FAILED", "UNHEALTHY"):
+        state = ModelState.FAILED
+    elif desired == 0 and status == "RUNNING":
+        state = ModelState.AT_ZERO
+    else:
+        state = ModelState.LOADING
+    message = _first_line(deployment.get("message") or application.get("message"))
+    return ModelStatus(state, ready, desired, "" if state is ModelState.READY else message)
+
+
+def _first_line(text: str | None) -> str:
+    lines = (text or "").strip().splitlines()
+    return lines[0][:300] if lines else ""

@@ -1,0 +1,66 @@
+"""Real servers beside a test: free ports, starting, waiting, ending."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nothing listens on."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def is_listening(port: int) -> bool:
+    """Whether something on the loopback address accepts connections on `port`."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def server(
+    command: Sequence[str], log: Path, is_ready: Callable[[], bool], *, user: int | None = None, seconds: float = 60
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `command` in a session of its own until the block ends; its output goes to `log`.
+
+    Raises:
+        RuntimeError: with the end of the log, if it ends or is not ready within `seconds`.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, user=user, group=user, start_new_session=True, cwd="/"
+        )
+    try:
+        _wait_until_ready(process, is_ready, log, seconds)
+        yield process
+    finally:
+        end(process)
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], is_ready: Callable[[], bool], log: Path, seconds: float
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not start: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and everything in its session: kindly, then by force after ten seconds."""
+    for kind in (signal.SIGINT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+            return
