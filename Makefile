@@ -20,7 +20,7 @@ test-long: $(VENV)/.installed ## Run the tests that take minutes each as well
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed ## Formatting, lint, types, layers, sizes
-	@PATH=$(abspath $(BIN)):$$PATH ./locks/check
+	@cd $(CURDIR) && PATH=$(abspath $(BIN)):$$PATH && ruff format --check . && ruff check . && mypy && lint-imports && pytest -q tests/contract/test_house_rules.py
 
 fmt: $(VENV)/.installed ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
@@ -31,6 +31,6 @@ bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON
 render: $(VENV)/.installed ## Make the generated files anew: the OpenAPI snapshot, the README's table of settings
 	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md
 
-$(VENV)/.installed: pyproject.toml locks/cpu.txt locks/gpu.txt locks/install
+$(VENV)/.installed: pyproject.toml locks/cpu.txt locks/cpu-torch.txt locks/gpu.txt locks/install
 	@./locks/install $(VENV)
 	@touch $@

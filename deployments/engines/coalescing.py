@@ -8,9 +8,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """One of the merged streams is over; with an error, all of them."""
+
+    error: Exception | None
 
 
 class Pace:
@@ -47,35 +55,30 @@ async def merged(streams: Sequence[AsyncGenerator[Item, None]]) -> AsyncGenerato
             async for item in only:
                 yield item
         return
-    ready: asyncio.Queue[Item | None] = asyncio.Queue(maxsize=len(streams))
+    ready: asyncio.Queue[Item | _Ended] = asyncio.Queue(maxsize=len(streams))
     pumps = [asyncio.create_task(_pump(stream, ready)) for stream in streams]
     try:
-        async for item in _drained(ready, pumps):
-            yield item
+        num_open = len(streams)
+        while num_open:
+            item = await ready.get()
+            if not isinstance(item, _Ended):
+                yield item
+            elif item.error is not None:
+                raise item.error
+            else:
+                num_open -= 1
     finally:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
-async def _pump(stream: AsyncGenerator[Item, None], ready: "asyncio.Queue[Item | None]") -> None:
+async def _pump(stream: AsyncGenerator[Item, None], ready: "asyncio.Queue[Item | _Ended]") -> None:
     try:
         async with aclosing(stream) as items:
             async for item in items:
                 await ready.put(item)
-    finally:
-        # Wakes the reader. A full queue needs no waking, and a put that waits would hold a cancelled pump.
-        if not ready.full():
-            ready.put_nowait(None)
-
-
-async def _drained(
-    ready: "asyncio.Queue[Item | None]", pumps: Sequence["asyncio.Task[None]"]
-) -> AsyncGenerator[Item, None]:
-    while not (ready.empty() and all(pump.done() for pump in pumps)):
-        item = await ready.get()
-        for pump in pumps:
-            if pump.done() and not pump.cancelled() and (error := pump.exception()):
-                raise error
-        if item is not None:
-            yield item
+    except Exception as error:
+        await ready.put(_Ended(error))
+    else:
+        await ready.put(_Ended(None))

@@ -12,6 +12,7 @@
     ├── ModelUnavailable         loading, being replaced, or gone
     ├── DeadlineExceeded         the caller's own deadline passed
     ├── Canceled                 the caller, or the caller's run, said stop
+    ├── StorageUnavailable       the blob store does not answer, or refuses us
     └── EngineFailed             ours: the engine broke, a replica died
         └── ReplicaLost          the replica died under the call; another attempt may succeed
 
@@ -102,6 +103,12 @@ class Canceled(SlipwayError):
     """Stopped on request."""
 
     default_code = "canceled"
+
+
+class StorageUnavailable(SlipwayError):
+    """The blob store does not answer, refuses our keys, or is full; the sentence is for the operator's log."""
+
+    default_code = "storage_unavailable"
 
 
 class EngineFailed(SlipwayError):

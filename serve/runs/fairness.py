@@ -42,20 +42,23 @@ class Account:
     _given_ms: dict[str, float] = field(default_factory=dict)
     _last_turn: dict[str, int] = field(default_factory=dict)
     _expected_ms: dict[str, float] = field(default_factory=dict)
+    _waiting: frozenset[str] = frozenset()
+    _floor_ms: float = 0.0
     _num_turns: int = 0
 
     def claimants(self, waiting: Iterable[str], running: Mapping[str, int]) -> list[Claimant]:
         """The waiting tenants as `choose` wants them.
 
-        One that comes new, or back, starts level with the least served that waits: absence earns no credit.
+        One that comes new, or back, starts no lower than the least served that waited on: absence earns no credit.
         """
-        names = list(waiting)
-        floor = min((self._given_ms[name] for name in names if name in self._given_ms), default=0.0)
-        for name in names:
-            if running.get(name, 0) == 0 and self._num_turns - self._last_turn.get(name, 0) > len(names):
-                self._given_ms[name] = max(floor, self._given_ms.get(name, floor))
+        names = frozenset(waiting)
+        waited_on = [self._given_ms.get(name, 0.0) for name in names & self._waiting]
+        self._floor_ms = max(self._floor_ms, min(waited_on, default=0.0))
+        for name in names - self._waiting:
+            self._given_ms[name] = max(self._floor_ms, self._given_ms.get(name, 0.0))
+        self._waiting = names
         return [
-            Claimant(name, running.get(name, 0), self._given_ms.get(name, floor), self._last_turn.get(name, 0))
+            Claimant(name, running.get(name, 0), self._given_ms.get(name, 0.0), self._last_turn.get(name, 0))
             for name in names
         ]
 

@@ -33,7 +33,7 @@ def _owner() -> int | None:
 
 @contextlib.contextmanager
 def running(binaries: Path) -> Iterator[int]:
-    """A server with a cluster of its own in a temporary folder; yields its port. Fast rather than safe: fsync is off."""
+    """A server with its data in a temporary folder; yields its port. Fast rather than safe: fsync is off."""
     with tempfile.TemporaryDirectory(prefix="slipway-postgres-", ignore_cleanup_errors=True) as folder:
         owner, data, (port,) = _owner(), Path(folder) / "data", free_ports(1)
         os.chmod(folder, 0o755)

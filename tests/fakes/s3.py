@@ -18,6 +18,7 @@ from minio import Minio
 ACCESS_KEY = "slipway-test"
 SECRET_KEY = "slipway-test-secret"
 BUCKET = "slipway"
+_WEED_PORTS = tuple(f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc"))
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,8 @@ class S3Server:
 def seaweedfs(weed: str) -> Iterator[S3Server]:
     """SeaweedFS: master, volume, filer and S3 in one process, with its telemetry and its other protocols off."""
     with tempfile.TemporaryDirectory(prefix="slipway-weed-", ignore_cleanup_errors=True) as folder:
-        ports = free_ports(8)
-        names = ["s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc", "filer"]
-        names.append("filer.port.grpc")
-        options = [f"-{name if 'grpc' in name else name + '.port'}={port}" for name, port in zip(names, ports)]
+        ports = dict(zip(_WEED_PORTS, free_ports(len(_WEED_PORTS)), strict=True))
+        options = [f"-{name}={port}" for name, port in ports.items()]
         config = Path(folder) / "s3.json"
         config.write_text(json.dumps({"identities": [_identity()]}))
         command = [
@@ -54,7 +53,7 @@ def seaweedfs(weed: str) -> Iterator[S3Server]:
             "-volume.max=100",
             *options,
         ]
-        endpoint = f"http://127.0.0.1:{ports[0]}"
+        endpoint = f"http://127.0.0.1:{ports['s3.port']}"
         with server(command, Path(folder) / "log", lambda: _has_bucket(endpoint)):
             yield S3Server(endpoint)
 

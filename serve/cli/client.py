@@ -1,0 +1,143 @@
+"""The platform over HTTP, as the command line sees it: answers, or a CliError with the right exit code."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from serve.cli.context import Context
+from serve.cli.exits import CliError, ExitCode
+from serve.cli.sse import ServerEvent, parse_events, split_lines
+
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+"""Seconds. Event streams send a comment every 15 s, so 60 s of silence is a lost connection there too."""
+_CALL_TIMEOUT = httpx.Timeout(660.0, connect=5.0)
+"""Seconds for an answer that a model writes: it may first have to start from zero."""
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Unreachable(CliError):
+    """No platform answers."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"Cannot reach the platform at {url}: {reason}",
+            ExitCode.UNREACHABLE,
+            "`slipway up` starts one on this machine; --url or SLIPWAY_URL names another.",
+        )
+
+
+class Client:
+    """A connection to one platform. Close it, or use it in a `with`."""
+
+    def __init__(self, context: Context) -> None:
+        self.url = context.url
+        headers = {"Authorization": f"Bearer {context.key}"} if context.key else {}
+        # A proxy from the environment must not come between this machine and itself.
+        proxied = urlsplit(context.url).hostname not in _LOOPBACK
+        try:
+            self._http = httpx.Client(base_url=context.url, headers=headers, timeout=_TIMEOUT, trust_env=proxied)
+        except (UnicodeEncodeError, httpx.InvalidURL) as error:
+            raise CliError(f"The address or the key holds a strange character: {error}", ExitCode.USAGE) from error
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """GET `path`; parameters that are None are left out."""
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        return self._ask("GET", path, params=given)
+
+    def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """POST `body` as JSON to `path`."""
+        return self._ask("POST", path, json=body, headers=headers)
+
+    def put(self, path: str, body: Any) -> dict[str, Any]:
+        """PUT `body` as JSON to `path`."""
+        return self._ask("PUT", path, json=body)
+
+    def delete(self, path: str) -> None:
+        """DELETE `path`."""
+        self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        with self._reaching():
+            response = self._http.request(method, path, **request)
+        if response.is_error:
+            raise refusal(response)
+        return self._json(response) if response.content else {}
+
+    def _json(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Unreachable(self.url, "what answers there is not Slipway")
+        return answer
+
+    def events(self, path: str, after: str = "") -> Iterator[ServerEvent]:
+        """The server-sent events at `path`, from the one after `after`; ends when the server ends."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        yield from self._stream("GET", path, headers=headers)
+
+    def chat(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The chunks of a streamed chat completion. Raises CliError for an error in mid-stream, too."""
+        for event in self._stream("POST", "/v1/chat/completions", json=body, timeout=_CALL_TIMEOUT):
+            if event.data == "[DONE]":
+                return
+            chunk = json.loads(event.data)
+            if "error" in chunk:
+                raise CliError(str(chunk["error"].get("message", "The model failed.")), ExitCode.FAILED)
+            yield chunk
+
+    def _stream(self, method: str, path: str, **request: Any) -> Iterator[ServerEvent]:
+        with self._reaching(), self._http.stream(method, path, **request) as response:
+            if response.is_error:
+                response.read()
+                raise refusal(response)
+            yield from parse_events(split_lines(response.iter_bytes()))
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise Unreachable(self.url, "no answer in time") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+
+
+def segment(text: str) -> str:
+    """`text` as one segment of a path, whatever it holds."""
+    return quote(text, safe="") if text not in (".", "..") else text.replace(".", "%2E")
+
+
+def refusal(response: httpx.Response) -> CliError:
+    """The platform's own sentence, its code, and the request id that its log knows."""
+    try:
+        error = response.json()["error"]
+        message, code, param = error["message"], error.get("code"), error.get("param")
+    except (ValueError, KeyError, TypeError):
+        message, code, param = f"HTTP {response.status_code} {response.reason_phrase}", None, None
+    known = {
+        "code": code,
+        "field": param,
+        "retry after": _seconds(response.headers.get("retry-after")),
+        "request": response.headers.get("x-request-id"),
+    }
+    details = "  ".join(f"{name}: {value}" for name, value in known.items() if value)
+    return CliError(message, ExitCode.REFUSED if response.is_client_error else ExitCode.FAILED, details)
+
+
+def _seconds(header: str | None) -> str | None:
+    return f"{header} s" if header and header.isdigit() else header

@@ -1,0 +1,26 @@
+"""What every noun that talks to the platform starts with.
+
+The HTTP client is imported here, when a command runs: `slipway --help` and completion do without it.
+"""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from serve.cli.context import Context, resolve
+
+if TYPE_CHECKING:
+    from serve.cli.client import Client
+
+
+def context_of(ctx: typer.Context) -> Context:
+    """The address and key for this command; the root command left the options in `ctx.obj`."""
+    url, key = ctx.obj or (None, None)
+    return resolve(url, key)
+
+
+def connect(ctx: typer.Context) -> "Client":
+    """A client for the platform that this command is about; use it in a `with`."""
+    from serve.cli.client import Client
+
+    return Client(context_of(ctx))

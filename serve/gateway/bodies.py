@@ -1,0 +1,111 @@
+"""Request bodies: how much is read, how long it may take, and what JSON is accepted."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.domain.errors import InvalidRequest, PayloadTooLarge
+from serve.gateway.errors import RequestTimedOut
+from serve.gateway.services import Services
+
+UPLOAD_PATH = "/v1/assets"
+MAX_DEPTH = 64
+"""Levels of arrays and objects. Deeper JSON is an attack on whatever walks it next: pickle, a template, a schema."""
+
+
+class BodyLimit:
+    """Refuses a body over the limit: by its Content-Length before a byte is read, else while it is counted."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._settings = services.settings.gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        is_upload = scope["path"] == UPLOAD_PATH
+        limit = self._settings.max_upload_bytes if is_upload else self._settings.max_body_bytes
+        if _declared_bytes(scope) > limit:
+            raise _too_large(limit)
+        counted = _CountedBody(receive, limit, self._settings.body_idle_seconds)
+        await self._app(scope, counted.receive, send)
+
+
+class _CountedBody:
+    """`receive` that counts, and that gives up on a client which stops sending."""
+
+    def __init__(self, receive: Receive, limit: int, idle_seconds: float) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._idle_seconds = idle_seconds
+        self._num_bytes = 0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTimedOut(f"No more of the body came for {self._idle_seconds:g} seconds.") from None
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > self._limit:
+            raise _too_large(self._limit)
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+
+def _declared_bytes(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit() or len(value) > 18:
+                raise InvalidRequest("Content-Length is no number.", "invalid_header")
+            return int(value)
+    return 0
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is over the limit of {limit} bytes. Send less, or upload it as an asset.")
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The request's JSON object. Raises InvalidRequest, PayloadTooLarge."""
+    value = parse_json(await request.body())
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body is a JSON object.", "invalid_json")
+    return value
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON: UTF-8, no NaN, no Infinity, at most MAX_DEPTH deep; of equal keys the last counts.
+
+    Raises:
+        InvalidRequest: code invalid_json, and where it went wrong.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        said = f"The body is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}."
+        raise InvalidRequest(said, "invalid_json") from None
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep.", "invalid_json")
+    return value
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(container: Any) -> list[Any]:
+    values = container.values() if isinstance(container, dict) else container
+    return [value for value in values if isinstance(value, dict | list)]

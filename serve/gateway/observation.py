@@ -1,0 +1,90 @@
+"""The outermost layer: names the exchange, answers what nobody else caught, and writes it down.
+
+Pure ASGI, like every layer here: one BaseHTTPMiddleware costs more CPU than all of the gateway's own work.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.domain.names import RequestId
+from serve.gateway.errors import answer, rule_for
+from serve.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange, attach
+from serve.gateway.services import Services
+from serve.gateway.streaming import ClientDisconnected
+from serve.telemetry import logs
+from serve.telemetry.metrics import UNMATCHED_ROUTE
+
+_log = logging.getLogger("slipway.access")
+_CLIENT_ID_HEADER = b"x-request-id"
+_MAX_CLIENT_ID = 64
+
+
+class Observation:
+    """Request ids, the access log, request metrics, and the answer to every exception.
+
+    A client's own x-request-id is kept in the log as `client_request_id` and trusted for nothing: two requests with
+    one id would be one in the ledger.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(RequestId(self._services.ids.new()), self._services.clock.monotonic())
+        attach(scope, exchange)
+        logs.begin(request_id=exchange.request_id, **_client_id(scope))
+        self._services.metrics.in_flight.inc()
+        try:
+            await self._answer(scope, receive, send, exchange)
+        finally:
+            self._services.metrics.in_flight.dec()
+            self._write_down(scope, exchange)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        async def send_and_note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._own_headers(exchange)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except ClientDisconnected:
+            exchange.status = CLIENT_CLOSED_REQUEST
+        except Exception as error:
+            if rule_for(error).instead:
+                _log.exception("request failed")
+            if exchange.status:
+                raise  # the server cuts the connection: the client must not take half an answer for a whole one
+            await answer(error, exchange.request_id)(scope, receive, send_and_note)
+
+    def _own_headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        milliseconds = (self._services.clock.monotonic() - exchange.started) * 1000
+        return [
+            (_CLIENT_ID_HEADER, exchange.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % milliseconds),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+
+    def _write_down(self, scope: Scope, exchange: Exchange) -> None:
+        seconds = self._services.clock.monotonic() - exchange.started
+        route = getattr(scope.get("route"), "path", UNMATCHED_ROUTE)
+        series = self._services.metrics.request(route, scope["method"], exchange.status)
+        series.total.inc()
+        series.seconds.observe(seconds)
+        logs.bind(method=scope["method"], route=route, status=exchange.status, ms=round(seconds * 1000, 2))
+        _log.info("request")
+
+
+def _client_id(scope: Scope) -> Mapping[str, Any]:
+    for name, value in scope["headers"]:
+        if name == _CLIENT_ID_HEADER:
+            return {"client_request_id": value[:_MAX_CLIENT_ID].decode("latin-1")}
+    return {}
