@@ -33,6 +33,8 @@ class GatewaySettings(Part):
     """Largest JSON body, in bytes. A prompt of a million tokens fits; more is a mistake or an attack."""
     max_upload_bytes: int = Field(default=512 * 2**20, ge=1024)
     """Largest asset upload, in bytes."""
+    body_idle_seconds: float = Field(default=30.0, gt=0)
+    """How long a client may pause within a body before it gets a 408: held bodies are memory."""
     max_in_flight: int = Field(default=2048, ge=1)
     """Requests that one gateway replica holds open; the next gets a 429 before it costs anything."""
     max_in_flight_per_tenant: int = Field(default=1024, ge=1)

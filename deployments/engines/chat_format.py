@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.engines.tools import CLOSE_TAG, OPEN_TAG
 from serve.domain.chat import (
     AssistantMessage,
     ChatInput,
@@ -22,11 +23,8 @@ from serve.domain.chat import (
     ToolMessage,
 )
 from serve.domain.errors import InvalidRequest
-from deployments.engines.tools import CLOSE_TAG, OPEN_TAG
 
-TOOLS_BEFORE = (
-    "You can call functions to help with the user's request. Their signatures are between <tools> and </tools>:\n<tools>\n"
-)
+TOOLS_BEFORE = "You can call functions to help with the user's request. Their signatures are between <tools> and </tools>:\n<tools>\n"
 TOOLS_AFTER = (
     "\n</tools>\nTo call one, answer with its name and arguments as JSON:\n"
     f'{OPEN_TAG}\n{{"name": "<function>", "arguments": {{<arguments>}}}}\n{CLOSE_TAG}'

@@ -44,12 +44,14 @@ class Narrowing:
         """The family's own bound of one of these kinds."""
         for constraint in self.before.metadata:
             if isinstance(constraint, kinds):
-                return next(getattr(constraint, k) for k in ("ge", "gt", "le", "lt") if hasattr(constraint, k))
+                return float(next(getattr(constraint, k) for k in ("ge", "gt", "le", "lt") if hasattr(constraint, k)))
         return None
 
     def annotation(self) -> Any:
         """The field's type with the tighter constraints in place of the family's."""
-        override, dropped, added = self.override, [], []
+        override = self.override
+        dropped: list[type[Ge | Le]] = []
+        added: list[Ge | Le] = []
         if override.minimum is not None:
             dropped.append(Ge)
             added.append(Ge(self._exact(override.minimum)))
@@ -63,15 +65,12 @@ class Narrowing:
     def _exact(self, bound: float) -> float:
         return int(bound) if int in self._types() and float not in self._types() else bound
 
-    def field(self) -> FieldInfo:
+    def field(self) -> Any:
         """Default and description, the override's before the family's."""
         override, before = self.override, self.before
         default = override.default if "default" in override.model_fields_set else before.default
         extra: dict[str, Any] | None = {"enum": override.enum} if override.enum is not None else None
-        made: FieldInfo = Field(
-            default=default, description=override.description or before.description, json_schema_extra=extra
-        )
-        return made
+        return Field(default=default, description=override.description or before.description, json_schema_extra=extra)
 
 
 def one_of(values: list[Any]) -> Callable[[Any], Any]:
@@ -107,14 +106,14 @@ def input_model(document: ModelDocument, task: Task) -> type[BaseModel]:
     return create_model(family.__name__, __base__=family, __doc__=family.__doc__, **fields)
 
 
-def card_problems(document: ModelDocument) -> list[tuple[tuple[str | int, ...], str]]:
+def card_problems(document: ModelDocument) -> list[tuple[validation.Path, str]]:
     """(field path in the document, sentence) for everything in the card that cannot be."""
     spec = document.spec
-    found = []
+    found: list[tuple[validation.Path, str]] = []
     for name, override in spec.card.inputs.items():
         tasks = [task for task in spec.tasks if name in FAMILY_INPUTS[task].model_fields]
         told = dict.fromkeys(p for task in tasks for p in _override_problems(document, task, name, override))
-        path = ("spec", "card", "inputs", name)
+        path: validation.Path = ("spec", "card", "inputs", name)
         found += [(path, sentence) for sentence in told]
         if not tasks:
             known = sorted({f for task in spec.tasks for f in FAMILY_INPUTS[task].model_fields})
@@ -138,16 +137,16 @@ def _bound_problems(n: Narrowing) -> Iterator[str]:
     for told, bound in (("minimum", low), ("maximum", high)):
         if bound is not None and n._exact(bound) != bound:
             yield f"{told} is a whole number for this input"
-    least, above = n.bound(Ge), n.bound(Gt)
-    if low is not None and ((least is not None and low < least) or (above is not None and low <= above)):
-        yield f"minimum {low:g} widens what the family allows, {'at least' if above is None else 'more than'} " + (
-            f"{least if above is None else above}"
-        )
-    most, below = n.bound(Le), n.bound(Lt)
-    if high is not None and ((most is not None and high > most) or (below is not None and high >= below)):
-        yield f"maximum {high:g} widens what the family allows, {'at most' if below is None else 'less than'} " + (
-            f"{most if below is None else below}"
-        )
+    least, above, most, below = n.bound(Ge), n.bound(Gt), n.bound(Le), n.bound(Lt)
+    widens = "widens what the family allows"
+    if low is not None and least is not None and low < least:
+        yield f"minimum {low:g} {widens}, at least {least:g}"
+    if low is not None and above is not None and low <= above:
+        yield f"minimum {low:g} {widens}, more than {above:g}"
+    if high is not None and most is not None and high > most:
+        yield f"maximum {high:g} {widens}, at most {most:g}"
+    if high is not None and below is not None and high >= below:
+        yield f"maximum {high:g} {widens}, less than {below:g}"
     if low is not None and high is not None and low > high:
         yield f"minimum {low:g} is more than maximum {high:g}"
 
@@ -180,11 +179,11 @@ def _refusal(annotation: Any, value: Any) -> str | None:
     return None
 
 
-def _example_problems(document: ModelDocument) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _example_problems(document: ModelDocument) -> Iterator[tuple[validation.Path, str]]:
     """An example is `{title, task, input}`; its input must be one that the model takes."""
     tasks = document.spec.tasks
     for index, example in enumerate(document.spec.card.examples):
-        path = ("spec", "card", "examples", index)
+        path: validation.Path = ("spec", "card", "examples", index)
         task = example.get("task", tasks[0])
         if task not in tasks or not isinstance(example.get("input"), dict):
             yield path, "an example has an input, and a task of this model (its first one by default)"

@@ -5,7 +5,7 @@ keys are refused: each is a way for two readers to read two documents.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from serve.catalog.inputs import card_problems
 from serve.domain import validation
 from serve.domain.documents import API_VERSION, KINDS, AnyDocument, ModelDocument
 from serve.domain.errors import InvalidRequest
+from serve.domain.validation import Path
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_VALUES = 50_000
@@ -24,7 +25,6 @@ MAX_PROBLEMS = 50
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = {_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp")}
 
-Path = tuple[str | int, ...]
 Lines = dict[Path, int]
 
 
@@ -47,8 +47,7 @@ def document_of(value: Mapping[str, Any]) -> AnyDocument:
     reading = _Reading("")
     document = reading.document(dict(value), {})
     reading.refuse()
-    assert document is not None  # noqa: S101 - for the type checker: refuse() raised otherwise
-    return document
+    return cast("AnyDocument", document)
 
 
 class _Reading:
@@ -80,12 +79,15 @@ class _Reading:
     def document(self, value: Any, lines: Lines) -> AnyDocument | None:
         """The document in `value`, or None with its problems noted."""
         if not isinstance(value, dict):
-            return self._note((), "a document is a mapping with apiVersion, kind, metadata and spec", lines)
+            self._note((), "a document is a mapping with apiVersion, kind, metadata and spec", lines)
+            return None
         kind = value.get("kind")
         if not isinstance(kind, str) or kind not in KINDS:
-            return self._note(("kind",), f"must be one of {', '.join(KINDS)}", lines)
+            self._note(("kind",), f"must be one of {', '.join(KINDS)}", lines)
+            return None
         if value.get("apiVersion") != API_VERSION:
-            return self._note(("apiVersion",), f"must be {API_VERSION}", lines)
+            self._note(("apiVersion",), f"must be {API_VERSION}", lines)
+            return None
         try:
             document: AnyDocument = KINDS[kind].model_validate(value)
         except ValidationError as error:
@@ -143,7 +145,8 @@ class _Loader(yaml.SafeLoader):
         try:
             if self.depth > MAX_DEPTH:
                 raise yaml.composer.ComposerError(
-                    problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=self.peek_event().start_mark
+                    problem=f"nested deeper than {MAX_DEPTH} levels",
+                    problem_mark=self.get_mark(),
                 )
             composed: yaml.Node | None = super().compose_node(parent, index)
             return composed
@@ -192,7 +195,7 @@ class _Construction:
         if node.tag == _TAG + "timestamp":
             return node.value
         try:
-            value = self._scalars.construct_object(node)  # type: ignore[no-untyped-call]
+            value = self._scalars.construct_object(node)
         except (ValueError, KeyError):
             raise _error(node, "not a value that can be read") from None
         if isinstance(value, float) and value - value != 0:

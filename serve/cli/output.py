@@ -118,7 +118,7 @@ def duration(seconds: float) -> str:
     """`seconds` in the largest unit that it fills, or in seconds."""
     for unit, size in _UNITS:
         if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
+            return f"{seconds // size:.0f}{unit}"
     return f"{max(seconds, 0):.0f}s"
 
 

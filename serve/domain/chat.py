@@ -20,6 +20,11 @@ MAX_SCHEMA_BYTES = 64 * 1024
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+TokenKey = Annotated[str, StringConstraints(pattern=r"^\d{1,9}$")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+_PROMPTS = Field(min_length=1, max_length=64, fail_fast=True)
+_INPUTS = Field(min_length=1, max_length=MAX_EMBEDDING_INPUTS, fail_fast=True)
 
 
 class Strict(BaseModel):
@@ -64,7 +69,8 @@ class AudioPart(Strict):
 
 
 ContentPart = Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="type")]
-Content = str | list[ContentPart]
+Content = str | Annotated[list[ContentPart], Field(fail_fast=True)]
+"""Long lists fail at their first bad item: collecting the errors of a hostile one holds the event loop for seconds."""
 
 
 class FunctionCall(Strict):
@@ -192,7 +198,7 @@ class Sampling(Strict):
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
     repetition_penalty: float = Field(default=1.0, gt=0, le=2)
-    logit_bias: dict[Annotated[str, StringConstraints(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)  # fmt: skip
+    logit_bias: dict[TokenKey, Bias] | None = Field(default=None, max_length=1024)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: ShortText | Annotated[list[ShortText], Field(max_length=MAX_STOP_STRINGS)] | None = None
     n: int = Field(default=1, ge=1, le=MAX_CHOICES, description="Choices to generate.")
@@ -201,7 +207,7 @@ class Sampling(Strict):
 class ChatInput(Sampling):
     """A chat."""
 
-    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
@@ -228,7 +234,7 @@ Prompt = str | list[TokenId]
 class CompletionInput(Sampling):
     """A text to go on with; several prompts make several choices."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=64)] | Annotated[list[TokenId], Field(min_length=1)] | Annotated[list[list[TokenId]], Field(min_length=1, max_length=64)]  # fmt: skip
+    prompt: str | Annotated[list[str], _PROMPTS] | TokenIds | Annotated[list[list[TokenId]], _PROMPTS]
     max_tokens: int | None = Field(default=16, ge=1, le=MAX_TOKENS, description="Tokens to generate at the most.")
     echo: bool = False
     logprobs: int | None = Field(default=None, ge=0, le=20)
@@ -237,5 +243,5 @@ class CompletionInput(Sampling):
 class EmbeddingInput(Strict):
     """Texts to embed."""
 
-    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_EMBEDDING_INPUTS)] | Annotated[list[TokenId], Field(min_length=1)] | Annotated[list[list[TokenId]], Field(min_length=1, max_length=MAX_EMBEDDING_INPUTS)]  # fmt: skip
+    input: str | Annotated[list[str], _INPUTS] | TokenIds | Annotated[list[list[TokenId]], _INPUTS]
     dimensions: int | None = Field(default=None, ge=1, le=65_536)

@@ -18,6 +18,9 @@ from serve.domain.errors import InvalidRequest
 
 Path = tuple[str | int, ...]
 
+MAX_ERRORS = 256
+"""Errors of one body that are looked at. Telling a million apart, as a hostile body asks for, takes seconds."""
+
 _TYPES = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -80,11 +83,22 @@ def parse_json(data: bytes) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise InvalidRequest(f"the body is not valid JSON: {error.msg} ({where})", "invalid_json") from None
+        told = _bad_byte(data) or f"{error.msg} ({where})"
+        raise InvalidRequest(f"the body is not valid JSON: {told}", "invalid_json") from None
+
+
+def _bad_byte(data: bytes) -> str | None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return f"byte {error.start} is not UTF-8"
+    return None
 
 
 def invalid_request(error: ValidationError, value: object, fields: Collection[str] = ()) -> InvalidRequest:
     """The first problem as an error to raise. `value` is what was validated, `fields` what it may have at the top."""
+    if (num_errors := error.error_count()) > MAX_ERRORS:
+        return InvalidRequest(f"the body has {num_errors} problems", "too_many_problems")
     first = problems(error, value)[0]
     message = first.sentence()
     if first.code == "unknown_field" and len(first.path) == 1:
@@ -173,9 +187,14 @@ def _best(branches: list[list[Problem]], path: Path) -> list[Problem]:
     """The branch that the value was meant for: the one that got further in, with the fewest problems."""
     further = [b for b in branches if any(len(p.path) > len(path) or p.code != "invalid_type" for p in b)]
     if further:
-        return min(further, key=len)
+        return min(further, key=lambda branch: (len(branch), -_index(branch[0].path, len(path))))
     words = list(dict.fromkeys(p.expected for b in branches for p in b if p.expected))
     return [_wrong_type(path, " or ".join(words))] if words else branches[0]
+
+
+def _index(path: Path, depth: int) -> int:
+    segment = path[depth] if depth < len(path) else -1
+    return segment if isinstance(segment, int) else -1
 
 
 def _wrong_type(path: Path, expected: str) -> Problem:

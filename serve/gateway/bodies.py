@@ -1,15 +1,18 @@
 """Request bodies: how much is read, how long it may take, and what JSON is accepted."""
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.domain import validation
 from serve.domain.errors import InvalidRequest, PayloadTooLarge
 from serve.gateway.errors import RequestTimedOut
 from serve.gateway.services import Services
+
+Model = TypeVar("Model", bound=BaseModel)
 
 UPLOAD_PATH = "/v1/assets"
 MAX_DEPTH = 64
@@ -74,27 +77,27 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The request's JSON object. Raises InvalidRequest, PayloadTooLarge."""
-    value = parse_json(await request.body())
-    if not isinstance(value, dict):
-        raise InvalidRequest("The body is a JSON object.", "invalid_json")
-    return value
-
-
-def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, no Infinity, at most MAX_DEPTH deep; of equal keys the last counts.
-
-    Raises:
-        InvalidRequest: code invalid_json, and where it went wrong.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        said = f"The body is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}."
-        raise InvalidRequest(said, "invalid_json") from None
+    """The request's JSON object; of equal keys the last counts. Raises InvalidRequest, PayloadTooLarge."""
+    body = await request.body()
+    value = validation.parse_json(body)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
-        raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep.", "invalid_json")
+        raise InvalidRequest(f"the body is nested more than {MAX_DEPTH} levels deep", "invalid_json")
+    if not isinstance(value, dict):
+        raise InvalidRequest("the body must be a JSON object", "invalid_json")
     return value
+
+
+async def read_as(request: Request, model: type[Model]) -> Model:
+    """The request's JSON as `model`. Raises InvalidRequest with the field's path, PayloadTooLarge."""
+    return validated(model, await read_json(request))
+
+
+def validated(model: type[Model], value: dict[str, Any]) -> Model:
+    """`value` as `model`. Raises InvalidRequest with the field's path."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise validation.invalid_request(error, value, model.model_fields) from None
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

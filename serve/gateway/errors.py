@@ -18,7 +18,6 @@ from starlette.responses import Response
 
 from serve.domain import errors
 from serve.gateway.exchange import exchange_of
-from serve.gateway.validation import invalid_request
 
 
 class RequestTimedOut(errors.InvalidRequest):
@@ -51,6 +50,7 @@ class Rule:
 
 _INTERNAL = "Something broke on our side. Tell us the request id {request_id} if it happens again."
 _ENGINE = "The model failed on this request. Its log has the details under the request id {request_id}."
+_STORAGE = "The blob store does not answer. Try again shortly (request id {request_id})."
 _LOST = "The model's replica was lost while it answered. Send the request again (request id {request_id})."
 
 RULES: Mapping[type[Exception], Rule] = {
@@ -68,6 +68,7 @@ RULES: Mapping[type[Exception], Rule] = {
     errors.Canceled: Rule(499, "conflict_error"),
     errors.EngineFailed: Rule(500, "server_error", instead=_ENGINE),
     errors.ModelUnavailable: Rule(503, "server_error", retry=True),
+    errors.StorageUnavailable: Rule(503, "server_error", retry=True, instead=_STORAGE),
     errors.ReplicaLost: Rule(503, "server_error", retry=True, instead=_LOST),
     errors.DeadlineExceeded: Rule(504, "server_error"),
     Exception: Rule(500, "server_error", instead=_INTERNAL),
@@ -111,15 +112,21 @@ def _headers(error: Exception, rule: Rule) -> dict[str, str]:
 
 
 def understood(error: Exception) -> Exception:
-    """`error` in our words where a framework raised it: unknown routes, bad methods, FastAPI's own validation."""
-    cause = error.__cause__
-    if isinstance(cause, errors.SlipwayError):  # FastAPI wraps what reading a body raises into a 400 of its own
-        return cause
+    """`error` in our words where a framework raised it: unknown routes, bad methods, bad query parameters."""
     if isinstance(error, RequestValidationError):
-        return invalid_request(error.errors(), error.body, skip=1)
+        return _bad_parameter(error)
     if isinstance(error, HTTPException):
         return _http_error(error)
     return error
+
+
+def _bad_parameter(error: RequestValidationError) -> errors.InvalidRequest:
+    """Query parameters and headers; bodies are read by `serve.gateway.bodies` and have better sentences."""
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    if first["type"] == "missing":
+        return errors.InvalidRequest(f"{name} is required", "missing_field", name)
+    return errors.InvalidRequest(f"{name} is not valid: {first['msg']}", "invalid_value", name)
 
 
 def _http_error(error: HTTPException) -> Exception:

@@ -62,17 +62,15 @@ class Account:
             for name in names
         ]
 
-    def expected_ms(self, target: str) -> float:
-        """Predicted milliseconds of a run of `target`."""
-        return self._expected_ms.get(target, _FIRST_GUESS_MS)
-
-    def charge(self, tenant: str, milliseconds: float) -> None:
-        """A run of `tenant` was claimed."""
+    def charge(self, tenant: str, target: str) -> float:
+        """A run was claimed: its predicted milliseconds, for `settle`."""
+        predicted_ms = self._expected_ms.get(target, _FIRST_GUESS_MS)
         self._num_turns += 1
         self._last_turn[tenant] = self._num_turns
-        self._given_ms[tenant] = self._given_ms.get(tenant, 0.0) + milliseconds
+        self._given_ms[tenant] = self._given_ms.get(tenant, 0.0) + predicted_ms
         _forget_oldest(self._given_ms)
         _forget_oldest(self._last_turn)
+        return predicted_ms
 
     def settle(self, tenant: str, target: str, charged_ms: float, took_ms: float) -> None:
         """It ended: correct the charge, and learn."""

@@ -87,11 +87,13 @@ def handed_back() -> Decision:
 
 def crashed() -> Decision:
     """Something broke that the run's owner can do nothing about; what it was is in the log."""
-    return _failed("internal_error", "The run failed for a reason of ours. Try again, and report its id if it persists.")
+    return _failed(
+        "internal_error", "The run failed for a reason of ours. Try again, and report its id if it persists."
+    )
 
 
 def lease_ended(run: Run, now_ms: int) -> Decision:
-    """Its runner fell silent."""
+    """Its runner fell silent. It has waited a whole lease already, so it is ready at once."""
     return _before_trying_again(run, now_ms) or _lost(run, "Its runner fell silent", 0.0)
 
 
@@ -103,7 +105,7 @@ def raised(run: Run, error: BaseException, *, admitted: bool, now_ms: int, jitte
         case Overloaded() | ModelUnavailable() if not admitted:
             return _before_trying_again(run, now_ms) or _refused(run, error, now_ms, jitter)
         case ReplicaLost() | ModelUnavailable() | Overloaded() | Canceled():
-            return _before_trying_again(run, now_ms) or _lost(run, "The model's replica was lost", jitter)
+            return _before_trying_again(run, now_ms) or _lost(run, "The model's replica was lost", _backoff(run, jitter))
         case SlipwayError():
             return _failed(error.code, error.message, error.param)
         case _:
@@ -123,12 +125,15 @@ def is_overdue(run: Run, now_ms: int) -> bool:
     return run.deadline_ms is not None and run.deadline_ms <= now_ms
 
 
-def _lost(run: Run, what: str, jitter: float) -> Decision:
+def _backoff(run: Run, jitter: float) -> float:
+    return min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (run.attempt - 1)) * (0.5 + jitter / 2)
+
+
+def _lost(run: Run, what: str, delay_seconds: float) -> Decision:
     if run.attempt >= run.max_attempts:
         return _failed("replica_lost", f"{what} in attempt {run.attempt}, the last of {run.max_attempts}.")
-    delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (run.attempt - 1)) * (0.5 + jitter / 2)
     reason = f"{what} in attempt {run.attempt} of {run.max_attempts}; it is tried again."
-    return Decision(RunStatus.QUEUED, reason, delay_seconds=delay)
+    return Decision(RunStatus.QUEUED, reason, delay_seconds=delay_seconds)
 
 
 def _refused(run: Run, error: SlipwayError, now_ms: int, jitter: float) -> Decision:

@@ -55,9 +55,7 @@ class Delivery:
 class RunStore:
     """Runs, by tenant."""
 
-    def __init__(
-        self, records: Records, clock: Clock, settings: RunsSettings, assets: RunAssets | None = None
-    ) -> None:
+    def __init__(self, records: Records, clock: Clock, settings: RunsSettings, assets: RunAssets | None = None) -> None:
         """`assets` is what `delete` takes a run's blobs from; without it they stay their tenant's."""
         self.records = records
         self.clock = clock
@@ -126,7 +124,9 @@ class RunStore:
     async def get(self, tenant: TenantName, run_id: RunId) -> Run:
         """The run. Raises NotFound for an unknown one and for another tenant's alike."""
         run = await self._first(select(*RUN_COLUMNS).where(runs.c.id == run_id, runs.c.tenant == tenant))
-        return run or _missing(run_id)
+        if run is None:
+            raise _missing(run_id)
+        return run
 
     async def progress(self, tenant: TenantName, run_id: RunId) -> tuple[RunStatus, int]:
         """(status, number of events): what followers ask often, without the inputs and outputs. Raises NotFound."""
@@ -134,7 +134,7 @@ class RunStore:
         async with self.records.read() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
-            _missing(run_id)
+            raise _missing(run_id)
         return RunStatus(row.status), row.num_events
 
     async def list(
@@ -216,7 +216,9 @@ class RunStore:
     async def _locked(self, connection: AsyncConnection, tenant: TenantName, run_id: RunId) -> Run:
         query = select(*RUN_COLUMNS).where(runs.c.id == run_id, runs.c.tenant == tenant).with_for_update()
         row = (await connection.execute(query)).first()
-        return _missing(run_id) if row is None else to_run(row)
+        if row is None:
+            raise _missing(run_id)
+        return to_run(row)
 
 
 async def forget(connection: AsyncConnection, run_ids: Sequence[str]) -> None:
@@ -226,8 +228,8 @@ async def forget(connection: AsyncConnection, run_ids: Sequence[str]) -> None:
     await connection.execute(delete(runs).where(runs.c.id.in_(run_ids)))
 
 
-def _missing(run_id: RunId) -> Any:
-    raise NotFound(f"There is no run {run_id[:64]!r}.", "run_not_found")
+def _missing(run_id: RunId) -> NotFound:
+    return NotFound(f"There is no run {run_id[:64]!r}.", "run_not_found")
 
 
 def _check(new: NewRun) -> None:
@@ -236,7 +238,7 @@ def _check(new: NewRun) -> None:
         text.encode()
     except ValueError:
         raise InvalidRequest("The input holds a number or a character that JSON cannot.", "", "input") from None
-    if "\\u0000" in text:
+    if "\\u0000" in text.replace("\\\\", ""):
         raise InvalidRequest("The input holds a NUL character.", "", "input")
     unknown = set(new.webhook.events if new.webhook else ()) - set(NEWS.values())
     if unknown:

@@ -94,6 +94,7 @@ class FairQueue:
         waiter = _Waiter((-priority, self._num_arrivals), asyncio.get_running_loop().create_future(), predicted_ms)
         heapq.heappush(account.waiting, waiter)
         self._count_waiting(account, +1, predicted_ms)
+        self._fill()
         try:
             async with asyncio.timeout(None if deadline_at is None else deadline_at - self._clock.now_ms() / 1000):
                 await waiter.admitted
@@ -122,6 +123,13 @@ class FairQueue:
         else:
             waiter.admitted.cancel()
             self._count_waiting(account, -1, waiter.predicted_ms)
+            self._compact(account)
+
+    def _compact(self, account: _Account) -> None:
+        """Waiters that gave up stay in the heap until they come up; drop them when they are the most of it."""
+        if len(account.waiting) > 2 * account.num_waiting + 16:
+            account.waiting = [waiter for waiter in account.waiting if not waiter.admitted.done()]
+            heapq.heapify(account.waiting)
 
     def _count_waiting(self, account: _Account, change: int, predicted_ms: float) -> None:
         account.num_waiting += change
@@ -143,11 +151,13 @@ class FairQueue:
             self._accounts.clear()
 
     def _fill(self) -> None:
-        while self.num_running < self.capacity and self.num_waiting:
-            account = min((a for a in self._accounts.values() if a.num_waiting), key=lambda a: a.served_ms)
+        while self.num_running < self.capacity:
+            accounts = [account for account in self._accounts.values() if account.waiting]
+            if not accounts:
+                return
+            account = min(accounts, key=lambda each: each.served_ms)
             waiter = heapq.heappop(account.waiting)
-            if waiter.admitted.done():
-                continue
-            self._count_waiting(account, -1, waiter.predicted_ms)
-            self._admit(account, waiter.predicted_ms)
-            waiter.admitted.set_result(None)
+            if not waiter.admitted.done():
+                self._count_waiting(account, -1, waiter.predicted_ms)
+                self._admit(account, waiter.predicted_ms)
+                waiter.admitted.set_result(None)

@@ -31,11 +31,7 @@ def check_key(key: str) -> str:
 
 
 def _is_segment(segment: str) -> bool:
-    return (
-        segment not in (".", "..")
-        and len(segment) <= MAX_SEGMENT_LENGTH
-        and _SEGMENT.fullmatch(segment) is not None
-    )
+    return segment not in (".", "..") and len(segment) <= MAX_SEGMENT_LENGTH and _SEGMENT.fullmatch(segment) is not None
 
 
 def check_media_type(media_type: str) -> str:

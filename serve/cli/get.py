@@ -1,0 +1,179 @@
+"""`slipway get`: lists of models, runs, keys and tenants, or one of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serve.cli.exits import CliError, ExitCode
+from serve.cli.output import Format, Output, age, duration, note, parse_time, print_data, print_table, seconds_between
+from serve.cli.session import connect
+
+if TYPE_CHECKING:
+    from serve.cli.client import Client
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """What can be got: the list's path, whether the path + /NAME gives one, and its columns."""
+
+    path: str
+    named: str
+    has_item: bool
+    columns: Sequence[tuple[str, Callable[[Row], Any]]]
+    filters: frozenset[str] = frozenset()
+
+
+def replicas(model: Row) -> str:
+    """`ready/desired`."""
+    counts = model.get("replicas") or {}
+    return f"{counts.get('ready', 0)}/{counts.get('desired', 0)}"
+
+
+def run_time(run: Row) -> str | None:
+    """How long the run took from its start to its end."""
+    seconds = seconds_between(run.get("started_at"), run.get("finished_at"))
+    return None if seconds is None else f"{seconds:.1f}s" if seconds < 60 else duration(seconds)
+
+
+def key_state(key: Row) -> str:
+    """valid, expired or revoked."""
+    if key.get("revoked_at"):
+        return "revoked"
+    expires = key.get("expires_at")
+    return "expired" if expires and is_past(expires) else "valid"
+
+
+def is_past(moment: str) -> bool:
+    """Whether an RFC 3339 time is behind us."""
+    return parse_time(moment) <= datetime.now(UTC)
+
+
+NOUNS = {
+    "models": Noun(
+        "/v1/catalog",
+        "name",
+        True,
+        (
+            ("name", lambda m: m["name"]),
+            ("state", lambda m: m.get("state")),
+            ("replicas", replicas),
+            ("tasks", lambda m: m.get("tasks")),
+            ("cold start", lambda m: f"{m['cold_start_seconds']:.0f}s" if m.get("cold_start_seconds") else None),
+            ("age", lambda m: age(m.get("created_at"))),
+        ),
+        frozenset({"modality", "task"}),
+    ),
+    "runs": Noun(
+        "/v1/runs",
+        "id",
+        True,
+        (
+            ("id", lambda r: r["id"]),
+            ("model", lambda r: r.get("model")),
+            ("task", lambda r: r.get("task")),
+            ("status", lambda r: r.get("status")),
+            ("attempt", lambda r: r.get("attempt")),
+            ("took", run_time),
+            ("age", lambda r: age(r.get("created_at"))),
+        ),
+        frozenset({"status", "model", "limit"}),
+    ),
+    "keys": Noun(
+        "/v1/keys",
+        "id",
+        False,
+        (
+            ("id", lambda k: k["id"]),
+            ("title", lambda k: k.get("title")),
+            ("scopes", lambda k: k.get("scopes")),
+            ("tenant", lambda k: k.get("tenant")),
+            ("project", lambda k: k.get("project")),
+            ("state", key_state),
+            ("expires", lambda k: k.get("expires_at")),
+            ("age", lambda k: age(k.get("created_at"))),
+        ),
+    ),
+    "tenants": Noun(
+        "/v1/admin/tenants",
+        "name",
+        False,
+        (("name", lambda t: t["name"]), ("age", lambda t: age(t.get("created_at")))),
+    ),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(get)
+
+
+def get(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(help="models, runs, keys or tenants.", metavar="KIND")],
+    name: Annotated[str | None, typer.Argument(help="One of them, by name or id.")] = None,
+    status: Annotated[str | None, typer.Option(help="Runs in this status.")] = None,
+    model: Annotated[str | None, typer.Option(help="Runs of this model.")] = None,
+    task: Annotated[str | None, typer.Option(help="Models with this task.")] = None,
+    modality: Annotated[str | None, typer.Option(help="Models that take or give this modality.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="Runs to show.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List things, newest first, or show one: `get models`, `get runs --status running`."""
+    noun = noun_of(kind)
+    filters = {"status": status, "model": model, "task": task, "modality": modality, "limit": limit}
+    _check_filters(kind, noun, filters)
+    shown = {option: value for option, value in filters.items() if option in noun.filters}
+    with connect(ctx) as client:
+        if name is not None:
+            data = [find(client, noun, name)]
+            more = False
+        else:
+            answer = client.get(noun.path, shown)
+            data, more = answer["data"], bool(answer.get("has_more"))
+    if output is not Format.TABLE:
+        print_data(data[0] if name is not None else data, output)
+        return
+    print_rows(noun, data)
+    if more:
+        note("There are more; --limit shows them.")
+
+
+def noun_of(kind: str, among: Sequence[str] = tuple(NOUNS)) -> Noun:
+    """The noun that `kind` names, in singular or plural."""
+    plural = kind if kind.endswith("s") else f"{kind}s"
+    if plural not in among:
+        raise CliError(f"There are no {kind!r}; choose one of {', '.join(among)}.", ExitCode.USAGE)
+    return NOUNS[plural]
+
+
+def _check_filters(kind: str, noun: Noun, filters: dict[str, Any]) -> None:
+    for option, value in filters.items():
+        if value is not None and option not in noun.filters:
+            raise CliError(f"--{option} does not apply to {kind}.", ExitCode.USAGE)
+
+
+def find(client: "Client", noun: Noun, name: str) -> Row:
+    """The one called `name`. Raises CliError if there is none."""
+    from serve.cli.client import segment
+
+    if noun.has_item:
+        item: Row = client.get(f"{noun.path}/{segment(name)}")
+        return item
+    for row in client.get(noun.path)["data"]:
+        if row[noun.named] == name:
+            found: Row = row
+            return found
+    raise CliError(f"There is no {name!r} among the {noun.path.rsplit('/', 1)[1]}.", ExitCode.REFUSED)
+
+
+def print_rows(noun: Noun, rows: Sequence[Row]) -> None:
+    """The noun's table, or a remark that there is nothing."""
+    if not rows:
+        note("Nothing found.")
+        return
+    print_table([heading for heading, _ in noun.columns], [[value(row) for _, value in noun.columns] for row in rows])

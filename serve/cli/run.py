@@ -1,0 +1,180 @@
+"""`slipway run`: call a model as a durable run, and follow it."""
+
+import json
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serve.cli.arguments import parse_inputs, read_text
+from serve.cli.describe import usage_line
+from serve.cli.exits import CliError, ExitCode
+from serve.cli.follow import Display, follow
+from serve.cli.get import run_time
+from serve.cli.output import Format, Output, note, print_data, write_text
+from serve.cli.session import connect
+
+if TYPE_CHECKING:
+    from serve.cli.client import Client
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(run)
+
+
+def run(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="name=value, name=@file or name=@- (stdin).", metavar="NAME=VALUE..."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What to ask of it.", show_default="the model's first task")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end, or only start it.")] = True,
+    webhook: Annotated[str | None, typer.Option(help="A URL that is told how the run ended.")] = None,
+    deadline: Annotated[float | None, typer.Option(min=0.001, help="Seconds after which the run is given up.")] = None,
+    priority: Annotated[int | None, typer.Option(min=-10, max=10, help="-10 is whenever, 10 is first.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A JSON object of inputs; name=value comes on top.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Run a model: `slipway run smollm2-135m-instruct prompt="Why is the sky blue?" max_tokens=64`.
+
+    Text models print their answer as it is written. prompt=... and system=... are short for a chat's messages.
+    Ctrl-C asks whether to cancel the run or to leave it running.
+    """
+    with connect(ctx) as client:
+        body = _request(client, model, task, inputs or [], file)
+        options = {"webhook": {"url": webhook} if webhook else None, "deadline_s": deadline, "priority": priority}
+        body |= {name: value for name, value in options.items() if value is not None}
+        started = _start(client, model, body)
+        if not wait:
+            _print_started(started, output)
+            return
+        finished = watch(client, started, Display(quiet=output is not Format.TABLE))
+        if finished is not None:
+            _end(finished, output)
+
+
+def _request(
+    client: "Client", model: str, task: str | None, words: list[str], file: Path | None
+) -> dict[str, Any]:
+    from serve.cli.client import segment
+
+    card = client.get(f"/v1/catalog/{segment(model)}")
+    chosen = task or card["tasks"][0]
+    if chosen not in card["inputs"]:
+        raise CliError(f"{model} does not do {chosen!r}. It does: {', '.join(card['tasks'])}.", ExitCode.USAGE)
+    base = _from_file(file) if file else {}
+    shortened = chosen == "chat" and "messages" not in base
+    schema = _with_short_forms(card["inputs"][chosen]) if shortened else card["inputs"][chosen]
+    inputs = base | parse_inputs(words, schema)
+    return {"task": chosen, "input": chat_messages(inputs) if shortened else inputs}
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(read_text(str(file)))
+    except ValueError as error:
+        raise CliError(f"{file} is not JSON: {error}", ExitCode.USAGE) from error
+    if not isinstance(value, dict):
+        raise CliError(f"{file} holds no JSON object of inputs.", ExitCode.USAGE)
+    return value
+
+
+def _with_short_forms(schema: Mapping[str, Any]) -> dict[str, Any]:
+    fields = schema.get("properties") or {}
+    return {**schema, "properties": {**fields, "prompt": {"type": "string"}, "system": {"type": "string"}}}
+
+
+def chat_messages(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """`inputs` with `system` and `prompt` turned into messages, before and after those that are there."""
+    rest = {name: value for name, value in inputs.items() if name not in ("prompt", "system")}
+    messages = list(rest.get("messages") or [])
+    if "system" in inputs:
+        messages.insert(0, {"role": "system", "content": inputs["system"]})
+    if "prompt" in inputs:
+        messages.append({"role": "user", "content": inputs["prompt"]})
+    return rest | ({"messages": messages} if messages else {})
+
+
+def _start(client: "Client", model: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Start the run. The idempotency key lets one retry join the run that a lost answer had started."""
+    from serve.cli.client import Unreachable, segment
+
+    path, headers = f"/v1/models/{segment(model)}/runs", {"Idempotency-Key": str(uuid.uuid4())}
+    try:
+        return client.post(path, body, headers)
+    except Unreachable:
+        return client.post(path, body, headers)
+
+
+def _print_started(started: dict[str, Any], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_data(started, output)
+        return
+    typer.echo(started["id"])
+    note(f"{started['status']}; `slipway describe run {started['id']}` shows how it is doing.")
+
+
+def watch(client: "Client", started: dict[str, Any], display: Display) -> dict[str, Any] | None:
+    """Follow the run to its end and give it, finished; None if the person detached."""
+    from serve.cli.client import segment
+
+    run_id, after = started["id"], ""
+    while True:
+        try:
+            for event in follow(client, run_id, after):
+                after = event.id or after
+                display.show(event)
+            display.close()
+            finished = client.get(f"/v1/runs/{segment(run_id)}")
+            if not display.quiet and not display.num_chars and finished.get("output") is not None:
+                _print_output(finished["output"])
+            return finished
+        except KeyboardInterrupt:
+            display.close()
+            if not _wants_cancel():
+                note(f"Detached. The run goes on: slipway describe run {run_id}")
+                return None
+            client.post(f"/v1/runs/{segment(run_id)}/cancel")
+        finally:
+            display.close()
+
+
+def _wants_cancel() -> bool:
+    """What Ctrl-C means. Where nobody can be asked, the run goes on: work is never lost by accident."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        answer: str = typer.prompt("\nCancel the run, or detach and leave it running? [c/d]", default="d", err=True)
+    except (typer.Abort, KeyboardInterrupt, EOFError):
+        return False
+    return answer.strip().lower().startswith("c")
+
+
+def _print_output(output: Any) -> None:
+    text = output.get("text") if isinstance(output, dict) else None
+    if isinstance(text, str):
+        write_text(text if text.endswith("\n") else text + "\n")
+    else:
+        print_data(output, Format.JSON)
+
+
+def _end(finished: dict[str, Any], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_data(finished, output)
+    else:
+        parts = [finished["id"], finished["status"], usage_line(finished.get("usage")), run_time(finished) or ""]
+        note(" · ".join(part for part in parts if part))
+    if finished["status"] == "succeeded":
+        return
+    error = finished.get("error") or {}
+    details = "  ".join(f"{name}: {error[key]}" for name, key in (("code", "code"), ("field", "param")) if error.get(key))
+    message = error.get("message") or f"The run was {finished['status']}."
+    raise CliError(message, ExitCode.RUN_FAILED, details)

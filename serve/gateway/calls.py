@@ -1,0 +1,94 @@
+"""Calling a model for a request that waits: observed, always closed, cut short when the client leaves."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from starlette.types import Receive
+
+from serve.domain.errors import EngineFailed, Overloaded
+from serve.domain.folds import Answer
+from serve.domain.generation import Completed, Event, EventBatch, ModelCall
+from serve.domain.usage import Quantities
+from serve.gateway.errors import envelope, rule_for
+from serve.gateway.openai.frames import DONE
+from serve.gateway.services import Services
+from serve.gateway.streaming import CancelOnDisconnect, sse
+from serve.telemetry import logs
+
+_log = logging.getLogger("slipway.gateway")
+
+
+async def batches(services: Services, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    """The model's batches, timed and counted. Closing it closes the model's stream, and so ends the work.
+
+    Raises:
+        EngineFailed: also for a stream that ends without `Completed`: half an answer is none.
+    """
+    series, now = services.metrics.model(model), services.clock.monotonic
+    seconds, last, usage = series.first_token_seconds, now(), None
+    stream = services.models.call(model, call)
+    try:
+        async for batch in stream:
+            moment = now()
+            seconds.observe(moment - last)
+            seconds, last = series.inter_batch_seconds, moment
+            usage = _usage(batch)
+            yield batch
+        if usage is None:
+            raise EngineFailed("the stream ended without Completed")
+        series.count(usage)
+    except Overloaded:
+        series.overloaded.inc()
+        raise
+    finally:
+        await stream.aclose()
+
+
+def _usage(batch: EventBatch) -> Quantities | None:
+    if not batch or not isinstance(batch[-1], Completed):
+        return None
+    usage = batch[-1].usage
+    logs.bind(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+    return usage
+
+
+async def whole_answer(services: Services, model: str, call: ModelCall, receive: Receive) -> Answer:
+    """The fold of all batches. Raises ClientDisconnected when the client leaves; the work has ended then."""
+    answer = Answer()
+    async with CancelOnDisconnect(receive), aclosing(batches(services, model, call)) as stream:
+        async for batch in stream:
+            answer.add(batch)
+    return answer
+
+
+async def chunks(
+    services: Services, model: str, call: ModelCall, write: Callable[[Event], bytes]
+) -> AsyncGenerator[bytes, None]:
+    """SSE, one item per batch, `[DONE]` at the end.
+
+    An error before the first item is raised. A later one is an event with `error`, and then the stream ends without
+    `[DONE]`: OpenAI's clients raise APIError for it.
+    """
+    has_begun = False
+    async with aclosing(batches(services, model, call)) as stream:
+        try:
+            async for batch in stream:
+                written = b"".join([write(event) for event in batch])
+                if batch and isinstance(batch[-1], Completed):
+                    written += DONE
+                if written:
+                    has_begun = True
+                    yield written
+        except Exception as error:
+            if not has_begun:
+                raise
+            yield _failure(error, call.context.request_id)
+
+
+def _failure(error: Exception, request_id: str) -> bytes:
+    rule = rule_for(error)
+    logs.bind(stream_error=getattr(error, "code", "internal_error"))
+    if rule.instead:
+        _log.error("stream failed", exc_info=error)
+    return sse(envelope(error, request_id))

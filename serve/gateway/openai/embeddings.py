@@ -1,0 +1,36 @@
+"""Embeddings: vectors as lists of numbers or as base64 of little-endian float32, as the `openai` client asks."""
+
+import base64
+import sys
+from array import array
+from typing import Any
+
+from serve.domain.folds import Answer
+from serve.domain.usage import Quantities
+
+
+def whole_embeddings(model: str, answer: Answer, encoding_format: str) -> dict[str, Any]:
+    """The answer, vectors in the order of the inputs."""
+    encode = _base64 if encoding_format == "base64" else _numbers
+    data = [
+        {"object": "embedding", "index": index, "embedding": encode(vector)}
+        for index, vector in sorted(answer.vectors.items())
+    ]
+    num_tokens = (answer.usage or Quantities()).prompt_tokens
+    return {
+        "object": "list",
+        "data": data,
+        "model": model,
+        "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
+    }
+
+
+def _base64(float32: bytes) -> str:
+    return base64.b64encode(float32).decode()
+
+
+def _numbers(float32: bytes) -> list[float]:
+    numbers = array("f", float32)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()

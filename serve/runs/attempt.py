@@ -1,0 +1,125 @@
+"""One attempt at a run, as its runner holds it: the answer so far, and the lines that are not written yet."""
+
+import asyncio
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from serve.domain.folds import Answer
+from serve.domain.generation import (
+    Artifact,
+    CallContext,
+    Event,
+    ModelCall,
+    Preview,
+    Progress,
+    TextDelta,
+    ToolCallDelta,
+)
+from serve.domain.run import Run, RunEventKind
+from serve.runs.outputs import clean, view
+from serve.runs.rows import Line
+
+
+class Stop(StrEnum):
+    """Why an attempt is stopped from outside."""
+
+    CANCELED = "canceled"
+    LEASE_LOST = "lease_lost"
+    HANDED_BACK = "handed_back"
+    UNWRITABLE = "unwritable"
+
+
+def call_of(run: Run) -> ModelCall:
+    """What the model is asked for this attempt."""
+    context = CallContext(
+        request_id=run.request_id,
+        tenant=run.tenant,
+        project=run.project,
+        key_id=run.key_id,
+        attempt=run.attempt,
+        run_id=run.id,
+        priority=run.priority,
+        deadline_at=None if run.deadline_ms is None else run.deadline_ms / 1000,
+    )
+    return ModelCall(task=run.task, inputs=run.inputs, context=context)
+
+
+@dataclass(eq=False, slots=True)
+class Attempt:
+    """A held run. `lines` are sealed and unwritten; text and progress are gathered until they are sealed."""
+
+    run: Run
+    stopped: "asyncio.Future[Stop]"
+    answer: Answer = field(default_factory=Answer)
+    lines: list[Line] = field(default_factory=list)
+    admitted: bool = False
+    """Whether the model has begun to answer."""
+    num_failed_writes: int = 0
+    _text: dict[int, list[str]] = field(default_factory=dict)
+    _arguments: dict[tuple[int, int], list[ToolCallDelta]] = field(default_factory=dict)
+    _progress: dict[str, Progress] = field(default_factory=dict)
+
+    def stop(self, why: Stop) -> None:
+        """Ask the attempt to end; the first reason counts."""
+        if not self.stopped.done():
+            self.stopped.set_result(why)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Take in what the model said."""
+        events = list(events)
+        self.admitted = True
+        self.answer.add(events)
+        for event in events:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case TextDelta():
+                self._text.setdefault(event.index, []).append(event.text)
+            case ToolCallDelta():
+                self._arguments.setdefault((event.index, event.call_index), []).append(event)
+            case Progress():
+                self._progress[event.phase] = event
+            case Preview():
+                data = base64.b64encode(event.data).decode()
+                shown = {"index": event.index, "media_type": event.media_type, "data": data}
+                self.lines.append(Line(RunEventKind.PREVIEW, shown))
+            case Artifact():
+                shown = {"index": event.index, "name": event.name, "asset": view(event.asset)}
+                self.lines.append(Line(RunEventKind.OUTPUT, shown))
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.lines or self._text or self._arguments or self._progress)
+
+    def seal(self) -> list[Line]:
+        """Every unwritten line, what was gathered included. They stay until `written` takes them away."""
+        for phase, event in self._progress.items():
+            data = {"phase": phase, "done": event.done, "total": event.total}
+            self.lines.append(Line(RunEventKind.PROGRESS, data))
+        for index, pieces in self._text.items():
+            if text := clean("".join(pieces)):
+                self.lines.append(Line(RunEventKind.OUTPUT, {"index": index, "text": text}))
+        for (index, call_index), deltas in self._arguments.items():
+            self.lines.append(_tool_call_line(index, call_index, deltas))
+        self._progress, self._text, self._arguments = {}, {}, {}
+        return list(self.lines)
+
+    def written(self, num_lines: int, run: Run) -> None:
+        """The first `num_lines` are in the table, and the row is `run`."""
+        del self.lines[:num_lines]
+        self.run = run
+        self.num_failed_writes = 0
+
+
+def _tool_call_line(index: int, call_index: int, deltas: list[ToolCallDelta]) -> Line:
+    delta = {
+        "index": call_index,
+        "id": next((d.id for d in deltas if d.id), ""),
+        "name": next((d.name for d in deltas if d.name), ""),
+        "arguments": clean("".join(d.arguments for d in deltas)),
+    }
+    return Line(RunEventKind.OUTPUT, {"index": index, "tool_call": delta})

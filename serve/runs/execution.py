@@ -1,0 +1,250 @@
+"""The runner: takes runs, calls models, and sees each run to its end, whoever else is watching.
+
+One task per run, in a context of its own, so that no request's leaving takes the run along. Beside them three loops:
+one claims and does the table's housekeeping, one keeps leases and looks for cancels, one writes.
+"""
+
+import asyncio
+import contextvars
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from serve.domain.names import RunId
+from serve.domain.ports import Clock, Models
+from serve.domain.run import Run, RunEventKind
+from serve.runs import lifecycle
+from serve.runs.attempt import Attempt, Stop, call_of
+from serve.runs.claims import Claims
+from serve.runs.lifecycle import Decision
+from serve.runs.outputs import OutputSink, outputs_of
+from serve.runs.rows import Line, Result
+from serve.runs.store import RunStore
+from serve.runs.writer import Writer
+from serve.settings import RunsSettings
+
+_log = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 0.1
+"""How often the table is asked which held runs were canceled: one read by primary key, whatever their number."""
+_CLOSE_SECONDS = 10.0
+"""How long a model may take to let go of a call that was stopped. After it the run ends, and the call is left to it."""
+_HEARTBEATS_PER_LEASE = 3
+
+
+class Runner:
+    """Executes runs of `models` until it is stopped. `owner` must be new for every process that ever runs."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        models: Models,
+        clock: Clock,
+        *,
+        owner: str,
+        settings: RunsSettings,
+        max_concurrency: int,
+        outputs: OutputSink,
+    ) -> None:
+        self._models = models
+        self._clock = clock
+        self._settings = settings
+        self._max_concurrency = max_concurrency
+        self._outputs = outputs
+        self._claims = Claims(store.records, clock, settings, owner)
+        self._writer = Writer(self._claims, settings.max_events)
+        self._performing: dict[Attempt, asyncio.Task[None]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+
+    @property
+    def num_running(self) -> int:
+        """Runs held at this moment."""
+        return len(self._performing)
+
+    async def start(self) -> None:
+        """Begin to take runs."""
+        self._is_stopping = False
+        self._loops = [
+            _detached(_forever(self._claim, self._pause)),
+            _detached(_forever(self._watch, _every(_WATCH_SECONDS))),
+            _detached(_forever(self._keep, _every(self._settings.lease_seconds / _HEARTBEATS_PER_LEASE))),
+            _detached(self._writer.work()),
+        ]
+
+    def nudge(self, run_id: RunId | None = None) -> None:
+        """There is a new run: look at once. It is taken by whoever's turn it is, so the id is not needed."""
+        self._wake.set()
+
+    def cancel(self, run_id: RunId) -> bool:
+        """Stop the run at once if it is held here; whether it is. Others see the cancel in the table."""
+        held = [attempt for attempt in self._performing if attempt.run.id == run_id]
+        for attempt in held:
+            attempt.stop(Stop.CANCELED)
+        return bool(held)
+
+    async def stop(self) -> None:
+        """Take no more runs, and hand the held ones back so that another runner has them at once."""
+        self._is_stopping = True
+        self._wake.set()
+        claiming, *others = self._loops or [None]
+        if claiming is not None:
+            await asyncio.wait({claiming}, timeout=self._settings.lease_seconds)
+        for attempt in self._performing:
+            attempt.stop(Stop.HANDED_BACK)
+        if self._performing:
+            await asyncio.wait(self._performing.values(), timeout=_CLOSE_SECONDS + self._settings.lease_seconds)
+        await _cancel([task for task in (claiming, *others, *self._performing.values()) if task is not None])
+        self._loops = []
+
+    async def _claim(self) -> None:
+        self._wake.clear()
+        await self._claims.maintain()
+        while not self._is_stopping and (free := self._max_concurrency - len(self._performing)) > 0:
+            taken = await self._claims.take(free)
+            for run in taken:
+                self._begin(run)
+            if not taken:
+                return
+
+    async def _pause(self) -> bool:
+        if self._is_stopping:
+            return False
+        try:
+            await asyncio.wait_for(self._wake.wait(), self._settings.poll_seconds)
+        except TimeoutError:
+            pass
+        return not self._is_stopping
+
+    def _begin(self, run: Run) -> None:
+        attempt = Attempt(run, asyncio.get_running_loop().create_future())
+        self._writer.open(attempt)
+        self._performing[attempt] = _detached(self._perform(attempt))
+
+    async def _perform(self, attempt: Attempt) -> None:
+        run, began = attempt.run, self._clock.monotonic()
+        try:
+            await self._see_to_its_end(attempt)
+        except Exception:
+            _log.exception("run %s: its runner failed it; its lease will end", run.id)
+        finally:
+            self._writer.drop(attempt)
+            del self._performing[attempt]
+            took_ms = (self._clock.monotonic() - began) * 1000
+            self._claims.account.settle(run.tenant, run.target, took_ms)
+            self._wake.set()
+
+    async def _see_to_its_end(self, attempt: Attempt) -> None:
+        decision, result = await self._outcome(attempt)
+        if decision is None:
+            return
+        ended = await self._writer.end(attempt, decision, result)
+        if ended is not None:
+            _log.info("run %s is %s: %s", ended.id, ended.status, decision.reason)
+
+    async def _outcome(self, attempt: Attempt) -> tuple[Decision | None, Result | None]:
+        """What to write; None for a run that is another's by now."""
+        answering = asyncio.create_task(self._answer(attempt))
+        try:
+            await asyncio.wait({answering, attempt.stopped}, timeout=self._seconds_left(attempt.run), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                return await self._stopped(attempt, answering), None
+            return lifecycle.completed(), answering.result()
+        except Exception as error:
+            return self._raised(attempt, error), None
+        finally:
+            await _cancel([answering], _CLOSE_SECONDS)
+
+    def _seconds_left(self, run: Run) -> float | None:
+        if run.deadline_ms is None:
+            return None
+        return max(0.0, (run.deadline_ms - self._clock.now_ms()) / 1000)
+
+    async def _stopped(self, attempt: Attempt, answering: "asyncio.Task[Result]") -> Decision | None:
+        await _cancel([answering], _CLOSE_SECONDS)
+        if not attempt.stopped.done():
+            return lifecycle.overdue()
+        match attempt.stopped.result():
+            case Stop.CANCELED:
+                return lifecycle.canceled()
+            case Stop.HANDED_BACK:
+                return lifecycle.handed_back()
+            case Stop.UNWRITABLE:
+                return lifecycle.crashed()
+            case Stop.LEASE_LOST:
+                return None
+
+    def _raised(self, attempt: Attempt, error: Exception) -> Decision:
+        decision = lifecycle.raised(
+            attempt.run,
+            error,
+            admitted=attempt.admitted,
+            now_ms=self._clock.now_ms(),
+            jitter=random.random(),
+        )
+        if decision == lifecycle.crashed():
+            _log.error("run %s failed", attempt.run.id, exc_info=error)
+        if attempt.admitted and decision.status == "queued":
+            attempt.lines.append(Line(RunEventKind.LOG, {"level": "warning", "message": decision.reason}))
+        return decision
+
+    async def _answer(self, attempt: Attempt) -> Result:
+        stream = self._models.call(attempt.run.target, call_of(attempt.run))
+        try:
+            async for batch in stream:
+                attempt.add(batch)
+        finally:
+            await stream.aclose()
+        outputs = await outputs_of(attempt.run, attempt.answer, self._outputs)
+        usage = attempt.answer.usage
+        return Result(outputs, usage.nonzero() if usage else None)
+
+    async def _watch(self) -> None:
+        held = {attempt.run.id: attempt for attempt in self._performing}
+        if not held:
+            return
+        news = await self._claims.news(attempt.run for attempt in held.values())
+        for run_id in news.lost:
+            held[RunId(run_id)].stop(Stop.LEASE_LOST)
+        for run_id in news.canceled:
+            held[RunId(run_id)].stop(Stop.CANCELED)
+
+    async def _keep(self) -> None:
+        if self._performing:
+            await self._claims.heartbeat(attempt.run for attempt in self._performing)
+
+
+def _detached(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+
+async def _forever(step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[bool]]) -> None:
+    """Repeat `step` while `pause` says so. A database that is away is logged, and asked again."""
+    while True:
+        try:
+            await step()
+        except Exception:
+            _log.exception("a runner's %s failed; it is tried again", step.__name__)
+        if not await pause():
+            return
+
+
+def _every(seconds: float) -> Callable[[], Awaitable[bool]]:
+    async def pause() -> bool:
+        await asyncio.sleep(seconds)
+        return True
+
+    return pause
+
+
+async def _cancel(tasks: "list[asyncio.Task[Any]]", seconds: float = 1.0) -> None:
+    """Cancel and wait, `seconds` at the most; whatever they raise is nobody's any more."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()

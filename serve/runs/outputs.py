@@ -1,0 +1,91 @@
+"""From a folded answer to the outputs document of a run.
+
+    chat, completion   {"text", "choices": [{"index", "text", "finish_reason", "tool_calls"?}]}
+    embedding          {"embeddings": [[...]]}
+    artifacts          {"artifacts": [{"name", "index", "asset": {...}}]}
+
+A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": {...}}` refers to it.
+"""
+
+import json
+import struct
+from typing import Any, Protocol
+
+from serve.domain.errors import EngineFailed
+from serve.domain.folds import Answer, ChoiceFold
+from serve.domain.media import INLINE_LIMIT_BYTES, Asset
+from serve.domain.run import Run
+
+_UNSTORABLE = {0: "\N{REPLACEMENT CHARACTER}"}
+
+
+class OutputSink(Protocol):
+    """Where outputs go that are too large for a row."""
+
+    async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
+        """Keep `data` as an asset of the run; the asset's view, for the outputs document."""
+        ...
+
+
+def clean(text: str) -> str:
+    """`text` as every database takes it: NUL and lone surrogates become U+FFFD."""
+    return text.translate(_UNSTORABLE).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def view(asset: Asset) -> dict[str, Any]:
+    """An asset as outputs and events show it: what is known, without what is not."""
+    shown = {
+        "id": asset.id,
+        "sha256": asset.sha256,
+        "media_type": asset.media_type,
+        "num_bytes": asset.num_bytes,
+        "name": asset.name,
+        "width": asset.width,
+        "height": asset.height,
+        "seconds": asset.seconds,
+    }
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, Any]:
+    """The outputs document of a whole answer.
+
+    Raises:
+        EngineFailed: the model ended without completing, or produced what is no number.
+    """
+    if answer.usage is None:
+        raise EngineFailed("The model ended its answer early.")
+    document = _document(answer)
+    try:
+        data = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise EngineFailed("The model produced values that are no numbers.") from None
+    if len(data) <= INLINE_LIMIT_BYTES:
+        return document
+    return {"document": await sink.store(run, "output.json", data, "application/json")}
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    if answer.choices:
+        choices = [_choice(index, answer.choices[index]) for index in sorted(answer.choices)]
+        document |= {"text": choices[0]["text"], "choices": choices}
+    if answer.vectors:
+        document["embeddings"] = [_floats(answer.vectors[index]) for index in sorted(answer.vectors)]
+    if answer.artifacts:
+        document["artifacts"] = [{"name": a.name, "index": a.index, "asset": view(a.asset)} for a in answer.artifacts]
+    return document
+
+
+def _choice(index: int, fold: ChoiceFold) -> dict[str, Any]:
+    shown: dict[str, Any] = {"index": index, "text": clean(fold.text), "finish_reason": fold.finish_reason}
+    if fold.tool_calls:
+        shown["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": clean(call.arguments)}}
+            for _, call in sorted(fold.tool_calls.items())
+        ]
+    return shown
+
+
+def _floats(float32: bytes) -> list[float]:
+    return list(struct.unpack(f"<{len(float32) // 4}f", float32))

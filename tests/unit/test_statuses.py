@@ -1,0 +1,37 @@
+"""Ray's report on applications, read as how the models are doing."""
+
+from typing import Any
+
+import pytest
+
+from serve.domain.serving import ModelState
+from serve.serving.statuses import read_statuses
+
+
+def report(status: str, replicas: list[str], target: int, message: str = "") -> dict[str, Any]:
+    found = [{"state": state} for state in replicas]
+    return {
+        "status": status,
+        "deployments": {"replica": {"replicas": found, "target_num_replicas": target, "message": message}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("application", "state", "message"),
+    [
+        pytest.param(report("RUNNING", ["RUNNING"], 1), ModelState.READY, "", id="running"),
+        pytest.param(report("DEPLOYING", ["STARTING"], 1, "wait"), ModelState.LOADING, "wait", id="starting"),
+        pytest.param(report("RUNNING", [], 0), ModelState.AT_ZERO, "", id="scaled to zero"),
+        pytest.param(report("RUNNING", ["STARTING"], 1), ModelState.LOADING, "", id="coming up from zero"),
+        pytest.param(report("DEPLOY_FAILED", [], 1, "why\nTrace"), ModelState.FAILED, "why", id="failed"),
+        pytest.param(report("DEPLOYING", ["RUNNING", "STOPPING"], 2), ModelState.READY, "", id="in an upgrade"),
+        pytest.param({"status": "DEPLOYING"}, ModelState.LOADING, "", id="no deployment yet"),
+    ],
+)
+def test_a_report_reads_as(application: dict[str, Any], state: ModelState, message: str) -> None:
+    status = read_statuses({"model-m": application, "gateway": application})["m"]
+    assert (status.state, status.message) == (state, message)
+
+
+def test_only_model_applications_are_models() -> None:
+    assert read_statuses({"gateway": report("RUNNING", [], 0)}) == {}
