@@ -24,7 +24,10 @@ from serve.domain.chat import (
 )
 from serve.domain.errors import InvalidRequest
 
-TOOLS_BEFORE = "You can call functions to help with the user's request. Their signatures are between <tools> and </tools>:\n<tools>\n"
+TOOLS_BEFORE = (
+    "You can call functions to help with the user's request. "
+    "Their signatures are between <tools> and </tools>:\n<tools>\n"
+)
 TOOLS_AFTER = (
     "\n</tools>\nTo call one, answer with its name and arguments as JSON:\n"
     f'{OPEN_TAG}\n{{"name": "<function>", "arguments": {{<arguments>}}}}\n{CLOSE_TAG}'

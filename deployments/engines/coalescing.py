@@ -52,8 +52,8 @@ async def merged(streams: Sequence[AsyncGenerator[Item, None]]) -> AsyncGenerato
     """The items of all `streams` as they come. Closing it, or an error in one, closes all of them first."""
     if len(streams) == 1:
         async with aclosing(streams[0]) as only:
-            async for item in only:
-                yield item
+            async for alone in only:
+                yield alone
         return
     ready: asyncio.Queue[Item | _Ended] = asyncio.Queue(maxsize=len(streams))
     pumps = [asyncio.create_task(_pump(stream, ready)) for stream in streams]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from serve.domain.chat import ChatInput, CompletionInput, Sampling
 from serve.domain.errors import InvalidRequest
+from serve.domain.validation import invalid_request
 
 SEED_BITS = 62
 """Seeds are folded into this many bits: vLLM adds the choice's index, and its messages hold 64-bit integers."""
@@ -33,9 +34,7 @@ def read_inputs(model: type[Inputs], inputs: Mapping[str, Any]) -> Inputs:
     try:
         return model.model_validate(dict(inputs), by_alias=True, by_name=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        param = ".".join(str(part) for part in first["loc"]) or None
-        raise InvalidRequest(first["msg"], "", param) from error
+        raise invalid_request(error, inputs, model.model_fields) from error
 
 
 def cache_salt(tenant: str) -> str:

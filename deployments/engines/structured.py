@@ -18,7 +18,7 @@ from typing import Any
 
 from deployments.engines.chat_format import offered_tools
 from serve.domain.chat import MAX_SCHEMA_BYTES, ChatInput, JsonObjectFormat, JsonSchemaFormat, NamedToolChoice, Tool
-from serve.domain.errors import EngineFailed, InvalidRequest, Overloaded
+from serve.domain.errors import InvalidRequest, Overloaded
 
 MAX_NESTING = 32
 MAX_PROPERTIES = 500
@@ -35,6 +35,10 @@ NUM_REMEMBERED = 4096
 RESPONSE_SCHEMA = "response_format.json_schema.schema"
 
 _REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_DATA = frozenset({"enum", "const", "default", "examples", "required", "description", "title"})
+_UNENFORCED = frozenset({"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies"})
+"""Keywords that the compiler passes over in silence: the answer would satisfy another schema than was asked for."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 
 
@@ -89,13 +93,13 @@ def check_schema(schema: dict[str, Any], param: str) -> str:
     Raises:
         InvalidRequest: `invalid_schema`, saying which limit it is over.
     """
+    if _nests_deeper(schema, MAX_NESTING):
+        raise _refused(f"it nests deeper than {MAX_NESTING} levels", param)
     text = json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
     if len(text.encode()) > MAX_SCHEMA_BYTES:
         raise _refused(f"it has {len(text.encode())} bytes, and {MAX_SCHEMA_BYTES} are allowed", param)
     num_properties = length_bounds = 0
-    for node, depth in _objects(schema):
-        if depth > MAX_NESTING:
-            raise _refused(f"it nests deeper than {MAX_NESTING} levels", param)
+    for node in _subschemas(schema):
         properties = node.get("properties")
         num_properties += len(properties) if isinstance(properties, dict) else 0
         length_bounds += sum(node[key] for key in _LENGTHS if type(node.get(key)) is int and node[key] > 0)
@@ -149,8 +153,6 @@ class SchemaGate:
             await asyncio.wait_for(asyncio.shield(running), COMPILE_SECONDS)
         except TimeoutError:
             raise _refused("compiling it takes too long; make it smaller", wanted.param) from None
-        except EngineFailed:
-            raise
         except Exception as error:
             raise _refused(_reason(error), wanted.param) from error
 
@@ -182,24 +184,49 @@ def _moved(schema: Any, base: str) -> Any:
     }
 
 
-def _objects(schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Every object in it with its depth, without recursion: the depth is the caller's choice."""
-    waiting: list[tuple[Any, int]] = [(schema, 1)]
+def _nests_deeper(value: Any, limit: int) -> bool:
+    """Without recursion: the depth is the caller's choice."""
+    level = [value]
+    for _ in range(limit):
+        children = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _subschemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schema and every schema in it; what a property is called, or an enum holds, is no keyword."""
+    waiting: list[Any] = [schema]
     while waiting:
-        node, depth = waiting.pop()
-        if isinstance(node, dict):
-            yield node, depth
-        children = node.values() if isinstance(node, dict) else node
-        waiting += [(child, depth + 1) for child in children if isinstance(child, dict | list)]
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        if not isinstance(node, dict):
+            continue
+        yield node
+        for key, value in node.items():
+            if key in _NAMED_SCHEMAS and isinstance(value, dict):
+                waiting += value.values()
+            elif key not in _DATA:
+                waiting.append(value)
 
 
 def _check_node(node: dict[str, Any], param: str) -> None:
+    ignored = sorted(_UNENFORCED & node.keys())
+    if ignored:
+        raise _refused(f"{ignored[0]!r} is not supported", param)
     reference = node.get("$ref")
     if isinstance(reference, str) and not reference.startswith("#"):
         raise _refused("a $ref leads out of it; only references that begin with # are followed", param)
     pattern = node.get("pattern")
-    if not isinstance(pattern, str):
-        return
+    if isinstance(pattern, str):
+        _check_pattern(pattern, param)
+    for pattern in node["patternProperties"] if isinstance(node.get("patternProperties"), dict) else ():
+        _check_pattern(pattern, param)
+
+
+def _check_pattern(pattern: str, param: str) -> None:
     if len(pattern) > MAX_PATTERN_LENGTH:
         raise _refused(f"a pattern is longer than {MAX_PATTERN_LENGTH} characters", param)
     repeats = [int(number) for found in _REPEAT.finditer(pattern) for number in found.groups() if number]

@@ -307,8 +307,7 @@ def _joined(deltas: list[Delta]) -> list[Delta]:
         last = joined[-1] if joined else None
         if isinstance(last, TextDelta) and isinstance(delta, TextDelta):
             joined[-1] = TextDelta(last.text + delta.text, last.index)
-        elif _continues(last, delta):
-            assert isinstance(last, ToolCallDelta) and isinstance(delta, ToolCallDelta)
+        elif isinstance(last, ToolCallDelta) and isinstance(delta, ToolCallDelta) and _continues(last, delta):
             arguments = last.arguments + delta.arguments
             joined[-1] = ToolCallDelta(last.call_index, last.index, last.id, last.name, arguments)
         else:
@@ -316,13 +315,8 @@ def _joined(deltas: list[Delta]) -> list[Delta]:
     return joined
 
 
-def _continues(last: Delta | None, delta: Delta) -> bool:
-    return (
-        isinstance(last, ToolCallDelta)
-        and isinstance(delta, ToolCallDelta)
-        and last.call_index == delta.call_index
-        and not delta.name
-    )
+def _continues(last: ToolCallDelta, delta: ToolCallDelta) -> bool:
+    return last.call_index == delta.call_index and not delta.name
 
 
 class ForcedCalls:

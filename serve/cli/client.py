@@ -1,7 +1,7 @@
 """The platform over HTTP, as the command line sees it: answers, or a CliError with the right exit code."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -90,7 +90,7 @@ class Client:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
         yield from self._stream("GET", path, headers=headers)
 
-    def chat(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def chat(self, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The chunks of a streamed chat completion. Raises CliError for an error in mid-stream, too."""
         for event in self._stream("POST", "/v1/chat/completions", json=body, timeout=_CALL_TIMEOUT):
             if event.data == "[DONE]":

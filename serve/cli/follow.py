@@ -66,9 +66,9 @@ class Display:
             case "output" if isinstance(data.get("text"), str) and not data.get("index"):
                 self._write(data["text"])
             case "output" if "asset" in data:
-                note(plain(f"output {data.get('name', '')}: {data['asset'].get('id')}"))
+                note(f"output {data.get('name', '')}: {data['asset'].get('id')}")
             case "log":
-                note(plain(str(data.get("message", ""))))
+                note(str(data.get("message", "")))
 
     def _write(self, text: str) -> None:
         if text:
@@ -106,9 +106,7 @@ def _open_progress() -> "tuple[Progress, TaskID]":
 
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24), MofNCompleteColumn())
-    progress = Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    )
+    progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = progress.add_task("queued", total=None)
     progress.start()
     return progress, task

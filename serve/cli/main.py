@@ -102,7 +102,7 @@ def build_app() -> typer.Typer:
         cls=Slipway,
         callback=_root,
         no_args_is_help=True,
-        rich_markup_mode=None,
+        rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -103,7 +103,7 @@ def write_text(text: str) -> None:
 
 def note(text: str) -> None:
     """A remark on stderr, where it does not mix with results."""
-    typer.secho(text, err=True, dim=True)
+    typer.secho(plain(text), err=True, dim=True)
 
 
 def age(moment: str | None) -> str:

@@ -61,9 +61,7 @@ def run(
             _end(finished, output)
 
 
-def _request(
-    client: "Client", model: str, task: str | None, words: list[str], file: Path | None
-) -> dict[str, Any]:
+def _request(client: "Client", model: str, task: str | None, words: list[str], file: Path | None) -> dict[str, Any]:
     from serve.cli.client import segment
 
     card = client.get(f"/v1/catalog/{segment(model)}")
@@ -175,6 +173,8 @@ def _end(finished: dict[str, Any], output: Format) -> None:
     if finished["status"] == "succeeded":
         return
     error = finished.get("error") or {}
-    details = "  ".join(f"{name}: {error[key]}" for name, key in (("code", "code"), ("field", "param")) if error.get(key))
+    details = "  ".join(
+        f"{name}: {error[key]}" for name, key in (("code", "code"), ("field", "param")) if error.get(key)
+    )
     message = error.get("message") or f"The run was {finished['status']}."
     raise CliError(message, ExitCode.RUN_FAILED, details)

@@ -31,7 +31,8 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 def parse_events(lines: Iterable[str]) -> Iterator[ServerEvent]:
     """The events in `lines`. Comments (keep-alive) and events without data give nothing."""
-    event_id, kind, data = "", "", []
+    event_id, kind = "", ""
+    data: list[str] = []
     for line in lines:
         if not line:
             if data:

@@ -93,5 +93,3 @@ def allowed(group: str) -> Callable[[Request], Awaitable[Caller]]:
         return caller_of(request, group)
 
     return dependency
-
-

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from serve.auth.keys import Keys
 from serve.auth.tenants import Tenants
@@ -12,6 +13,7 @@ from serve.domain.ports import Clock, DesiredState, Ids, Models
 from serve.runs.store import RunStore
 from serve.settings import Settings
 from serve.storage.assets import Assets
+from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 
 _SEED_BITS = 31
@@ -22,6 +24,14 @@ def draw_seed() -> int:
     return secrets.randbits(_SEED_BITS)
 
 
+class ChecksUrls(Protocol):
+    """Knows where webhooks may go."""
+
+    async def check(self, url: str) -> None:
+        """Raises InvalidRequest for a URL that nothing may be sent to."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Every part that routes call."""
@@ -29,6 +39,7 @@ class Services:
     settings: Settings
     clock: Clock
     ids: Ids
+    records: Records
     models: Models
     catalog: Catalog
     keys: Keys
@@ -39,8 +50,5 @@ class Services:
     metrics: Metrics
     nudge: Callable[[RunId], Awaitable[None]]
     """Tells a runner of a new run. It may fail or be late: runners look for themselves."""
-    check_webhook_url: Callable[[str], Awaitable[None]]
-    """Raises InvalidRequest for a URL that webhooks may not be sent to."""
-    check_ready: Callable[[], Awaitable[None]]
-    """Raises when the database does not answer."""
+    fetcher: ChecksUrls
     draw_seed: Callable[[], int] = field(default=draw_seed)

@@ -78,7 +78,7 @@ class Claims:
                 waiting.discard(tenant)
             elif run := await self._claim(connection, to_run(row)):
                 running[tenant] = running.get(tenant, 0) + 1
-                self.account.charge(tenant, self.account.expected_ms(run.target))
+                self.account.charge(run.id, run.tenant, run.target)
                 taken.append(run)
         return taken
 

@@ -9,11 +9,13 @@ import contextvars
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
+from serve.domain.errors import ReplicaLost
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, Models
-from serve.domain.run import Run, RunEventKind
+from serve.domain.run import Run, RunEventKind, RunStatus
 from serve.runs import lifecycle
 from serve.runs.attempt import Attempt, Stop, call_of
 from serve.runs.claims import Claims
@@ -55,9 +57,11 @@ class Runner:
         self._claims = Claims(store.records, clock, settings, owner)
         self._writer = Writer(self._claims, settings.max_events)
         self._performing: dict[Attempt, asyncio.Task[None]] = {}
-        self._loops: list[asyncio.Task[None]] = []
+        self._claiming: asyncio.Task[None] | None = None
+        self._others: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._maintained_at = 0.0
 
     @property
     def num_running(self) -> int:
@@ -67,8 +71,8 @@ class Runner:
     async def start(self) -> None:
         """Begin to take runs."""
         self._is_stopping = False
-        self._loops = [
-            _detached(_forever(self._claim, self._pause)),
+        self._claiming = _detached(_forever(self._claim, self._pause))
+        self._others = [
             _detached(_forever(self._watch, _every(_WATCH_SECONDS))),
             _detached(_forever(self._keep, _every(self._settings.lease_seconds / _HEARTBEATS_PER_LEASE))),
             _detached(self._writer.work()),
@@ -89,19 +93,18 @@ class Runner:
         """Take no more runs, and hand the held ones back so that another runner has them at once."""
         self._is_stopping = True
         self._wake.set()
-        claiming, *others = self._loops or [None]
-        if claiming is not None:
-            await asyncio.wait({claiming}, timeout=self._settings.lease_seconds)
+        if self._claiming is not None:
+            await asyncio.wait({self._claiming}, timeout=self._settings.lease_seconds)
+            await _cancel([self._claiming])
         for attempt in self._performing:
             attempt.stop(Stop.HANDED_BACK)
         if self._performing:
             await asyncio.wait(self._performing.values(), timeout=_CLOSE_SECONDS + self._settings.lease_seconds)
-        await _cancel([task for task in (claiming, *others, *self._performing.values()) if task is not None])
-        self._loops = []
+        await _cancel([*self._others, *self._performing.values()])
 
     async def _claim(self) -> None:
         self._wake.clear()
-        await self._claims.maintain()
+        await self._maintain()
         while not self._is_stopping and (free := self._max_concurrency - len(self._performing)) > 0:
             taken = await self._claims.take(free)
             for run in taken:
@@ -109,13 +112,17 @@ class Runner:
             if not taken:
                 return
 
+    async def _maintain(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._maintained_at >= self._settings.poll_seconds:
+            self._maintained_at = now
+            await self._claims.maintain()
+
     async def _pause(self) -> bool:
         if self._is_stopping:
             return False
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), self._settings.poll_seconds)
-        except TimeoutError:
-            pass
         return not self._is_stopping
 
     def _begin(self, run: Run) -> None:
@@ -133,7 +140,7 @@ class Runner:
             self._writer.drop(attempt)
             del self._performing[attempt]
             took_ms = (self._clock.monotonic() - began) * 1000
-            self._claims.account.settle(run.tenant, run.target, took_ms)
+            self._claims.account.settle(run.id, took_ms, is_whole=attempt.answer.usage is not None)
             self._wake.set()
 
     async def _see_to_its_end(self, attempt: Attempt) -> None:
@@ -148,9 +155,12 @@ class Runner:
         """What to write; None for a run that is another's by now."""
         answering = asyncio.create_task(self._answer(attempt))
         try:
-            await asyncio.wait({answering, attempt.stopped}, timeout=self._seconds_left(attempt.run), return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {answering, attempt.stopped}
+            await asyncio.wait(either, timeout=self._seconds_left(attempt.run), return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
                 return await self._stopped(attempt, answering), None
+            if answering.cancelled():
+                raise ReplicaLost("The model canceled a call that nobody canceled.")
             return lifecycle.completed(), answering.result()
         except Exception as error:
             return self._raised(attempt, error), None
@@ -186,7 +196,7 @@ class Runner:
         )
         if decision == lifecycle.crashed():
             _log.error("run %s failed", attempt.run.id, exc_info=error)
-        if attempt.admitted and decision.status == "queued":
+        if attempt.admitted and decision.status == RunStatus.QUEUED:
             attempt.lines.append(Line(RunEventKind.LOG, {"level": "warning", "message": decision.reason}))
         return decision
 

@@ -7,6 +7,7 @@ ten thousand runs of one do not delay another's one.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 _FIRST_GUESS_MS = 1000.0
 """What a run of a model that was never seen to finish is taken to cost."""
@@ -42,6 +43,7 @@ class Account:
     _given_ms: dict[str, float] = field(default_factory=dict)
     _last_turn: dict[str, int] = field(default_factory=dict)
     _expected_ms: dict[str, float] = field(default_factory=dict)
+    _charges: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     _waiting: frozenset[str] = frozenset()
     _floor_ms: float = 0.0
     _num_turns: int = 0
@@ -62,25 +64,27 @@ class Account:
             for name in names
         ]
 
-    def charge(self, tenant: str, target: str) -> float:
-        """A run was claimed: its predicted milliseconds, for `settle`."""
+    def charge(self, run_id: str, tenant: str, target: str) -> None:
+        """The run was claimed."""
         predicted_ms = self._expected_ms.get(target, _FIRST_GUESS_MS)
         self._num_turns += 1
         self._last_turn[tenant] = self._num_turns
         self._given_ms[tenant] = self._given_ms.get(tenant, 0.0) + predicted_ms
-        _forget_oldest(self._given_ms)
-        _forget_oldest(self._last_turn)
-        return predicted_ms
+        self._charges[run_id] = (tenant, target, predicted_ms)
+        for remembered in (self._given_ms, self._last_turn, self._charges):
+            _forget_oldest(remembered)
 
-    def settle(self, tenant: str, target: str, charged_ms: float, took_ms: float) -> None:
-        """It ended: correct the charge, and learn."""
+    def settle(self, run_id: str, took_ms: float, *, is_whole: bool) -> None:
+        """It ended: correct the charge. Only a run that was answered whole teaches what its model takes."""
+        tenant, target, charged_ms = self._charges.pop(run_id, ("", "", 0.0))
         if tenant in self._given_ms:
             self._given_ms[tenant] += took_ms - charged_ms
-        known = self._expected_ms.get(target, took_ms)
-        self._expected_ms[target] = known + _WEIGHT_OF_NEWEST * (took_ms - known)
-        _forget_oldest(self._expected_ms)
+        if target and is_whole:
+            known = self._expected_ms.get(target, took_ms)
+            self._expected_ms[target] = known + _WEIGHT_OF_NEWEST * (took_ms - known)
+            _forget_oldest(self._expected_ms)
 
 
-def _forget_oldest(entries: dict[str, float] | dict[str, int]) -> None:
+def _forget_oldest(entries: dict[str, Any]) -> None:
     if len(entries) > _MAX_REMEMBERED:
         del entries[next(iter(entries))]

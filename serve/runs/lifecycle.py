@@ -105,7 +105,9 @@ def raised(run: Run, error: BaseException, *, admitted: bool, now_ms: int, jitte
         case Overloaded() | ModelUnavailable() if not admitted:
             return _before_trying_again(run, now_ms) or _refused(run, error, now_ms, jitter)
         case ReplicaLost() | ModelUnavailable() | Overloaded() | Canceled():
-            return _before_trying_again(run, now_ms) or _lost(run, "The model's replica was lost", _backoff(run, jitter))
+            return _before_trying_again(run, now_ms) or _lost(
+                run, "The model's replica was lost", _backoff(run, jitter)
+            )
         case SlipwayError():
             return _failed(error.code, error.message, error.param)
         case _:

@@ -79,5 +79,7 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        pairs = (f"{name}={value!r}" if " " in str(value) else f"{name}={value}" for name, value in _extras(record).items())
+        pairs = (
+            f"{name}={value!r}" if " " in str(value) else f"{name}={value}" for name, value in _extras(record).items()
+        )
         return " ".join((super().formatMessage(record), *pairs))

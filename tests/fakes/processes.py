@@ -28,22 +28,28 @@ def is_listening(port: int) -> bool:
 
 @contextlib.contextmanager
 def server(
-    command: Sequence[str], log: Path, is_ready: Callable[[], bool], *, user: int | None = None, seconds: float = 60
+    command: Sequence[str],
+    log: Path,
+    is_ready: Callable[[], bool],
+    *,
+    user: int | None = None,
+    start_seconds: float = 60,
+    end_seconds: float = 10,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` in a session of its own until the block ends; its output goes to `log`.
 
     Raises:
-        RuntimeError: with the end of the log, if it ends or is not ready within `seconds`.
+        RuntimeError: with the end of the log, if it ends or is not ready within `start_seconds`.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, user=user, group=user, start_new_session=True, cwd="/"
         )
     try:
-        _wait_until_ready(process, is_ready, log, seconds)
+        _wait_until_ready(process, is_ready, log, start_seconds)
         yield process
     finally:
-        end(process)
+        end(process, end_seconds)
 
 
 def _wait_until_ready(
@@ -56,11 +62,12 @@ def _wait_until_ready(
         time.sleep(0.05)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and everything in its session: kindly, then by force after ten seconds."""
-    for kind in (signal.SIGINT, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, kind)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-            return
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End the process and everything in its session: kindly, then by force after `seconds`."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -54,7 +54,8 @@ def seaweedfs(weed: str) -> Iterator[S3Server]:
             *options,
         ]
         endpoint = f"http://127.0.0.1:{ports['s3.port']}"
-        with server(command, Path(folder) / "log", lambda: _has_bucket(endpoint)):
+        # It takes ten seconds to say goodbye, and nothing in it is worth that.
+        with server(command, Path(folder) / "log", lambda: _has_bucket(endpoint), end_seconds=0.1):
             yield S3Server(endpoint)
 
 

@@ -41,7 +41,11 @@ class ChatChunks:
         return self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
 
     def _chunk(
-        self, index: int, delta: dict[str, Any], logprobs: dict[str, Any] | None = None, finish_reason: str | None = None
+        self,
+        index: int,
+        delta: dict[str, Any],
+        logprobs: dict[str, Any] | None = None,
+        finish_reason: str | None = None,
     ) -> bytes:
         return self._frame.choice(
             {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}

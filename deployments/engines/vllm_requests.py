@@ -1,0 +1,213 @@
+"""Talks to AsyncLLM: one call becomes one request for each prompt, and their outputs become events."""
+
+import math
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.engines.coalescing import Pace, merged
+from deployments.engines.prompts import Prompt
+from deployments.engines.structured import Constraint
+from deployments.engines.tools import AnswerReader
+from serve.domain.errors import EngineFailed, InvalidRequest
+from serve.domain.generation import Event, EventBatch, Finished, TextDelta, TokenLogprob
+from serve.domain.usage import Quantities
+
+WINDOW_SECONDS = 0.004
+"""Tokens that come faster than this share a message."""
+LEAST_LOGPROB = -9999.0
+"""For minus infinity, which JSON does not have."""
+
+_REASONS = {"stop": "stop", "length": "length", "repetition": "stop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that the engine is told of one call."""
+
+    prompts: Sequence[Prompt]
+    sampling: Mapping[str, Any]
+    new_reader: Callable[[int], AnswerReader]
+    cache_salt: str
+    stream: bool
+    num_logprobs: int | None = None
+    echo: bool = False
+    constraint: Constraint | None = None
+
+    @property
+    def num_choices(self) -> int:
+        """Of each prompt."""
+        return int(self.sampling["n"])
+
+
+@dataclass(slots=True)
+class _Witnessed:
+    """What the engine's outputs for one prompt add up to."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    stats: Any = None
+    echoed: set[int] = field(default_factory=set)
+
+    def see(self, output: Any) -> None:
+        self.prompt_tokens = len(output.prompt_token_ids or ()) or self.prompt_tokens
+        self.cached_tokens = max(self.cached_tokens, output.num_cached_tokens or 0)
+        self.completion_tokens += sum(len(choice.token_ids) for choice in output.outputs)
+        self.stats = output.metrics or self.stats
+
+
+class Answering:
+    """One call on its way through the engine: feed it to `batches`, then ask for `usage` and `timing`."""
+
+    def __init__(self, llm: Any, request: Request) -> None:
+        self._llm = llm
+        self._request = request
+        self._seen = [_Witnessed() for _ in request.prompts]
+        num_readers = len(request.prompts) * request.num_choices
+        self._readers = [request.new_reader(index) for index in range(num_readers)]
+
+    async def batches(self) -> AsyncGenerator[EventBatch, None]:
+        """Batches as they become ready; closing it aborts every request of the call.
+
+        Raises:
+            InvalidRequest, EngineFailed.
+        """
+        pace = Pace(WINDOW_SECONDS if self._request.stream else 0)
+        streams = [self._outputs(i) for i in range(len(self._request.prompts))]
+        async with aclosing(merged(streams)) as outputs:
+            async for position, output in outputs:
+                events = self._events(position, output)
+                if events:
+                    pace.sent()
+                    yield events
+                await pace.wait()
+
+    def usage(self) -> Quantities:
+        """Counted by the engine; a prompt counts once, however many choices it has."""
+        return Quantities(
+            prompt_tokens=sum(seen.prompt_tokens for seen in self._seen),
+            cached_prompt_tokens=sum(seen.cached_tokens for seen in self._seen),
+            completion_tokens=sum(seen.completion_tokens for seen in self._seen),
+        )
+
+    def timing(self) -> dict[str, float]:
+        """Seconds queued, in prefill and in decode: of the prompt that took longest in each."""
+        stats = [seen.stats for seen in self._seen if seen.stats is not None and seen.stats.first_token_ts]
+        if not stats:
+            return {}
+        return {
+            "queued": max(s.scheduled_ts - s.queued_ts for s in stats),
+            "prefill": max(s.first_token_ts - s.scheduled_ts for s in stats),
+            "decode": max(s.last_token_ts - s.first_token_ts for s in stats),
+        }
+
+    async def _outputs(self, position: int) -> AsyncGenerator[tuple[int, Any], None]:
+        prompt = self._request.prompts[position]
+        with engine_errors():
+            tokens = {"type": "token", "prompt_token_ids": prompt.token_ids, "cache_salt": self._request.cache_salt}
+            # The caller's request id may come twice (retries); the engine's must not.
+            outputs = self._llm.generate(tokens, sampling_params(self._request, prompt), secrets.token_hex(8))
+            async with aclosing(outputs):
+                async for output in outputs:
+                    yield position, output
+
+    def _events(self, position: int, output: Any) -> list[Event]:
+        seen = self._seen[position]
+        seen.see(output)
+        events: list[Event] = []
+        for choice in output.outputs:
+            index = position * self._request.num_choices + choice.index
+            if self._request.echo and index not in seen.echoed:
+                seen.echoed.add(index)
+                events.append(self._echo(position, index, output))
+            events += self._said(index, choice)
+        return events
+
+    def _echo(self, position: int, index: int, output: Any) -> TextDelta:
+        prompt = self._request.prompts[position]
+        top = self._request.num_logprobs
+        logprobs: tuple[TokenLogprob, ...] = ()
+        if top is not None and output.prompt_logprobs:
+            logprobs = tuple(
+                token_logprob(token, known, top)
+                for token, known in zip(prompt.token_ids, output.prompt_logprobs, strict=False)
+            )
+        return TextDelta(prompt.text, index, logprobs)
+
+    def _said(self, index: int, choice: Any) -> list[Event]:
+        """What one output of one choice says."""
+        reader = self._readers[index]
+        events: list[Event] = list(reader.feed(choice.text, choice.token_ids))
+        if self._request.num_logprobs is not None and choice.logprobs:
+            events = _with_logprobs(events, index, self._logprobs(choice, self._request.num_logprobs))
+        if choice.finish_reason is not None:
+            events += reader.finish()
+            events.append(Finished(_reason(choice.finish_reason, reader), index))
+        return events
+
+    def _logprobs(self, choice: Any, num_top: int) -> tuple[TokenLogprob, ...]:
+        pairs = zip(choice.token_ids, choice.logprobs, strict=False)
+        return tuple(token_logprob(token, known, num_top) for token, known in pairs)
+
+
+class engine_errors:  # noqa: N801 - reads as a statement: `with engine_errors():`
+    """Makes vLLM's exceptions ours."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from vllm.exceptions import VLLMClientError, VLLMServerError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if isinstance(error, EngineDeadError):
+            raise EngineFailed("The model's engine has died; it is being replaced.", "engine_dead") from error
+        if isinstance(error, VLLMServerError):
+            raise EngineFailed("The model's engine failed on this request.") from error
+        if isinstance(error, VLLMClientError):
+            raise InvalidRequest(str(error)[:500], "", getattr(error, "parameter", None)) from error
+
+
+def sampling_params(request: Request, prompt: Prompt) -> Any:
+    """vLLM's SamplingParams for one prompt of a request."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    wanted = request.constraint
+    return SamplingParams(
+        **request.sampling,
+        max_tokens=prompt.max_tokens,
+        logprobs=request.num_logprobs,
+        prompt_logprobs=request.num_logprobs if request.echo else None,
+        structured_outputs=StructuredOutputsParams(json=wanted.schema) if wanted else None,
+        output_kind=RequestOutputKind.DELTA if request.stream else RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def token_logprob(token: int, known: Mapping[int, Any] | None, num_top: int) -> TokenLogprob:
+    """One token's log probability with the `num_top` likeliest at its place; NaN where there is none."""
+    if known is None or token not in known:
+        return TokenLogprob("", math.nan)
+    own = known[token]
+    best = sorted((entry for entry in known.values() if entry.rank is not None), key=lambda entry: entry.rank)
+    top = tuple((entry.decoded_token or "", max(entry.logprob, LEAST_LOGPROB)) for entry in best[:num_top])
+    return TokenLogprob(own.decoded_token or "", max(own.logprob, LEAST_LOGPROB), top)
+
+
+def _with_logprobs(events: list[Event], index: int, logprobs: tuple[TokenLogprob, ...]) -> list[Event]:
+    """Log probabilities ride on the text they belong to; tokens without text yet get an empty delta."""
+    for position, event in enumerate(events):
+        if isinstance(event, TextDelta):
+            events[position] = TextDelta(event.text, index, logprobs)
+            return events
+    return [TextDelta("", index, logprobs), *events]
+
+
+def _reason(finish_reason: str, reader: AnswerReader) -> str:
+    reason = _REASONS.get(finish_reason)
+    if reason is None:
+        raise EngineFailed("The model's engine gave up on this request.")
+    return "tool_calls" if reason == "stop" and reader.num_calls else reason

@@ -1,0 +1,45 @@
+"""The HTTP application, made from services: nothing here knows where they come from."""
+
+import asyncio
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from serve.gateway.access import Access
+from serve.gateway.bodies import BodyLimit
+from serve.gateway.errors import on_framework_error
+from serve.gateway.observation import Observation
+from serve.gateway.openai.requests import Requests
+from serve.gateway.openapi import document_of
+from serve.gateway.routes import admin, assets, catalog, health, keys, openai, runs
+from serve.gateway.services import Services
+
+_ROUTERS = (openai.router, runs.router, catalog.router, assets.router, keys.router, admin.router, health.router)
+"""In the order they are tried: the hot path first."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The gateway over `services`."""
+    app = FastAPI(
+        title="Slipway",
+        version="1",
+        docs_url="/docs",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(Observation, services=services),
+            Middleware(Access, services=services),
+            Middleware(BodyLimit, services=services),
+        ],
+        exception_handlers={HTTPException: on_framework_error, RequestValidationError: on_framework_error},
+    )
+    app.state.services = services
+    app.state.requests = Requests()
+    app.state.applying = asyncio.Lock()
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,104 @@
+"""The OpenAPI document: what FastAPI finds, and what it cannot see.
+
+Bodies are read by `serve.gateway.bodies` and not by FastAPI, so their schemas are named here; every operation can
+answer with the error envelope. `python -m serve.gateway.openapi > tests/contract/openapi.json` refreshes the snapshot
+that a contract test compares with.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, create_model
+from pydantic.json_schema import models_json_schema
+
+from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
+from serve.domain.documents import ModelDocument
+from serve.gateway.access import PUBLIC_PATHS
+from serve.gateway.openai.requests import ChatExtras, EmbeddingExtras, GenerationExtras
+from serve.gateway.views import NewKeyBody, NewRunBody, TenantBody
+
+_REF = "#/components/schemas/{model}"
+
+
+class ErrorDetail(BaseModel):
+    """`code` is for programs, `message` for people, `param` the path of the field that is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Error(BaseModel):
+    """Every answer of 400 and above, in OpenAI's shape."""
+
+    error: ErrorDetail
+
+
+def _request(name: str, inputs: type[BaseModel], extras: type[BaseModel]) -> type[BaseModel]:
+    doc = f"{inputs.__doc__} A model's card may narrow the ranges: GET /v1/catalog/{{model}} has its own schema."
+    return create_model(name, __base__=(inputs, extras), __doc__=doc)
+
+
+BODIES: Mapping[str, type[BaseModel]] = {
+    "createChatCompletion": _request("ChatCompletionRequest", ChatInput, ChatExtras),
+    "createCompletion": _request("CompletionRequest", CompletionInput, GenerationExtras),
+    "createEmbedding": _request("EmbeddingRequest", EmbeddingInput, EmbeddingExtras),
+    "createRun": NewRunBody,
+    "createKey": NewKeyBody,
+    "applyDocument": ModelDocument,
+    "createTenant": TenantBody,
+}
+"""Operation id -> what its JSON body is."""
+
+
+def document_of(app: FastAPI) -> dict[str, Any]:
+    """The document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        refs, schemas = _schemas()
+        document["components"]["schemas"] = schemas | _without_fastapi_errors(document["components"]["schemas"])
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _complete(operation, refs, is_public=path in PUBLIC_PATHS)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """References by operation id, and the schemas they lead to."""
+    wanted = {**BODIES, "": Error}
+    found, definitions = models_json_schema([(m, "validation") for m in wanted.values()], ref_template=_REF)
+    refs = {operation: found[(model, "validation")] for operation, model in wanted.items()}
+    return refs, definitions["$defs"]
+
+
+def _without_fastapi_errors(schemas: dict[str, Any]) -> dict[str, Any]:
+    return {name: schema for name, schema in schemas.items() if name not in ("HTTPValidationError", "ValidationError")}
+
+
+def _complete(operation: dict[str, Any], refs: Mapping[str, dict[str, Any]], is_public: bool) -> None:
+    operation["security"] = [] if is_public else [{"key": []}]
+    operation["responses"].pop("422", None)  # FastAPI's own shape, which is never sent
+    error = {"description": "An error.", "content": {"application/json": {"schema": refs[""]}}}
+    operation["responses"] |= {"4XX": error, "5XX": error}
+    body = refs.get(operation["operationId"])
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+
+
+def main() -> None:
+    """Write the document of an app without services: routes do not depend on them."""
+    from serve.gateway.app import create_app  # noqa: PLC0415 - the app imports this module
+
+    document = create_app(None).openapi()  # type: ignore[arg-type]
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

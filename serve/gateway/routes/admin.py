@@ -1,0 +1,94 @@
+"""Administration: the documents that say what is served, and the tenants."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header
+from starlette.requests import Request
+
+from serve.auth.access import Caller
+from serve.auth.tenants import Tenant
+from serve.catalog.cards import Card
+from serve.domain.documents import ModelDocument
+from serve.domain.errors import InvalidRequest
+from serve.gateway.access import allowed
+from serve.gateway.bodies import read_as
+from serve.gateway.routing import Injected, applying_of
+from serve.gateway.services import Services
+from serve.gateway.views import AppliedView, DocumentView, Page, TenantBody, TenantView, at, plain_document
+
+router = APIRouter(tags=["admin"])
+Admin = Annotated[Caller, Depends(allowed("admin"))]
+Manager = Literal["api", "kubernetes"]
+ManagedBy = Annotated[Manager, Header(alias="X-Slipway-Managed-By", description="Who writes; the other gets a 409.")]
+
+
+@router.get("/v1/admin/documents", operation_id="listDocuments")
+async def list_documents(services: Injected, caller: Admin, kind: Literal["Model"] = "Model") -> Page[DocumentView]:
+    """The stored documents, by name."""
+    cards = await services.catalog.cards()
+    return Page(data=[_document_view(card) for _, card in sorted(cards.items())])
+
+
+@router.get("/v1/admin/documents/Model/{name}", operation_id="getDocument")
+async def get_document(name: str, services: Injected, caller: Admin) -> DocumentView:
+    """One document."""
+    return _document_view(await services.catalog.card(name))
+
+
+@router.put("/v1/admin/documents/Model/{name}", operation_id="applyDocument")
+async def apply_document(
+    name: str, request: Request, services: Injected, caller: Admin, managed_by: ManagedBy = "api"
+) -> AppliedView:
+    """Make a model what the document says. Applying it again changes nothing, and repairs what was not served."""
+    document = await read_as(request, ModelDocument)
+    if document.name != name:
+        raise InvalidRequest(
+            f"metadata.name is {document.name!r}, the address says {name[:80]!r}", "invalid_value", "metadata.name"
+        )
+    async with applying_of(request):
+        result = await services.catalog.apply(document, managed_by)
+        await _serve(services)
+    return AppliedView(result=result, document=plain_document(document))
+
+
+@router.delete("/v1/admin/documents/Model/{name}", operation_id="deleteDocument", status_code=204)
+async def delete_document(
+    name: str, request: Request, services: Injected, caller: Admin, managed_by: ManagedBy = "api"
+) -> None:
+    """Serve a model no longer."""
+    async with applying_of(request):
+        await services.catalog.delete(name, managed_by)
+        await _serve(services)
+
+
+async def _serve(services: Services) -> None:
+    """The whole state each time: an executor that missed one change catches up with the next."""
+    cards = await services.catalog.cards()
+    await services.desired.apply([card.document for _, card in sorted(cards.items())])
+
+
+@router.post("/v1/admin/tenants", operation_id="createTenant", status_code=201)
+async def create_tenant(request: Request, services: Injected, caller: Admin) -> TenantView:
+    """Make a tenant, with a project `default`."""
+    body = await read_as(request, TenantBody)
+    return _tenant_view(await services.tenants.create(body.name))
+
+
+@router.get("/v1/admin/tenants", operation_id="listTenants")
+async def list_tenants(services: Injected, caller: Admin) -> Page[TenantView]:
+    """Every tenant, by name."""
+    return Page(data=[_tenant_view(tenant) for tenant in await services.tenants.list()])
+
+
+def _tenant_view(tenant: Tenant) -> TenantView:
+    return TenantView(name=tenant.name, created_at=at(tenant.created_ms))
+
+
+def _document_view(card: Card) -> DocumentView:
+    record = card.record
+    return DocumentView(
+        document=plain_document(card.document),
+        digest=card.digest,
+        managed_by=record.managed_by if record else "api",
+        generation=record.generation if record else 1,
+    )

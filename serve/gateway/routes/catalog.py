@@ -1,0 +1,88 @@
+"""The catalogue: what is served, what it takes, and how it is doing."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from serve.auth.access import Caller
+from serve.catalog.cards import Card
+from serve.domain.modality import Modality
+from serve.domain.serving import ModelState, ModelStatus
+from serve.domain.task import Task
+from serve.gateway.access import allowed
+from serve.gateway.openai.requests import addressed_model
+from serve.gateway.routing import Injected
+from serve.gateway.views import CardView, Modalities, Page, Replicas, at
+
+router = APIRouter(tags=["catalog"])
+Reader = Annotated[Caller, Depends(allowed("catalog"))]
+_NOT_DEPLOYED = ModelStatus(ModelState.LOADING, message="This model is not deployed yet.")
+
+
+@router.get("/v1/catalog", operation_id="listCatalog")
+async def list_catalog(
+    services: Injected,
+    caller: Reader,
+    modality: Annotated[Modality | None, Query(description="Among the model's inputs or outputs.")] = None,
+    task: Task | None = None,
+    base: Annotated[str, Query(max_length=64, description="The base architecture, exactly.")] = "",
+    q: Annotated[str, Query(max_length=200, description="Words of name, title, description or tags.")] = "",
+) -> Page[CardView]:
+    """The models that match every filter, by name."""
+    cards = await services.catalog.cards()
+    statuses = await services.models.statuses()
+    wanted = [
+        card
+        for _, card in sorted(cards.items())
+        if _matches(card, modality, task, base) and _mentions(card, q.casefold().split())
+    ]
+    return Page(data=[_view(card, statuses.get(card.name, _NOT_DEPLOYED)) for card in wanted])
+
+
+@router.get("/v1/catalog/{model}", operation_id="getCard")
+async def get_card(model: str, services: Injected, caller: Reader) -> CardView:
+    """One model."""
+    card = await services.catalog.card(addressed_model(model))
+    statuses = await services.models.statuses()
+    return _view(card, statuses.get(card.name, _NOT_DEPLOYED))
+
+
+def _matches(card: Card, modality: Modality | None, task: Task | None, base: str) -> bool:
+    spec = card.document.spec
+    return (
+        (modality is None or modality in spec.input_modalities or modality in spec.output_modalities)
+        and (task is None or task in spec.tasks)
+        and (not base or base == spec.card.base_architecture)
+    )
+
+
+def _mentions(card: Card, words: Iterable[str]) -> bool:
+    shown = card.document.spec.card
+    text = " ".join((card.name, shown.title, shown.description, *shown.tags)).casefold()
+    return all(word in text for word in words)
+
+
+def _view(card: Card, status: ModelStatus) -> CardView:
+    spec, record = card.document.spec, card.record
+    measured = status.cold_start_seconds
+    return CardView(
+        name=card.name,
+        title=spec.card.title,
+        description=spec.card.description,
+        family=spec.family,
+        tasks=spec.tasks,
+        modalities=Modalities(input=spec.input_modalities, output=spec.output_modalities),
+        base_architecture=spec.card.base_architecture,
+        license=spec.card.license,
+        tags=list(spec.card.tags),
+        state=status.state,
+        message=status.message,
+        replicas=Replicas(ready=status.ready_replicas, desired=status.desired_replicas),
+        cold_start_seconds=measured if measured is not None or record is None else record.cold_start_seconds,
+        inputs={task.value: card.input_schema(task) for task in spec.tasks},
+        examples=list(spec.card.examples),
+        digest=card.digest,
+        created_at=at(record.created_ms) if record else None,
+        updated_at=at(record.updated_ms) if record else None,
+    )

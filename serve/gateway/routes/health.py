@@ -1,0 +1,46 @@
+"""Whether this process lives, whether it can work, and what it has counted. No key is needed."""
+
+import asyncio
+import logging
+
+from fastapi import APIRouter
+from sqlalchemy import text
+from starlette.responses import Response
+
+from serve.domain.errors import ModelUnavailable
+from serve.gateway.routing import Injected
+from serve.gateway.views import HealthView
+from serve.telemetry.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["health"])
+_log = logging.getLogger("slipway.gateway")
+_READY_SECONDS = 2.0
+
+
+@router.get("/livez", operation_id="isAlive")
+async def is_alive() -> HealthView:
+    """The event loop turns."""
+    return HealthView()
+
+
+@router.get("/readyz", operation_id="isReady")
+async def is_ready(services: Injected) -> HealthView:
+    """The database answers."""
+    try:
+        async with asyncio.timeout(_READY_SECONDS), services.records.read() as connection:
+            await connection.execute(text("SELECT 1"))
+    except Exception:
+        _log.warning("the database does not answer", exc_info=True)
+        raise ModelUnavailable("The database does not answer.", "not_ready") from None
+    return HealthView()
+
+
+@router.get(
+    "/metrics",
+    operation_id="readMetrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
+)
+async def read_metrics(services: Injected) -> Response:
+    """What Prometheus scrapes."""
+    return Response(services.metrics.render(), headers={"content-type": CONTENT_TYPE})

@@ -1,0 +1,57 @@
+"""API keys: make, list, revoke."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+
+from serve.auth.access import Caller
+from serve.auth.keys import KeyInfo
+from serve.gateway.access import allowed
+from serve.gateway.bodies import read_as
+from serve.gateway.routing import Injected
+from serve.gateway.views import KeyView, NewKeyBody, NewKeyView, Page, at, at_or_none
+
+router = APIRouter(tags=["keys"])
+KeyMaker = Annotated[Caller, Depends(allowed("keys"))]
+
+
+@router.post("/v1/keys", operation_id="createKey", status_code=201)
+async def create_key(request: Request, services: Injected, caller: KeyMaker) -> NewKeyView:
+    """Make a key that may do no more than one's own. It is shown in this answer and never again."""
+    body = await read_as(request, NewKeyBody)
+    info, token = await services.keys.create(
+        tenant=body.tenant or caller.tenant,
+        project=body.project or caller.project,
+        title=body.title,
+        scopes=body.scopes,
+        expires_ms=None if body.expires_at is None else round(body.expires_at.timestamp() * 1000),
+        parent=caller,
+    )
+    return NewKeyView(**_fields(info), key=token)
+
+
+@router.get("/v1/keys", operation_id="listKeys")
+async def list_keys(services: Injected, caller: KeyMaker) -> Page[KeyView]:
+    """The keys of one's project; an admin's whole tenant. Revoked ones are among them."""
+    found = await services.keys.list(caller.tenant, None if caller.is_admin else caller.project)
+    return Page(data=[KeyView(**_fields(info)) for info in found])
+
+
+@router.delete("/v1/keys/{key_id}", operation_id="revokeKey", status_code=204)
+async def revoke_key(key_id: str, services: Injected, caller: KeyMaker) -> None:
+    """End a key. Within seconds no gateway takes it."""
+    await services.keys.revoke(caller.tenant, key_id, caller)
+
+
+def _fields(info: KeyInfo) -> dict[str, Any]:
+    return {
+        "id": info.id,
+        "title": info.title,
+        "tenant": info.tenant,
+        "project": info.project,
+        "scopes": sorted(info.scopes),
+        "created_at": at(info.created_ms),
+        "expires_at": at_or_none(info.expires_ms),
+        "revoked_at": at_or_none(info.revoked_ms),
+    }

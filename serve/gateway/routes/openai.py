@@ -1,0 +1,126 @@
+"""OpenAI's routes. A chat takes the lean path: raw body, card, one validation, call, events."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve.catalog.cards import Card
+from serve.domain.folds import Answer
+from serve.domain.generation import Event, ModelCall
+from serve.domain.task import Task
+from serve.gateway.access import caller_of
+from serve.gateway.bodies import read_json
+from serve.gateway.calls import chunks, whole_answer
+from serve.gateway.content import check_content
+from serve.gateway.exchange import exchange_of
+from serve.gateway.openai import chat, completions
+from serve.gateway.openai.embeddings import whole_embeddings
+from serve.gateway.openai.frames import Head
+from serve.gateway.openai.requests import Asked, addressed_model
+from serve.gateway.openai.schemas import ChatCompletion, Completion, EmbeddingList, ModelList, ModelView
+from serve.gateway.routing import LeanRoute, requests_of, services_of
+from serve.gateway.streaming import EventStream
+from serve.telemetry import logs
+
+router = APIRouter(tags=["openai"], route_class=LeanRoute)
+_STREAM = {"text/event-stream": {"schema": {"type": "string", "description": "Chunks as server-sent events."}}}
+_FINGERPRINT_DIGITS = slice(7, 17)
+"""Of the document's digest, which begins with `sha256:`."""
+
+
+@router.post(
+    "/v1/chat/completions",
+    operation_id="createChatCompletion",
+    responses={200: {"model": ChatCompletion, "content": _STREAM}},
+)
+async def create_chat_completion(request: Request) -> Response:
+    """Answer a chat; with `stream: true` as server-sent events."""
+    asked = await _read(request, Task.CHAT)
+    check_content(asked.card, asked.inputs)
+    object_name = chat.CHUNK_OBJECT if asked.stream else chat.ANSWER_OBJECT
+    head = _head(request, asked, chat.ID_PREFIX, object_name)
+    if asked.stream:
+        return _stream(request, asked, chat.ChatChunks(head, asked.include_usage).write)
+    return await _whole(request, asked, lambda answer: chat.whole_chat(head, answer))
+
+
+@router.post(
+    "/v1/completions",
+    operation_id="createCompletion",
+    responses={200: {"model": Completion, "content": _STREAM}},
+)
+async def create_completion(request: Request) -> Response:
+    """Go on with a text; with `stream: true` as server-sent events."""
+    asked = await _read(request, Task.COMPLETION)
+    head = _head(request, asked, completions.ID_PREFIX, completions.OBJECT)
+    if asked.stream:
+        return _stream(request, asked, completions.CompletionChunks(head, asked.include_usage).write)
+    return await _whole(request, asked, lambda answer: completions.whole_completion(head, answer))
+
+
+@router.post("/v1/embeddings", operation_id="createEmbedding", responses={200: {"model": EmbeddingList}})
+async def create_embedding(request: Request) -> Response:
+    """Turn texts into vectors."""
+    asked = await _read(request, Task.EMBEDDING)
+    return await _whole(request, asked, lambda answer: whole_embeddings(asked.model, answer, asked.encoding_format))
+
+
+@router.get("/v1/models", operation_id="listModels", responses={200: {"model": ModelList}})
+async def list_models(request: Request) -> Response:
+    """The served models."""
+    caller_of(request, "catalog")
+    cards = await services_of(request).catalog.cards()
+    listed = ModelList(data=[_model_view(card) for _, card in sorted(cards.items())])
+    return _json(listed.model_dump())
+
+
+@router.get("/v1/models/{model}", operation_id="getModel", responses={200: {"model": ModelView}})
+async def get_model(request: Request) -> Response:
+    """One served model."""
+    caller_of(request, "catalog")
+    card = await services_of(request).catalog.card(addressed_model(request.path_params["model"]))
+    return _json(_model_view(card).model_dump())
+
+
+async def _read(request: Request, task: Task) -> Asked:
+    services = services_of(request)
+    caller_of(request, "inference")
+    body = await read_json(request)
+    card = await services.catalog.card(addressed_model(body.get("model")))
+    logs.bind(model=card.name)
+    asked = requests_of(request).read(body, card, task)
+    if services.settings.log.prompts:
+        logs.bind(inputs=asked.inputs)
+    return asked
+
+
+def _call(request: Request, asked: Asked) -> ModelCall:
+    return ModelCall(asked.task, asked.inputs, exchange_of(request.scope).call_context(), (), asked.stream)
+
+
+def _head(request: Request, asked: Asked, prefix: str, object_name: str) -> Head:
+    created = services_of(request).clock.now_ms() // 1000
+    fingerprint = "fp_" + asked.card.digest[_FINGERPRINT_DIGITS]
+    return Head(prefix + exchange_of(request.scope).request_id, object_name, created, asked.model, fingerprint)
+
+
+def _stream(request: Request, asked: Asked, write: Callable[[Event], bytes]) -> Response:
+    return EventStream(chunks(services_of(request), asked.model, _call(request, asked), write))
+
+
+async def _whole(request: Request, asked: Asked, shape: Callable[[Answer], dict[str, Any]]) -> Response:
+    answer = await whole_answer(services_of(request), asked.model, _call(request, asked), request.receive)
+    return _json(shape(answer))
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+def _model_view(card: Card) -> ModelView:
+    created_ms = card.record.created_ms if card.record else 0
+    return ModelView(id=card.name, created=created_ms // 1000)

@@ -1,0 +1,212 @@
+"""Runs: start, follow, stop, forget."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from serve.auth.access import Caller
+from serve.domain.errors import InvalidRequest
+from serve.domain.names import RunId
+from serve.domain.run import Run, RunStatus
+from serve.gateway.access import allowed
+from serve.gateway.bodies import read_json
+from serve.gateway.exchange import exchange_of
+from serve.gateway.openai.requests import addressed_model
+from serve.gateway.routing import Injected
+from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
+from serve.gateway.services import Services
+from serve.gateway.streaming import CancelOnDisconnect, EventStream, sse_event, with_keep_alive
+from serve.gateway.views import (
+    DeliveryView,
+    Page,
+    RunErrorView,
+    RunUrls,
+    RunView,
+    WebhookSecret,
+    at,
+    at_or_none,
+)
+from serve.runs import events
+from serve.runs.store import Delivery
+from serve.telemetry import logs
+
+router = APIRouter(tags=["runs"])
+_log = logging.getLogger("slipway.gateway")
+
+KEEP_ALIVE_SECONDS = 15.0
+"""Half of what impatient proxies allow a silent connection."""
+_STREAM = {"text/event-stream": {"schema": {"type": "string", "description": "id: seq, event: kind, data: JSON."}}}
+
+Writer = Annotated[Caller, Depends(allowed("runs.write"))]
+Reader = Annotated[Caller, Depends(allowed("runs.read"))]
+
+
+@router.post(
+    "/v1/models/{model}/runs",
+    operation_id="createRun",
+    status_code=202,
+    responses={202: {"model": RunView}, 200: {"model": RunView, "description": "Finished within Prefer: wait."}},
+)
+async def create_run(
+    model: str,
+    request: Request,
+    services: Injected,
+    caller: Writer,
+    prefer: Annotated[str, Header(description="wait=N answers when the run has ended, in at most N (1..60) s.")] = "",
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, description="The same key and body give the first run again.")
+    ] = None,
+) -> Response:
+    """Start a run of a model. It goes on whether or not anybody waits for it."""
+    card = await services.catalog.card(addressed_model(model))
+    logs.bind(model=card.name)
+    wait = wait_seconds(prefer)
+    asked = RunRequest(card, caller, exchange_of(request.scope).request_id, await read_json(request), idempotency_key)
+    run, is_new = await services.runs.create(await new_run(services, asked))
+    logs.bind(run_id=run.id)
+    if is_new:
+        await _nudge(services, run.id)
+    if wait is None:
+        return _answer(run, 202)
+    async with CancelOnDisconnect(request.receive):
+        run = await events.wait(services.runs, caller.tenant, run.id, wait)
+    return _answer(run, 200 if run.status.is_terminal else 202, {"Preference-Applied": f"wait={wait}"})
+
+
+async def _nudge(services: Services, run_id: RunId) -> None:
+    """Only haste: a runner that hears nothing finds the run by itself."""
+    try:
+        await services.nudge(run_id)
+    except Exception:
+        _log.warning("no runner could be told of a run", exc_info=True)
+
+
+def _answer(run: Run, status: int, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(run_view(run).model_dump(mode="json"), status, headers)
+
+
+@router.get("/v1/runs", operation_id="listRuns")
+async def list_runs(
+    services: Injected,
+    caller: Reader,
+    status: RunStatus | None = None,
+    model: Annotated[str | None, Query(max_length=120)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    after: Annotated[RunId | None, Query(max_length=36, description="The last id of the page before.")] = None,
+) -> Page[RunView]:
+    """The tenant's runs, newest first."""
+    found = await services.runs.list(caller.tenant, status=status, target=model, limit=limit + 1, after=after)
+    return Page(data=[run_view(run) for run in found[:limit]], has_more=len(found) > limit)
+
+
+@router.get("/v1/runs/{run_id}", operation_id="getRun")
+async def get_run(run_id: RunId, services: Injected, caller: Reader) -> RunView:
+    """One run."""
+    return run_view(await services.runs.get(caller.tenant, run_id))
+
+
+@router.post("/v1/runs/{run_id}/cancel", operation_id="cancelRun")
+async def cancel_run(run_id: RunId, services: Injected, caller: Writer) -> RunView:
+    """Stop a run: a queued one at once, a running one within a step or a token."""
+    run = await services.runs.request_cancel(caller.tenant, run_id)
+    if not run.status.is_terminal:
+        await _nudge(services, run_id)
+    return run_view(run)
+
+
+@router.delete("/v1/runs/{run_id}", operation_id="deleteRun", status_code=204)
+async def delete_run(run_id: RunId, services: Injected, caller: Writer) -> None:
+    """Forget a finished run, its events and its assets."""
+    await services.runs.delete(caller.tenant, run_id)
+
+
+@router.get(
+    "/v1/runs/{run_id}/events",
+    operation_id="followRun",
+    responses={200: {"content": _STREAM, "description": "The run's events, to its end."}},
+    response_class=Response,
+)
+async def follow_run(
+    run_id: RunId,
+    services: Injected,
+    caller: Reader,
+    last_event_id: Annotated[str, Header(description="The last id that was seen; the stream goes on after it.")] = "",
+) -> Response:
+    """A run's events as they happen, and those that have happened."""
+    after_seq = _seq(last_event_id)
+    await services.runs.get(caller.tenant, run_id)
+    return EventStream(_events(services, caller, run_id, after_seq))
+
+
+async def _events(services: Services, caller: Caller, run_id: RunId, after_seq: int) -> AsyncGenerator[bytes, None]:
+    async def lines() -> AsyncGenerator[bytes, None]:
+        yield b": the events of a run\n\n"  # opens the stream at once, even when nothing happens for long
+        async for event in events.follow(services.runs, caller.tenant, run_id, after_seq):
+            yield sse_event(event.seq, event.kind, event.data)
+
+    async with aclosing(lines()) as written, aclosing(with_keep_alive(written, KEEP_ALIVE_SECONDS)) as kept:
+        async for chunk in kept:
+            yield chunk
+
+
+def _seq(last_event_id: str) -> int:
+    if not last_event_id:
+        return 0
+    if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 9:
+        raise InvalidRequest("Last-Event-ID must be the id of an event", "invalid_value", "Last-Event-ID")
+    return int(last_event_id)
+
+
+@router.get("/v1/runs/{run_id}/deliveries", operation_id="listDeliveries")
+async def list_deliveries(run_id: RunId, services: Injected, caller: Reader) -> Page[DeliveryView]:
+    """What was sent to the run's webhook, oldest first."""
+    found = await services.runs.deliveries(caller.tenant, run_id)
+    return Page(data=[_delivery_view(delivery) for delivery in found])
+
+
+@router.get("/v1/webhooks/secret", operation_id="getWebhookSecret")
+async def get_webhook_secret(
+    services: Injected, caller: Annotated[Caller, Depends(allowed("webhooks.secret"))]
+) -> WebhookSecret:
+    """What the tenant's webhooks are signed with."""
+    return WebhookSecret(secret=(await services.tenants.get(caller.tenant)).webhook_secret)
+
+
+def run_view(run: Run) -> RunView:
+    """A run as its owner sees it."""
+    here = f"/v1/runs/{run.id}"
+    return RunView(
+        id=run.id,
+        model=run.target,
+        task=run.task,
+        status=run.status,
+        attempt=run.attempt,
+        created_at=at(run.created_ms),
+        started_at=at_or_none(run.started_ms),
+        finished_at=at_or_none(run.finished_ms),
+        input=run.inputs,
+        output=run.outputs,
+        usage=run.usage,
+        error=RunErrorView(**run.error.model_dump()) if run.error else None,
+        request_id=run.request_id,
+        urls=RunUrls(self=here, events=f"{here}/events", cancel=f"{here}/cancel"),
+    )
+
+
+def _delivery_view(delivery: Delivery) -> DeliveryView:
+    is_pending = delivery.status == "pending"
+    values: dict[str, Any] = {
+        name: getattr(delivery, name)
+        for name in ("id", "event", "url", "status", "attempt", "response_status", "error")
+    }
+    return DeliveryView(
+        **values,
+        next_attempt_at=at(delivery.next_ms) if is_pending else None,
+        created_at=at(delivery.created_ms),
+        delivered_at=at_or_none(delivery.delivered_ms),
+    )

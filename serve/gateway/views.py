@@ -1,0 +1,245 @@
+"""The native answers and bodies. Times are RFC 3339 in UTC; names are the contract of the command line too."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+
+from serve.auth.access import DEFAULT_SCOPES, Scope
+from serve.domain.documents import ModelDocument
+from serve.domain.modality import Modality
+from serve.domain.run import RunEventKind, RunStatus
+from serve.domain.serving import ModelState
+from serve.domain.task import Family, Task
+
+MAX_DEADLINE_SECONDS = 7 * 86_400.0
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
+
+
+def at(unix_ms: int) -> datetime:
+    """Unix milliseconds as a moment."""
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)
+
+
+def at_or_none(unix_ms: int | None) -> datetime | None:
+    """The same, where there may be none."""
+    return None if unix_ms is None else at(unix_ms)
+
+
+class Body(BaseModel):
+    """A closed request body."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """A list, newest first; `has_more` says whether asking again with `after` gives more."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool = False
+
+
+class Modalities(BaseModel):
+    """What goes in and what comes out."""
+
+    input: list[Modality]
+    output: list[Modality]
+
+
+class Replicas(BaseModel):
+    """How many answer now, and how many should."""
+
+    ready: int
+    desired: int
+
+
+class CardView(BaseModel):
+    """A model of the catalogue. `inputs` holds a JSON Schema per task."""
+
+    name: str
+    title: str
+    description: str
+    family: Family
+    tasks: list[Task]
+    modalities: Modalities
+    base_architecture: str
+    license: str
+    tags: list[str]
+    state: ModelState
+    message: str
+    replicas: Replicas
+    cold_start_seconds: float | None
+    inputs: dict[str, dict[str, Any]]
+    examples: list[dict[str, Any]]
+    digest: str
+    created_at: Timestamp | None
+    updated_at: Timestamp | None
+
+
+class WebhookBody(Body):
+    """Where a run's news goes. `events` are by default the three ends."""
+
+    url: str = Field(max_length=2048)
+    events: list[RunEventKind] | None = Field(default=None, min_length=1, max_length=8)
+
+
+class NewRunBody(Body):
+    """A run to start. `input` is checked against the model's schema for `task`, its first task by default."""
+
+    input: dict[str, Any]
+    task: Task | None = None
+    webhook: WebhookBody | None = None
+    deadline_s: float | None = Field(default=None, gt=0, le=MAX_DEADLINE_SECONDS)
+    priority: int = Field(default=0, ge=-10, le=10)
+
+
+class RunErrorView(BaseModel):
+    """Why a run failed."""
+
+    code: str
+    message: str
+    param: str | None
+
+
+class RunUrls(BaseModel):
+    """Where to go on, as paths of this API."""
+
+    self: str
+    events: str
+    cancel: str
+
+
+class RunView(BaseModel):
+    """A run."""
+
+    id: str
+    object: Literal["run"] = "run"
+    model: str
+    task: Task
+    status: RunStatus
+    attempt: int
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    input: dict[str, Any]
+    output: dict[str, Any] | None
+    usage: dict[str, int | float] | None
+    error: RunErrorView | None
+    request_id: str
+    urls: RunUrls
+
+
+class DeliveryView(BaseModel):
+    """One webhook delivery. `response_status` and `error` are of the last attempt."""
+
+    id: str
+    event: str
+    url: str
+    status: str
+    attempt: int
+    next_attempt_at: Timestamp | None
+    response_status: int | None
+    error: str | None
+    created_at: Timestamp
+    delivered_at: Timestamp | None
+
+
+class WebhookSecret(BaseModel):
+    """What webhooks of this tenant are signed with (Standard Webhooks)."""
+
+    secret: str
+
+
+class AssetView(BaseModel):
+    """An asset. `url` reads its bytes: a path of this API, or a link of the store that expires."""
+
+    id: str
+    object: Literal["asset"] = "asset"
+    media_type: str
+    num_bytes: int
+    sha256: str
+    name: str | None
+    width: int | None
+    height: int | None
+    seconds: float | None
+    created_at: Timestamp | None
+    url: str
+
+
+class NewKeyBody(Body):
+    """A key to make. `tenant` and `project` other than one's own are for admins."""
+
+    title: str
+    scopes: list[Scope] = Field(default_factory=lambda: sorted(DEFAULT_SCOPES), min_length=1)
+    expires_at: AwareDatetime | None = None
+    tenant: str | None = None
+    project: str | None = None
+
+
+class KeyView(BaseModel):
+    """A key, without its secret."""
+
+    id: str
+    title: str
+    tenant: str
+    project: str
+    scopes: list[Scope]
+    created_at: Timestamp
+    expires_at: Timestamp | None
+    revoked_at: Timestamp | None
+
+
+class NewKeyView(KeyView):
+    """A new key: `key` is shown this once."""
+
+    key: str
+
+
+class TenantBody(Body):
+    """A tenant to make."""
+
+    name: str
+
+
+class TenantView(BaseModel):
+    """A tenant."""
+
+    name: str
+    created_at: Timestamp
+
+
+class DocumentView(BaseModel):
+    """A stored document, and who writes it."""
+
+    document: dict[str, JsonValue]
+    digest: str
+    managed_by: str
+    generation: int
+
+
+class AppliedView(BaseModel):
+    """What applying a document did."""
+
+    result: Literal["created", "configured", "unchanged"]
+    document: dict[str, JsonValue]
+
+
+class HealthView(BaseModel):
+    """Whether this process can do its work."""
+
+    status: Literal["ok"] = "ok"
+
+
+def plain_document(document: ModelDocument) -> dict[str, Any]:
+    """A document as JSON, defaults filled in, spelled as it is written."""
+    return document.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,76 @@
+"""Forgetting: finished runs over their retention, with their events, deliveries and assets.
+
+Blobs go first, rows after: a sweep that dies in between is done again, and no blob is left that no row names. Several
+sweepers do no harm; they only find less to do.
+"""
+
+import asyncio
+import logging
+
+from sqlalchemy import select
+
+from serve.domain.ports import Clock
+from serve.domain.run import RunStatus
+from serve.runs.store import RunAssets, forget
+from serve.settings import RunsSettings
+from serve.storage.records import Records
+from serve.storage.tables import runs
+
+_log = logging.getLogger(__name__)
+
+_BATCH = 100
+"""Runs per transaction: a sweep of millions never holds the database for long."""
+_PAUSE_SECONDS = 0.05
+"""Between batches, for those who wait for the database."""
+_DAY_MS = 86_400_000
+
+
+class Sweeper:
+    """Removes what is over its retention, every `sweep_seconds`."""
+
+    def __init__(self, records: Records, clock: Clock, settings: RunsSettings, assets: RunAssets) -> None:
+        self._records = records
+        self._clock = clock
+        self._settings = settings
+        self._assets = assets
+        self._loop_task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to sweep."""
+        self._loop_task = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Sweep no more."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.wait({self._loop_task})
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                if num_removed := await self.sweep():
+                    _log.info("%d runs were over their retention and are removed", num_removed)
+            except Exception:
+                _log.exception("a sweep failed; it is tried again")
+            await asyncio.sleep(self._settings.sweep_seconds)
+
+    async def sweep(self) -> int:
+        """Remove all that is due now; how many runs."""
+        num_removed = 0
+        while run_ids := await self._due():
+            await self._assets.delete_for_runs(run_ids)
+            async with self._records.write() as connection:
+                await forget(connection, run_ids)
+            num_removed += len(run_ids)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return num_removed
+
+    async def _due(self) -> list[str]:
+        oldest_ms = self._clock.now_ms() - round(self._settings.retention_days * _DAY_MS)
+        found: list[str] = []
+        async with self._records.read() as connection:
+            for status in RunStatus:
+                if status.is_terminal and len(found) < _BATCH:
+                    over = (runs.c.status == status, runs.c.finished_ms < oldest_ms)
+                    found += await connection.scalars(select(runs.c.id).where(*over).limit(_BATCH - len(found)))
+        return found

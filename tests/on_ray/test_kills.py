@@ -1,0 +1,116 @@
+"""kill -9 of each part, as its users notice it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fakes.platform import TestPlatform, echo_document, wait_for
+
+WORDS = " ".join(f"word{index}" for index in range(400))
+
+
+@pytest.fixture(scope="module")
+def victim(platform: TestPlatform) -> Iterator[TestPlatform]:
+    """The platform with a model of this file's own, `fragile`: 40 ms a token."""
+    platform.apply(echo_document("fragile", engine={"tokenMs": 40}))
+    yield platform
+
+
+def chat(model: str, content: str = WORDS, **options: object) -> dict[str, object]:
+    return {"model": model, "messages": [{"role": "user", "content": content}], **options}
+
+
+def stream_lines(client: httpx.Client, body: dict[str, object], heard: list[str]) -> None:
+    with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        heard.extend(line for line in answer.iter_lines() if line)
+
+
+def test_a_stream_whose_replica_dies_ends_with_an_error_event_and_the_next_request_succeeds(
+    victim: TestPlatform,
+) -> None:
+    heard: list[str] = []
+    with victim.client() as client:
+        reader = threading.Thread(target=stream_lines, args=(client, chat("fragile", stream=True), heard))
+        reader.start()
+        wait_for(lambda: len(heard) > 5 or not reader.is_alive(), 20, "some of the stream")
+        victim.kill("ServeReplica:model-fragile:replica")
+        reader.join(30)
+        assert not reader.is_alive(), "the stream hangs"
+        assert json.loads(heard[-1].removeprefix("data: "))["error"]["code"] == "replica_lost"
+        began = time.monotonic()
+        assert client.post("/v1/chat/completions", json=chat("fragile", "again")).status_code == 200
+        assert time.monotonic() - began < 60
+
+
+def test_a_unary_call_outlives_its_replica(victim: TestPlatform) -> None:
+    answers: list[httpx.Response] = []
+    with victim.client() as client:
+        caller = threading.Thread(
+            target=lambda: answers.append(
+                client.post("/v1/chat/completions", json=chat("fragile", " ".join(["w"] * 50)))
+            )
+        )
+        caller.start()
+        time.sleep(0.7)
+        victim.kill("ServeReplica:model-fragile:replica")
+        caller.join(90)
+    assert [answer.status_code for answer in answers] == [200]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("ServeReplica:gateway:gateway", id="the gateway"),
+        pytest.param("ServeReplica:runner:runner", id="the runner"),
+        pytest.param("ServeReplica:model-slow:replica", id="the model's replica"),
+    ],
+)
+def test_runs_finish_once_whatever_dies(platform: TestPlatform, part: str) -> None:
+    words = " ".join(f"w{index}" for index in range(75))
+    body = {"input": {"messages": [{"role": "user", "content": words}]}}
+    with platform.client() as client:
+        ids = [client.post("/v1/models/slow/runs", json=body).json()["id"] for _ in range(6)]
+        wait_for(lambda: status(client, ids[0]) == "running", 20, "the first run starts")
+        time.sleep(0.5)
+        platform.kill(part)
+        for run_id in ids:
+            wait_for(lambda run_id=run_id: status(client, run_id) == "succeeded", 90, f"run {run_id}")
+            run = client.get(f"/v1/runs/{run_id}").json()
+            assert run["output"]["text"] == words
+            assert run["usage"]["completion_tokens"] == 75
+            endings = [kind for kind in events(client, run_id) if kind in ("succeeded", "failed", "canceled")]
+            assert endings == ["succeeded"]
+
+
+def status(client: httpx.Client, run_id: str) -> str:
+    """The run's status; a gateway that is being replaced is asked again."""
+    try:
+        answer = client.get(f"/v1/runs/{run_id}")
+        return str(answer.json()["status"]) if answer.status_code == 200 else ""
+    except (httpx.HTTPError, ValueError):
+        return ""
+
+
+def events(client: httpx.Client, run_id: str) -> list[str]:
+    text = client.get(f"/v1/runs/{run_id}/events").text
+    return [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event: ")]
+
+
+def test_a_wedged_engine_is_replaced_within_a_minute(platform: TestPlatform) -> None:
+    platform.apply(echo_document("wedge"))
+    with platform.client(timeout=5) as impatient, pytest.raises(httpx.TimeoutException):
+        impatient.post("/v1/chat/completions", json=chat("wedge", "!wedge"))
+    began = time.monotonic()
+    with platform.client(timeout=5) as client:
+
+        def answers() -> bool:
+            try:
+                return client.post("/v1/chat/completions", json=chat("wedge", "hello")).status_code == 200
+            except httpx.TimeoutException:
+                return False
+
+        wait_for(answers, 60, "another replica answers")
+    assert time.monotonic() - began < 60
