@@ -26,14 +26,16 @@ from serve.telemetry import logs
 from serve.telemetry.metrics import Metrics
 
 
+_CARDS_FRESH_SECONDS = 5.0
+"""A safety net: `reconfigure` announces every change of a card."""
+
+
 class GatewayArgs(BaseModel):
     """The gateway's arguments: none, everything is in the settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-@ray_serve.deployment(name="gateway")
-@ray_serve.ingress()
 class Gateway:
     """One gateway replica. The app is built in the replica, where the settings and the handles are."""
 
@@ -41,10 +43,11 @@ class Gateway:
         self._services = compose(Settings())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
+        """Ray asks for the app once the replica is made."""
         return create_app(self._services)
 
     async def reconfigure(self, user_config: dict[str, str]) -> None:
-        """Some card has changed: forget the ones we hold."""
+        """Some card has changed: read the catalogue anew at the next request."""
         self._services.catalog.forget()
 
     async def check_health(self) -> None:
@@ -56,6 +59,7 @@ def compose(settings: Settings) -> Services:
     logs.configure(settings.log)
     clock, ids = SystemClock(), Uuid7Ids()
     records = Records(settings.storage.url())
+    assets = Assets(records, open_object_store(settings), clock, ids)
     rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
     listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
     platform = PlatformDocument.model_validate(
@@ -67,11 +71,11 @@ def compose(settings: Settings) -> Services:
         ids=ids,
         records=records,
         models=RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
-        catalog=Catalog(records, clock),
+        catalog=Catalog(records, clock, _CARDS_FRESH_SECONDS),
         keys=Keys(records, clock, settings.gateway.key_cache_seconds),
         tenants=Tenants(records, clock),
-        runs=RunStore(records, clock, settings.runs),
-        assets=Assets(records, open_object_store(settings), clock, ids),
+        runs=RunStore(records, clock, settings.runs, assets),
+        assets=assets,
         desired=RayDesiredState(rest, platform, listener),
         nudge=nudge_runner,
         fetcher=GuardedFetcher(settings.webhooks.allow_private_addresses),
@@ -87,4 +91,4 @@ async def nudge_runner(run_id: RunId) -> None:
 
 def build(args: GatewayArgs) -> ray_serve.Application:
     """The gateway's application."""
-    return Gateway.bind()
+    return ray_serve.deployment(name="gateway")(ray_serve.ingress()(Gateway)).bind()

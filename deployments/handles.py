@@ -8,12 +8,12 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ray import serve as ray_serve
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from serve.domain.errors import (
     Canceled,
@@ -75,7 +75,7 @@ class RayModels:
                 await stream.aclose()
 
     async def _submit(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
-        response = self._handle(model).call.remote(call)
+        response = cast("DeploymentResponseGenerator[EventBatch]", self._handle(model).call.remote(call))
         batches = response.__aiter__()
         finished = False
         try:
@@ -89,7 +89,7 @@ class RayModels:
             raise translate(model, error) from error
         finally:
             if not finished:
-                response.cancel()
+                response.cancel()  # type: ignore[no-untyped-call]
 
     async def _first(self, model: str, batches: Any) -> EventBatch:
         """The first batch; where the model is not there to give it, the wait is bounded and the refusal says why."""

@@ -13,7 +13,6 @@ from serve.domain.errors import Unprocessable
 from serve.serving.serve_config import REPLICA_DEPLOYMENT
 
 
-@ray_serve.deployment(name=REPLICA_DEPLOYMENT)
 class LlmReplica(ModelReplica):
     """A replica of a language model. Engines are imported when they are needed: vLLM alone takes many seconds."""
 
@@ -35,4 +34,4 @@ class LlmReplica(ModelReplica):
 
 def build(args: ModelArgs) -> ray_serve.Application:
     """The application of one language model."""
-    return LlmReplica.bind(args)
+    return ray_serve.deployment(name=REPLICA_DEPLOYMENT)(LlmReplica).bind(args)

@@ -1,7 +1,5 @@
 """The runner's composition root: the application that executes runs, sends webhooks and sweeps what has expired."""
 
-import os
-import socket
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +9,10 @@ from deployments.handles import RayModels
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.errors import EngineFailed
 from serve.domain.names import RunId
+from serve.domain.run import Run
 from serve.gateway.fetch import GuardedFetcher
 from serve.runs.execution import Runner
+from serve.runs.outputs import view
 from serve.runs.retention import Sweeper
 from serve.runs.store import RunStore
 from serve.runs.webhooks import WebhookSender
@@ -33,27 +33,40 @@ class RunnerArgs(BaseModel):
     max_concurrency: int
 
 
-@ray_serve.deployment(name="runner")
+class AssetOutputs:
+    """Outputs that are too large for a row, as assets of their run."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
+
+    async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
+        """See `serve.runs.outputs.OutputSink`."""
+        asset = await self._assets.add(
+            tenant=run.tenant, project=run.project, run_id=run.id, data=data, media_type=media_type, name=name
+        )
+        return view(asset)
+
+
 class RunnerReplica:
     """One runner. Its work goes on between requests, in tasks of its own."""
 
-    async def __init__(self, args: RunnerArgs) -> None:
+    async def __init__(self, args: RunnerArgs) -> None:  # type: ignore[misc]  # Ray awaits a constructor
         settings = Settings()
         logs.configure(settings.log)
         clock, ids = SystemClock(), Uuid7Ids()
         records = Records(settings.storage.url())
         assets = Assets(records, open_object_store(settings), clock, ids)
         rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
-        store = RunStore(records, clock, settings.runs)
+        store = RunStore(records, clock, settings.runs, assets)
         fetcher = GuardedFetcher(settings.webhooks.allow_private_addresses)
         self._runner = Runner(
             store,
             RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
             clock,
-            owner=f"{socket.gethostname()}/{os.getpid()}",
+            owner=ids.new(),
             settings=settings.runs,
             max_concurrency=args.max_concurrency,
-            outputs=assets,
+            outputs=AssetOutputs(assets),
         )
         self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
         self._sweeper = Sweeper(records, clock, settings.runs, assets)
@@ -62,7 +75,7 @@ class RunnerReplica:
 
     async def nudge(self, run_id: RunId) -> None:
         """A run was queued: look now rather than at the next poll."""
-        await self._runner.nudge(run_id)
+        self._runner.nudge(run_id)
 
     async def check_health(self) -> None:
         """The loop that claims runs must be alive."""
@@ -77,4 +90,4 @@ class RunnerReplica:
 
 def build(args: RunnerArgs) -> ray_serve.Application:
     """The runner's application."""
-    return RunnerReplica.bind(args)
+    return ray_serve.deployment(name="runner")(RunnerReplica).bind(args)

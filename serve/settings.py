@@ -179,3 +179,8 @@ class Settings(BaseSettings):
                 variable = f"SLIPWAY_{group_name}_{name}".upper()
                 found.append((variable, " ".join((info.description or "").split()), getattr(group, name)))
         return found
+
+    @classmethod
+    def defaults(cls) -> list[tuple[str, str, Any]]:
+        """(variable, description, default), whatever the environment says."""
+        return cls.model_construct().rows()

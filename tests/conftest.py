@@ -8,7 +8,7 @@ from fakes.clock import CountingIds, ManualClock
 
 from serve.storage.records import Records
 
-pytest_plugins = ["fakes.postgres", "fakes.s3"]
+pytest_plugins = ["fakes.postgres", "fakes.runs", "fakes.s3"]
 
 
 @pytest.fixture

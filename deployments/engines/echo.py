@@ -15,7 +15,6 @@ Two messages are orders, for chaos tests of what stands around an engine:
 import asyncio
 import hashlib
 import json
-import math
 import struct
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from deployments.engines.generation_plan import (
     stop_strings,
 )
 from deployments.engines.json_instances import minimal_instance
+from deployments.engines.vectors import check_dimensions, embedding_inputs, embedding_param, float32_vector
 from serve.domain.chat import (
     ChatInput,
     CompletionInput,
@@ -43,7 +43,7 @@ from serve.domain.chat import (
     NamedToolChoice,
 )
 from serve.domain.documents import EchoEngine as EchoSpec
-from serve.domain.errors import EngineFailed, InvalidRequest
+from serve.domain.errors import EngineFailed
 from serve.domain.generation import (
     Completed,
     Event,
@@ -192,7 +192,7 @@ class EchoEngine:
         answer = _Answer(0, [], num_logprobs(inputs))
         num_prompt_tokens = 0
         for i, prompt in enumerate(completion_prompts(inputs)):
-            text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+            text = _text(prompt)
             self._obey(text)
             num_tokens = answer_tokens(len(text.split()), inputs.max_tokens, self._limits, prompt_param(inputs, i))
             num_prompt_tokens += len(text.split())
@@ -202,13 +202,12 @@ class EchoEngine:
         return _Answer(num_prompt_tokens, answer.choices, answer.num_logprobs)
 
     async def _embed(self, inputs: EmbeddingInput, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+        check_dimensions(inputs.dimensions, NUM_DIMENSIONS)
         dimensions = inputs.dimensions or NUM_DIMENSIONS
-        if dimensions > NUM_DIMENSIONS:
-            raise InvalidRequest(f"This model has {NUM_DIMENSIONS} dimensions.", "invalid_request", "dimensions")
-        texts = _embedding_texts(inputs)
+        texts = [_text(given) for given in embedding_inputs(inputs)]
         for i, text in enumerate(texts):
             self._obey(text)
-            answer_tokens(len(text.split()) - 1, None, self._limits, f"input.{i}")
+            answer_tokens(len(text.split()) - 1, None, self._limits, embedding_param(inputs, i))
         await self._pause(self._spec.prefill_ms / 1000)
         num_tokens = sum(len(text.split()) for text in texts)
         self._counts.prompt_tokens += num_tokens
@@ -278,16 +277,10 @@ def _logprob(token: str, num_top: int) -> TokenLogprob:
     return TokenLogprob(token, 0.0, ((token, 0.0),) if num_top else ())
 
 
-def _embedding_texts(inputs: EmbeddingInput) -> list[str]:
-    given = inputs.input
-    if isinstance(given, str):
-        return [given]
-    if isinstance(given[0], int):
-        return [" ".join(map(str, given))]
-    return [item if isinstance(item, str) else " ".join(map(str, item)) for item in given if not isinstance(item, int)]
+def _text(given: str | list[int]) -> str:
+    """Token ids are words to this engine."""
+    return given if isinstance(given, str) else " ".join(map(str, given))
 
 
 def _unit_vector(text: str, dimensions: int) -> bytes:
-    raw = struct.unpack("<8i", hashlib.sha256(text.encode()).digest())[:dimensions]
-    norm = math.sqrt(sum(value * value for value in raw)) or 1.0
-    return struct.pack(f"<{dimensions}f", *(value / norm for value in raw))
+    return float32_vector(struct.unpack("<8i", hashlib.sha256(text.encode()).digest()), dimensions)

@@ -2,8 +2,8 @@
 
 import math
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class _Witnessed:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    finished: bool = False
     stats: Any = None
     echoed: set[int] = field(default_factory=set)
 
@@ -56,6 +57,7 @@ class _Witnessed:
         self.prompt_tokens = len(output.prompt_token_ids or ()) or self.prompt_tokens
         self.cached_tokens = max(self.cached_tokens, output.num_cached_tokens or 0)
         self.completion_tokens += sum(len(choice.token_ids) for choice in output.outputs)
+        self.finished = self.finished or output.finished
         self.stats = output.metrics or self.stats
 
 
@@ -83,7 +85,13 @@ class Answering:
                 if events:
                     pace.sent()
                     yield events
-                await pace.wait()
+                if not self.is_done:
+                    await pace.wait()
+
+    @property
+    def is_done(self) -> bool:
+        """Every prompt has its whole answer; what was yielded last may wait for the usage."""
+        return all(seen.finished for seen in self._seen)
 
     def usage(self) -> Quantities:
         """Counted by the engine; a prompt counts once, however many choices it has."""
@@ -131,10 +139,10 @@ class Answering:
         top = self._request.num_logprobs
         logprobs: tuple[TokenLogprob, ...] = ()
         if top is not None and output.prompt_logprobs:
-            logprobs = tuple(
-                token_logprob(token, known, top)
-                for token, known in zip(prompt.token_ids, output.prompt_logprobs, strict=False)
-            )
+            known = list(zip(prompt.token_ids, output.prompt_logprobs, strict=False))[1:]
+            rest = [token_logprob(token, entry, top) for token, entry in known]
+            num_first = len(prompt.text) - sum(len(entry.token) for entry in rest)
+            logprobs = (TokenLogprob(prompt.text[: max(num_first, 0)], math.nan), *rest)
         return TextDelta(prompt.text, index, logprobs)
 
     def _said(self, index: int, choice: Any) -> list[Event]:
@@ -153,22 +161,20 @@ class Answering:
         return tuple(token_logprob(token, known, num_top) for token, known in pairs)
 
 
-class engine_errors:  # noqa: N801 - reads as a statement: `with engine_errors():`
+@contextmanager
+def engine_errors() -> Iterator[None]:
     """Makes vLLM's exceptions ours."""
+    from vllm.exceptions import VLLMClientError, VLLMServerError
+    from vllm.v1.engine.exceptions import EngineDeadError
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from vllm.exceptions import VLLMClientError, VLLMServerError
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        if isinstance(error, EngineDeadError):
-            raise EngineFailed("The model's engine has died; it is being replaced.", "engine_dead") from error
-        if isinstance(error, VLLMServerError):
-            raise EngineFailed("The model's engine failed on this request.") from error
-        if isinstance(error, VLLMClientError):
-            raise InvalidRequest(str(error)[:500], "", getattr(error, "parameter", None)) from error
+    try:
+        yield
+    except EngineDeadError as error:
+        raise EngineFailed("The model's engine has died; it is being replaced.", "engine_dead") from error
+    except VLLMServerError as error:
+        raise EngineFailed("The model's engine failed on this request.") from error
+    except VLLMClientError as error:
+        raise InvalidRequest(str(error)[:500], "", getattr(error, "parameter", None)) from error
 
 
 def sampling_params(request: Request, prompt: Prompt) -> Any:

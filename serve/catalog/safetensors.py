@@ -119,7 +119,7 @@ def _num_elements(name: str, shape: Any) -> int:
     is_list = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
     if not is_list or not all(_is_count(n) and n <= MAX_SIZE for n in shape):
         raise _Malformed("invalid_shape", f"the shape of {name!r} is none that a tensor has")
-    num_elements = prod(shape)
+    num_elements: int = prod(shape)
     if num_elements > MAX_SIZE:
         raise _Malformed("invalid_shape", f"the shape of {name!r} is of {num_elements} elements")
     return num_elements

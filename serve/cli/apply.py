@@ -75,6 +75,8 @@ def _send(client: "Client", document: "AnyDocument", output: Format) -> tuple[di
     path = f"/v1/admin/documents/{segment(document.kind)}/{segment(document.name)}"
     label = f"{document.kind.lower()}/{document.name}"
     try:
+        if document.kind != "Model":
+            raise CliError("Only models are applied over HTTP; `kubectl apply` takes the rest.", ExitCode.REFUSED)
         result = client.put(path, json.loads(document.canonical()))["result"]
     except Unreachable:
         raise

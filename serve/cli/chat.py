@@ -41,7 +41,7 @@ def chat(
     options = {"temperature": temperature, "max_tokens": max_tokens}
     conversation = Conversation(model, {name: value for name, value in options.items() if value is not None}, system)
     with connect(ctx) as client:
-        if message is None and not sys.stdin.isatty():
+        if message is None and not _is_interactive():
             message = sys.stdin.read().strip()
             if not message:
                 raise CliError("There is nothing on stdin to say; use --message.", ExitCode.USAGE)
@@ -49,6 +49,10 @@ def chat(
             note(say(client, conversation, message).footer())
         else:
             converse(client, conversation)
+
+
+def _is_interactive() -> bool:
+    return sys.stdin.isatty()
 
 
 @dataclass

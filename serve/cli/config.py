@@ -12,6 +12,10 @@ from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import Format, print_data, print_table
 
 
+MASK = "********"
+"""What stands for a secret that is set."""
+
+
 class ConfigFormat(StrEnum):
     """How settings are printed; `env` can be sourced by a shell."""
 
@@ -38,7 +42,9 @@ def config(
             print_table(["variable", "value", "description"], [(name, value, about) for name, about, value in rows])
         case ConfigFormat.ENV:
             for name, about, value in rows:
-                typer.echo(f"# {about}\n{name}={shlex.quote(_as_variable(value))}")
+                # A mask that a shell sourced would become the secret.
+                hidden = "# " if value == MASK else ""
+                typer.echo(f"# {about}\n{hidden}{name}={shlex.quote(_as_variable(value))}")
         case _:
             data = [{"variable": name, "value": value, "description": about} for name, about, value in rows]
             print_data(data, Format(output.value))
@@ -63,7 +69,7 @@ def printable(value: Any) -> Any:
     from pydantic import SecretStr
 
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
+        return MASK if value.get_secret_value() else ""
     return str(value) if isinstance(value, Path) else value
 
 

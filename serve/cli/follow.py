@@ -60,6 +60,7 @@ class Display:
         data: dict[str, Any] = json.loads(event.data)
         match event.kind:
             case "queued" | "started":
+                self._again()
                 self._step(event.kind, 0, None)
             case "progress":
                 self._step(str(data.get("phase", "running")), data.get("done", 0), data.get("total"))
@@ -69,6 +70,13 @@ class Display:
                 note(f"output {data.get('name', '')}: {data['asset'].get('id')}")
             case "log":
                 note(str(data.get("message", "")))
+
+    def _again(self) -> None:
+        """A new attempt writes its answer from the start: what is on the screen is of one that was lost."""
+        if self.num_chars:
+            self.close()
+            note("The answer was interrupted; it starts again.")
+            self.num_chars = 0
 
     def _write(self, text: str) -> None:
         if text:

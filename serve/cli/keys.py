@@ -11,7 +11,7 @@ from serve.cli.get import NOUNS, print_rows
 from serve.cli.output import Format, Output, note, parse_time, print_data
 from serve.cli.session import connect
 
-_DURATION = re.compile(r"(\d{1,6})([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

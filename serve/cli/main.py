@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve.cli import apply, cancel, chat, config, delete, describe, doctor, get, keys, run
+from serve.cli import apply, cancel, chat, config, delete, describe, doctor, get, keys, run, up
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import plain
 from serve.domain.errors import SlipwayError
@@ -82,6 +82,7 @@ def _root(
 
 
 _NOUNS: tuple[Callable[[typer.Typer], None], ...] = (
+    up.register,
     apply.register,
     get.register,
     describe.register,
@@ -114,3 +115,7 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """The console script's entry."""
     build_app()()
+
+
+if __name__ == "__main__":
+    main()

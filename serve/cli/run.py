@@ -132,8 +132,8 @@ def watch(client: "Client", started: dict[str, Any], display: Display) -> dict[s
                 display.show(event)
             display.close()
             finished = client.get(f"/v1/runs/{segment(run_id)}")
-            if not display.quiet and not display.num_chars and finished.get("output") is not None:
-                _print_output(finished["output"])
+            if not display.quiet:
+                _print_rest(finished.get("output"), has_text=display.num_chars > 0)
             return finished
         except KeyboardInterrupt:
             display.close()
@@ -147,7 +147,7 @@ def watch(client: "Client", started: dict[str, Any], display: Display) -> dict[s
 
 def _wants_cancel() -> bool:
     """What Ctrl-C means. Where nobody can be asked, the run goes on: work is never lost by accident."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _can_ask():
         return False
     try:
         answer: str = typer.prompt("\nCancel the run, or detach and leave it running? [c/d]", default="d", err=True)
@@ -156,12 +156,22 @@ def _wants_cancel() -> bool:
     return answer.strip().lower().startswith("c")
 
 
-def _print_output(output: Any) -> None:
-    text = output.get("text") if isinstance(output, dict) else None
-    if isinstance(text, str):
-        write_text(text if text.endswith("\n") else text + "\n")
-    else:
-        print_data(output, Format.JSON)
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _print_rest(output: dict[str, Any] | None, has_text: bool) -> None:
+    """Of the outputs, what was not streamed: further choices, tool calls, vectors, or text if none came."""
+    if output is None or "choices" not in output:
+        if output is not None:
+            print_data(output, Format.JSON)
+        return
+    for choice in output["choices"]:
+        if choice.get("text") and not (has_text and choice["index"] == 0):
+            label = f"[{choice['index'] + 1}] " if choice["index"] else ""
+            write_text(label + choice["text"].rstrip("\n") + "\n")
+        if choice.get("tool_calls"):
+            print_data(choice["tool_calls"], Format.JSON)
 
 
 def _end(finished: dict[str, Any], output: Format) -> None:

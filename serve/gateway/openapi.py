@@ -72,7 +72,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
 
 def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """References by operation id, and the schemas they lead to."""
-    wanted = {**BODIES, "": Error}
+    wanted: dict[str, type[BaseModel]] = {**BODIES, "": Error}
     found, definitions = models_json_schema([(m, "validation") for m in wanted.values()], ref_template=_REF)
     refs = {operation: found[(model, "validation")] for operation, model in wanted.items()}
     return refs, definitions["$defs"]
@@ -94,7 +94,7 @@ def _complete(operation: dict[str, Any], refs: Mapping[str, dict[str, Any]], is_
 
 def main() -> None:
     """Write the document of an app without services: routes do not depend on them."""
-    from serve.gateway.app import create_app  # noqa: PLC0415 - the app imports this module
+    from serve.gateway.app import create_app  # here, because the app imports this module
 
     document = create_app(None).openapi()  # type: ignore[arg-type]
     sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")

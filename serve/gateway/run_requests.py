@@ -87,10 +87,7 @@ def _deadline_ms(services: Services, body: NewRunBody) -> int | None:
 
 
 async def _webhook(services: Services, webhook: WebhookBody) -> WebhookTarget:
-    try:
-        await services.fetcher.check(webhook.url)
-    except InvalidRequest as error:
-        raise InvalidRequest(error.message, error.code, "webhook.url") from None
+    await services.fetcher.check_url(webhook.url)
     if webhook.events is None:
         return WebhookTarget(url=webhook.url)
     return WebhookTarget(url=webhook.url, events=tuple(webhook.events))

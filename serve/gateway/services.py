@@ -27,8 +27,8 @@ def draw_seed() -> int:
 class ChecksUrls(Protocol):
     """Knows where webhooks may go."""
 
-    async def check(self, url: str) -> None:
-        """Raises InvalidRequest for a URL that nothing may be sent to."""
+    async def check_url(self, url: str) -> None:
+        """Raises InvalidRequest about `webhook.url` for a URL that nothing may be sent to."""
         ...
 
 

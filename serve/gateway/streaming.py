@@ -109,6 +109,7 @@ async def with_keep_alive(chunks: AsyncIterator[bytes], seconds: float) -> Async
     finally:
         if upcoming is not None:
             upcoming.cancel()
+            await asyncio.wait({upcoming})  # whoever closes `chunks` next must not find them running
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes:

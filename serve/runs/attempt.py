@@ -74,6 +74,11 @@ class Attempt:
         for event in events:
             self._tell(event)
 
+    def log(self, message: str) -> None:
+        """Tell the run's owner what happened, after what was said before."""
+        self.seal()
+        self.lines.append(Line(RunEventKind.LOG, {"level": "warning", "message": message}))
+
     def _tell(self, event: Event) -> None:
         match event:
             case TextDelta():

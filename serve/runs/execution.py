@@ -15,13 +15,13 @@ from typing import Any
 from serve.domain.errors import ReplicaLost
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, Models
-from serve.domain.run import Run, RunEventKind, RunStatus
+from serve.domain.run import Run, RunStatus
 from serve.runs import lifecycle
 from serve.runs.attempt import Attempt, Stop, call_of
 from serve.runs.claims import Claims
 from serve.runs.lifecycle import Decision
 from serve.runs.outputs import OutputSink, outputs_of
-from serve.runs.rows import Line, Result
+from serve.runs.rows import Result
 from serve.runs.store import RunStore
 from serve.runs.writer import Writer
 from serve.settings import RunsSettings
@@ -67,6 +67,12 @@ class Runner:
     def num_running(self) -> int:
         """Runs held at this moment."""
         return len(self._performing)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether every loop still turns; false before the start and after the stop."""
+        loops = [self._claiming, *self._others]
+        return bool(self._others) and all(loop is not None and not loop.done() for loop in loops)
 
     async def start(self) -> None:
         """Begin to take runs."""
@@ -197,7 +203,7 @@ class Runner:
         if decision == lifecycle.crashed():
             _log.error("run %s failed", attempt.run.id, exc_info=error)
         if attempt.admitted and decision.status == RunStatus.QUEUED:
-            attempt.lines.append(Line(RunEventKind.LOG, {"level": "warning", "message": decision.reason}))
+            attempt.log(decision.reason)
         return decision
 
     async def _answer(self, attempt: Attempt) -> Result:

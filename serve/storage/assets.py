@@ -188,7 +188,7 @@ class Assets:
         await self.get(tenant, asset_id)
         await self._remove(assets.c.id == asset_id)
 
-    async def delete_for_runs(self, run_ids: Collection[RunId]) -> None:
+    async def delete_for_runs(self, run_ids: Collection[str]) -> None:
         """Delete what these runs made."""
         ordered = sorted(run_ids)
         for start in range(0, len(ordered), _BATCH):

@@ -7,7 +7,9 @@ transaction which reads and then writes cannot fail half-way for want of the loc
 """
 
 import asyncio
+import contextlib
 import hashlib
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +27,19 @@ _MIGRATION_LOCK = 0x511B_3A11
 _BUSY_TIMEOUT_MS = 30_000
 _NUM_SQLITE_READERS = 8
 """Each is a thread; reads in WAL mode wait for nobody, and take well under a millisecond."""
+
+
+class SqliteConnection(sqlite3.Connection):
+    """Ends its transaction when it is closed.
+
+    SQLite's own close leaves that to the last unfinished statement. A task that is canceled between a SELECT and its
+    rows has such a one, and every writer would wait for the garbage collector.
+    """
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
 
 
 class Records:
@@ -48,10 +63,11 @@ class Records:
         if self.url.database in (None, "", ":memory:"):
             raise ValueError("SQLite needs a file: sqlite+aiosqlite:///path/to/slipway.db")
         Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
-        reader = create_async_engine(self.url, pool_size=_NUM_SQLITE_READERS, max_overflow=0)
+        options = {"max_overflow": 0, "connect_args": {"factory": SqliteConnection}}
+        reader = create_async_engine(self.url, pool_size=_NUM_SQLITE_READERS, **options)
         event.listen(reader.sync_engine, "connect", _configure_sqlite)
         event.listen(reader.sync_engine, "connect", _refuse_writes)
-        writer = create_async_engine(self.url, pool_size=1, max_overflow=0, pool_timeout=_BUSY_TIMEOUT_MS / 1000)
+        writer = create_async_engine(self.url, pool_size=1, pool_timeout=_BUSY_TIMEOUT_MS / 1000, **options)
         event.listen(writer.sync_engine, "connect", _configure_sqlite)
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         return reader, writer
@@ -107,10 +123,14 @@ class Records:
 
 def upgrade(connection: Connection) -> None:
     """Run the migrations that `connection`'s database lacks, inside its transaction."""
+    command.upgrade(_config(connection), "head")
+
+
+def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

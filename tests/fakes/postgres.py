@@ -6,24 +6,41 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import asyncpg
 import pytest
 from fakes.processes import free_ports, is_listening, server
 
 _DATABASE_NUMBERS = count(1)
+_PROGRAMS = ("initdb", "postgres", "psql")
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server; its superuser `slipway` needs no password."""
+
+    binaries: Path
+    port: int
+
+    def execute(self, statement: str) -> None:
+        """Run one statement, as an administrator does: synchronous, so that any fixture may."""
+        command = [self.binaries / "psql", "-h127.0.0.1", f"-p{self.port}", "-Uslipway", "-dpostgres", "-c", statement]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def find_binaries() -> Path | None:
-    """The folder that holds `initdb` and `postgres`, newest version first, or None."""
-    on_path = shutil.which("initdb")
-    if on_path and shutil.which("postgres"):
-        return Path(on_path).parent
-    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    return max(found, key=lambda path: int(path.parent.name), default=None)
+    """The folder that holds the server and `psql`, newest version first, or None."""
+    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    installed = sorted(
+        (found.parent for found in Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+        key=lambda folder: int(folder.parent.name),
+        reverse=True,
+    )
+    complete = (folder for folder in on_path + installed if all((folder / name).exists() for name in _PROGRAMS))
+    return next(complete, None)
 
 
 def _owner() -> int | None:
@@ -32,8 +49,8 @@ def _owner() -> int | None:
 
 
 @contextlib.contextmanager
-def running(binaries: Path) -> Iterator[int]:
-    """A server with its data in a temporary folder; yields its port. Fast rather than safe: fsync is off."""
+def running(binaries: Path) -> Iterator[Postgres]:
+    """A server with its data in a temporary folder; fast rather than safe: fsync is off."""
     with tempfile.TemporaryDirectory(prefix="slipway-postgres-", ignore_cleanup_errors=True) as folder:
         owner, data, (port,) = _owner(), Path(folder) / "data", free_ports(1)
         os.chmod(folder, 0o755)
@@ -51,31 +68,23 @@ def running(binaries: Path) -> Iterator[int]:
         options = [f"-p{port}", "-h127.0.0.1", "-k", "", "-F"]
         command = [str(binaries / "postgres"), "-D", str(data), *options]
         with server(command, Path(folder) / "log", lambda: is_listening(port), user=owner):
-            yield port
+            yield Postgres(binaries, port)
 
 
 @pytest.fixture(scope="session")
-def postgres_port() -> Iterator[int]:
-    """The port of the session's PostgreSQL server."""
+def postgres_server() -> Iterator[Postgres]:
+    """The session's PostgreSQL server."""
     binaries = find_binaries()
     if binaries is None:
-        pytest.skip("no PostgreSQL server binaries on this machine (initdb, postgres)")
-    with running(binaries) as port:
-        yield port
+        pytest.skip("no PostgreSQL server binaries on this machine (initdb, postgres, psql)")
+    with running(binaries) as started:
+        yield started
 
 
 @pytest.fixture
-async def postgres_url(postgres_port: int) -> AsyncIterator[str]:
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """The SQLAlchemy URL of an empty database that is this test's own."""
     name = f"test_{next(_DATABASE_NUMBERS)}"
-    await _administer(postgres_port, f"CREATE DATABASE {name}")
-    yield f"postgresql+asyncpg://slipway@127.0.0.1:{postgres_port}/{name}"
-    await _administer(postgres_port, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def _administer(port: int, statement: str) -> None:
-    connection = await asyncpg.connect(host="127.0.0.1", port=port, user="slipway", database="postgres")
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    postgres_server.execute(f"CREATE DATABASE {name}")
+    yield f"postgresql+asyncpg://slipway@127.0.0.1:{postgres_server.port}/{name}"
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")

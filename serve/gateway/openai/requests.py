@@ -63,13 +63,27 @@ class Surface:
     unsupported: frozenset[str]
 
 
+_UNSUPPORTED_IN_CHAT = frozenset(
+    {
+        "audio",
+        "function_call",
+        "functions",
+        "moderation",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "safety_identifier",
+        "verbosity",
+        "web_search_options",
+    }
+)
+
 SURFACES: Mapping[Task, Surface] = {
     Task.CHAT: Surface(
         ChatExtras,
-        frozenset(
-            "audio function_call functions moderation prediction prompt_cache_key prompt_cache_options "
-            "prompt_cache_retention reasoning_effort safety_identifier verbosity web_search_options".split()
-        ),
+        _UNSUPPORTED_IN_CHAT,
     ),
     Task.COMPLETION: Surface(GenerationExtras, frozenset({"best_of", "suffix"})),
     Task.EMBEDDING: Surface(EmbeddingExtras, frozenset()),

@@ -146,8 +146,9 @@ async def follow_run(
 async def _events(services: Services, caller: Caller, run_id: RunId, after_seq: int) -> AsyncGenerator[bytes, None]:
     async def lines() -> AsyncGenerator[bytes, None]:
         yield b": the events of a run\n\n"  # opens the stream at once, even when nothing happens for long
-        async for event in events.follow(services.runs, caller.tenant, run_id, after_seq):
-            yield sse_event(event.seq, event.kind, event.data)
+        async with aclosing(events.follow(services.runs, caller.tenant, run_id, after_seq)) as followed:
+            async for event in followed:
+                yield sse_event(event.seq, event.kind, event.data)
 
     async with aclosing(lines()) as written, aclosing(with_keep_alive(written, KEEP_ALIVE_SECONDS)) as kept:
         async for chunk in kept:

@@ -1,0 +1,229 @@
+"""Sentence embeddings through transformers: mean pooling over the last hidden state, unit length.
+
+Concurrent calls share forward passes. Inputs wait in one queue; a single engine thread takes as many of like length
+as fit `max_batch_tokens` when padded, so that a long text does not make short ones pay for its padding. The event
+loop never computes. An input whose call is closed leaves the queue; one that is in a batch already is computed and
+dropped.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.generation_plan import Limits, check_token_ids, context_exceeded, read_inputs
+from deployments.engines.vectors import check_dimensions, embedding_inputs, embedding_param, float32_vector
+from serve.domain.chat import EmbeddingInput
+from serve.domain.documents import TransformersEngine as TransformersSpec
+from serve.domain.errors import EngineFailed, InvalidRequest
+from serve.domain.generation import Completed, EventBatch, ModelCall, Vector
+from serve.domain.task import Task
+from serve.domain.usage import Quantities
+
+STUCK_SECONDS = 30.0
+"""A forward pass takes well under a second; a thread in one for this long will not come back."""
+MAX_CHARACTERS_PER_TOKEN = 256
+"""Beyond this many for each token of the limit, text is refused unread. WordPiece makes one token of a word of any
+length, so this is a bound on work, not on tokens."""
+INLINE_CHARACTERS = 4096
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One input on its way to a vector."""
+
+    token_ids: list[int]
+    vector: "asyncio.Future[list[float]]"
+
+
+@dataclass(slots=True)
+class _Model:
+    """What `start` loads."""
+
+    network: Any
+    tokenizer: Any
+    dimensions: int
+    limits: Limits
+    pad_id: int = 0
+    waiting: list[_Item] = field(default_factory=list)
+
+
+class TransformersEngine:
+    """One encoder, one thread that runs it."""
+
+    def __init__(self, spec: TransformersSpec, weights: Path) -> None:
+        self._spec = spec
+        self._weights = weights
+        self._counts = Counts()
+        self._engine = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+        self._arrived = asyncio.Event()
+        self._pump: asyncio.Task[None] | None = None
+        self._pass_began_at: float | None = None
+        self.num_passes = 0
+
+    async def start(self) -> None:
+        """See the Protocol."""
+        try:
+            self._model = await asyncio.get_running_loop().run_in_executor(self._engine, self._load)
+        except Exception as error:
+            raise EngineFailed(f"The model did not load: {str(error)[:500]}", "engine_start_failed") from error
+        self._pump = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """See the Protocol."""
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+            self._fail_waiting(EngineFailed("The engine is closing."))
+        self._engine.shutdown(wait=False, cancel_futures=True)
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+    async def check_health(self) -> None:
+        """See the Protocol."""
+        if self._pump is None or self._pump.done():
+            raise EngineFailed("The embedding engine is not running.", "engine_dead")
+        began_at = self._pass_began_at
+        if began_at is not None and time.monotonic() - began_at > STUCK_SECONDS:
+            raise EngineFailed(f"A forward pass has taken {STUCK_SECONDS:.0f} seconds.", "engine_stuck")
+
+    def counters(self) -> Mapping[str, float]:
+        """See the Protocol; `passes_total` are forward passes."""
+        return self._counts.snapshot() | {"waiting_inputs": len(self._model.waiting), "passes_total": self.num_passes}
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+        """See the Protocol."""
+        with self._counts.call() as open_call:
+            if call.task is not Task.EMBEDDING:
+                raise InvalidRequest(f"This model embeds; it has no task {call.task}.", "unsupported_task")
+            yield await self._embed(read_inputs(EmbeddingInput, call.inputs), open_call)
+
+    async def _embed(self, inputs: EmbeddingInput, open_call: OpenCall) -> EventBatch:
+        check_dimensions(inputs.dimensions, self._model.dimensions)
+        params = [embedding_param(inputs, i) for i in range(len(embedding_inputs(inputs)))]
+        encoded = await self._encoded(embedding_inputs(inputs), params)
+        loop = asyncio.get_running_loop()
+        items = [_Item(ids, loop.create_future()) for ids in encoded]
+        self._model.waiting.extend(items)
+        self._arrived.set()
+        try:
+            vectors = await asyncio.gather(*(item.vector for item in items))
+        finally:
+            # Of a call that was closed, what has not begun need not begin: the pump skips futures that are done.
+            for item in items:
+                item.vector.cancel()
+        num_tokens = sum(map(len, encoded))
+        open_call.done()
+        events = [Vector(i, float32_vector(vector, inputs.dimensions)) for i, vector in enumerate(vectors)]
+        return [*events, Completed(Quantities(prompt_tokens=num_tokens))]
+
+    async def _encoded(self, given: Sequence[str | list[int]], params: Sequence[str]) -> list[list[int]]:
+        limits = self._model.limits
+        for text, param in zip(given, params, strict=True):
+            if isinstance(text, str) and len(text) > limits.max_model_len * MAX_CHARACTERS_PER_TOKEN:
+                raise InvalidRequest(
+                    f"The text has {len(text)} characters; this model reads {limits.max_model_len} tokens.",
+                    "context_length_exceeded",
+                    param,
+                )
+        if sum(map(len, given)) <= INLINE_CHARACTERS:
+            encoded = self._tokenized(given)
+        else:
+            encoded = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenized, given)
+        for ids, param in zip(encoded, params, strict=True):
+            check_token_ids(ids, limits, param)
+            if len(ids) > limits.max_model_len:
+                raise context_exceeded(len(ids), limits.max_model_len, param)
+        return encoded
+
+    def _tokenized(self, given: Sequence[str | list[int]]) -> list[list[int]]:
+        texts = [text for text in given if isinstance(text, str)]
+        encodings = iter(self._model.tokenizer.encode_batch(texts))
+        return [list(next(encodings).ids) if isinstance(text, str) else text for text in given]
+
+    async def _run(self) -> None:
+        """Batches, one after the other, for as long as the engine lives."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            batch = self._next_batch()
+            if not batch:
+                self._arrived.clear()
+                continue
+            self._pass_began_at = time.monotonic()
+            try:
+                vectors = await loop.run_in_executor(self._engine, self._forward, [item.token_ids for item in batch])
+                self._deliver(batch, vectors)
+            except Exception as error:
+                self._fail(batch, EngineFailed("The embedding engine failed on this batch."), error)
+            finally:
+                self._pass_began_at = None
+
+    def _next_batch(self) -> list[_Item]:
+        """The input that waits longest, and those nearest to it in length that fit beside it."""
+        waiting = self._model.waiting = [item for item in self._model.waiting if not item.vector.done()]
+        if not waiting:
+            return []
+        first = waiting[0]
+        by_likeness = sorted(waiting[1:], key=lambda item: abs(len(item.token_ids) - len(first.token_ids)))
+        batch, width = [first], len(first.token_ids)
+        for item in by_likeness:
+            width = max(width, len(item.token_ids))
+            if width * (len(batch) + 1) > self._spec.max_batch_tokens:
+                break
+            batch.append(item)
+        chosen = set(map(id, batch))
+        self._model.waiting = [item for item in waiting if id(item) not in chosen]
+        return batch
+
+    def _deliver(self, batch: list[_Item], vectors: list[list[float]]) -> None:
+        self.num_passes += 1
+        for item, vector in zip(batch, vectors, strict=True):
+            self._counts.prompt_tokens += len(item.token_ids)
+            if not item.vector.done():
+                item.vector.set_result(vector)
+
+    def _fail(self, batch: list[_Item], error: EngineFailed, cause: Exception) -> None:
+        error.__cause__ = cause
+        for item in batch:
+            if not item.vector.done():
+                item.vector.set_exception(error)
+
+    def _fail_waiting(self, error: EngineFailed) -> None:
+        self._fail(self._model.waiting, error, error)
+        self._model.waiting = []
+
+    def _load(self) -> _Model:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self._weights, local_files_only=True, trust_remote_code=False)
+        network = AutoModel.from_pretrained(
+            self._weights, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+        network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        fast = tokenizer.backend_tokenizer
+        fast.no_truncation()
+        fast.no_padding()
+        longest = min(self._spec.max_model_len, getattr(network.config, "max_position_embeddings", 2**31))
+        limits = Limits(longest, network.config.vocab_size)
+        return _Model(network, fast, network.config.hidden_size, limits, tokenizer.pad_token_id or 0)
+
+    def _forward(self, batch: list[list[int]]) -> list[list[float]]:
+        """Token ids of `batch`, padded to the longest -> one mean vector each. In the engine's thread."""
+        import torch
+
+        width = max(map(len, batch))
+        pad = self._model.pad_id
+        device = self._model.network.device
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in batch], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in batch], device=device)
+        with torch.inference_mode():
+            hidden = self._model.network(input_ids=ids, attention_mask=mask).last_hidden_state
+            weight = mask.unsqueeze(-1).to(hidden.dtype)
+            means: list[list[float]] = ((hidden * weight).sum(1) / weight.sum(1)).float().cpu().tolist()
+        return means

@@ -1,0 +1,251 @@
+"""vLLM behind the Engine Protocol.
+
+`start` builds AsyncLLM in a thread, so that the replica's event loop lives meanwhile. A call is prepared here
+(template, tokens, limits, schema), answered by `vllm_requests`, and watched by `engine_pulse`. Nothing that a caller
+sends reaches the engine's core unchecked: it is one process for all tenants.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from deployments.engines import generation_plan as plans
+from deployments.engines.chat_format import offered_tools
+from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.engine_pulse import EnginePulse
+from deployments.engines.prompts import Prompts
+from deployments.engines.structured import SchemaGate, constraint
+from deployments.engines.tools import CLOSE_TAG, OPEN_TAG, AnswerReader, ForcedCalls, HermesCalls, PlainText
+from deployments.engines.vllm_embedding import embed
+from deployments.engines.vllm_requests import Answering, Request, engine_errors
+from deployments.engines.vllm_settings import apply_environment, engine_arguments
+from deployments.engines.vllm_tools import NamedParserCalls, parser_class, skips_special_tokens
+from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput, NamedToolChoice
+from serve.domain.documents import VllmEngine as VllmSpec
+from serve.domain.errors import EngineFailed
+from serve.domain.generation import Completed, EventBatch, ModelCall
+from serve.domain.task import Task
+
+QUIET_SECONDS = 20.0
+"""After this long without a step, a health check generates a token to see whether the engine still can."""
+PROBE_SECONDS = 15.0
+"""How long that may take. Together they are under a minute, and a long prefill on a slow CPU is not a death."""
+
+
+class VllmEngine:
+    """One model in one AsyncLLM: its own process on CPU, one more for each GPU when tensor parallel."""
+
+    def __init__(self, spec: VllmSpec, weights: Path, name: str, num_gpus: float) -> None:
+        self._spec = spec
+        self._weights = weights
+        self._name = name
+        self._num_gpus = num_gpus
+        self._pulse = EnginePulse()
+        self._counts = Counts()
+        self._num_probe_prompt_tokens = self._num_probe_tokens = 0
+        self.start_seconds: dict[str, float] = {}
+        """Seconds by phase of the start, once started."""
+
+    async def start(self) -> None:
+        """See the Protocol."""
+        apply_environment(self._num_gpus, self._spec.enforce_eager)
+        begun_at = time.monotonic()
+        try:
+            await asyncio.to_thread(self._import)
+            imported_at = time.monotonic()
+            self._llm = await asyncio.to_thread(self._build)
+        except Exception as error:
+            raise EngineFailed(f"vLLM did not start: {str(error)[:500]}", "engine_start_failed") from error
+        self.start_seconds = {"imports": imported_at - begun_at, "engine": time.monotonic() - imported_at}
+        config = self._llm.model_config
+        self._limits = plans.Limits(config.max_model_len, config.get_vocab_size())
+        self._tokenizer = self._llm.get_tokenizer()
+        self._prompts = Prompts(self._tokenizer, self._limits)
+        self._schemas = SchemaGate(_schema_compiler(self._tokenizer, self._limits.vocab_size))
+        self._parser = parser_class(self._spec.tool_parser)
+
+    async def close(self) -> None:
+        """See the Protocol."""
+        self._prompts.close()
+        self._schemas.close()
+        await asyncio.to_thread(self._llm.shutdown)
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+        """See the Protocol."""
+        with self._counts.call() as open_call:
+            batches = self._embedding(call, open_call) if call.task is Task.EMBEDDING else self._text(call, open_call)
+            async with aclosing(batches):
+                async for batch in batches:
+                    yield batch
+
+    async def check_health(self) -> None:
+        """See the Protocol."""
+        with engine_errors():
+            await self._llm.check_health()
+        if self._pulse.quiet_seconds() > QUIET_SECONDS:
+            await self._probe()
+
+    def counters(self) -> Mapping[str, float]:
+        """See the Protocol. Tokens are what the engine says it computed, its own health checks left out."""
+        return self._counts.snapshot() | {
+            "prompt_tokens_total": self._pulse.prompt_tokens - self._num_probe_prompt_tokens,
+            "generation_tokens_total": self._pulse.generation_tokens - self._num_probe_tokens,
+            "unfinished_sequences": self._llm.get_num_unfinished_requests(),
+            "decoding_sequences": self._pulse.num_running,
+            "waiting_sequences": self._pulse.num_waiting,
+            "kv_cache_usage": self._pulse.kv_cache_usage,
+            "preempted_total": self._pulse.preempted,
+        }
+
+    def _import(self) -> None:
+        import vllm.v1.engine.async_llm  # noqa: F401 - timed apart: it takes as long as the rest
+
+    def _build(self) -> Any:
+        from vllm.config import StructuredOutputsConfig
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        arguments = engine_arguments(self._spec, self._weights, self._name, self._num_gpus)
+        # One backend, named: "auto" lets the first request of a process decide for all later ones. Without white
+        # space between tokens small models cannot spend their whole answer on it.
+        structured = StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True)
+        engine = AsyncEngineArgs(**arguments, structured_outputs_config=structured)
+        return AsyncLLM.from_engine_args(engine, stat_loggers=[self._pulse.attach])
+
+    async def _text(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+        if call.task is Task.CHAT:
+            request = await self._chat(plans.read_inputs(ChatInput, call.inputs), call)
+        else:
+            request = await self._completion(plans.read_inputs(CompletionInput, call.inputs), call)
+        answering = Answering(self._llm, request)
+        held: EventBatch = []
+        async with aclosing(answering.batches()) as batches:
+            async for batch in batches:
+                if call.stream and not answering.is_done:
+                    yield batch
+                else:
+                    held += batch
+        open_call.done()
+        yield [*held, Completed(answering.usage(), answering.timing())]
+
+    async def _embedding(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+        inputs = plans.read_inputs(EmbeddingInput, call.inputs)
+        salt = plans.cache_salt(call.context.tenant)
+        batch = await embed(self._llm, inputs, self._prompts, self._limits, salt)
+        open_call.done()
+        yield batch
+
+    async def _chat(self, chat: ChatInput, call: ModelCall) -> Request:
+        wanted = constraint(chat)
+        sampling = plans.sampling_arguments(chat, self._limits)
+        prompts = await self._prompts.of_chat(chat)
+        if wanted is not None:
+            await self._schemas.admit(wanted)
+        if _may_call(chat):
+            sampling |= self._tool_sampling(chat, sampling)
+        return Request(
+            prompts=prompts,
+            sampling=sampling,
+            new_reader=self._new_reader(chat),
+            cache_salt=plans.cache_salt(call.context.tenant),
+            stream=call.stream,
+            num_logprobs=plans.num_logprobs(chat),
+            constraint=wanted,
+        )
+
+    async def _completion(self, inputs: CompletionInput, call: ModelCall) -> Request:
+        sampling = plans.sampling_arguments(inputs, self._limits)
+        return Request(
+            prompts=await self._prompts.of_completion(inputs),
+            sampling=sampling,
+            new_reader=PlainText,
+            cache_salt=plans.cache_salt(call.context.tenant),
+            stream=call.stream,
+            num_logprobs=plans.num_logprobs(inputs),
+            echo=inputs.echo,
+        )
+
+    def _new_reader(self, chat: ChatInput) -> Callable[[int], AnswerReader]:
+        """What reads each choice: it depends on whether calls are forced, possible, or out of the question."""
+        names = [tool.function.name for tool in offered_tools(chat)]
+        choice = chat.tool_choice
+        if isinstance(choice, NamedToolChoice):
+            return lambda index: ForcedCalls(index, names, _call_id, choice.function.name)
+        if choice == "required":
+            return lambda index: ForcedCalls(index, names, _call_id)
+        if not _may_call(chat):
+            return PlainText
+        max_calls = None if chat.parallel_tool_calls else 1
+        if self._parser is not None:
+            parser, tokenizer = self._parser, self._tokenizer
+            return lambda index: NamedParserCalls(index, parser, tokenizer, chat, _call_id, max_calls)
+        return lambda index: HermesCalls(index, names, _call_id, max_calls)
+
+    def _tool_sampling(self, chat: ChatInput, sampling: Mapping[str, Any]) -> dict[str, Any]:
+        """What changes when the model may call: tags must not be skipped, and one call may be all that is wanted."""
+        changes: dict[str, Any] = {}
+        if self._parser is not None:
+            changes["skip_special_tokens"] = skips_special_tokens(self._parser, self._tokenizer, chat)
+        elif OPEN_TAG in self._tokenizer.all_special_tokens:
+            changes["skip_special_tokens"] = False
+        if self._parser is None and not chat.parallel_tool_calls:
+            changes["stop"] = [*sampling["stop"], CLOSE_TAG]
+        return changes
+
+    async def _probe(self) -> None:
+        """One token, unless a step of other work shows in the meantime that the engine lives."""
+        num_steps = self._pulse.num_steps
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                with engine_errors():
+                    await self._probe_once()
+        except TimeoutError:
+            if self._pulse.num_steps == num_steps:
+                seconds = int(self._pulse.quiet_seconds())
+                raise EngineFailed(f"The engine has made no step for {seconds} seconds.", "engine_stuck") from None
+
+    async def _probe_once(self) -> None:
+        from vllm import PoolingParams, SamplingParams
+
+        tokens = {"type": "token", "prompt_token_ids": [0], "cache_salt": "health check"}
+        name = "health-" + secrets.token_hex(8)
+        if self._spec.runner == "pooling":
+            outputs = self._llm.encode(tokens, PoolingParams(task="embed"), name)
+        else:
+            outputs = self._llm.generate(tokens, SamplingParams(max_tokens=1, detokenize=False), name)
+        async with aclosing(outputs):
+            async for _ in outputs:
+                pass
+        self._num_probe_prompt_tokens += 1
+        self._num_probe_tokens += self._spec.runner == "generate"
+
+
+def _may_call(chat: ChatInput) -> bool:
+    """Whether the model decides between words and calls. A response format leaves it no choice."""
+    is_free = chat.response_format is None or chat.response_format.type == "text"
+    return bool(chat.tools) and chat.tool_choice in (None, "auto") and is_free
+
+
+def _call_id() -> str:
+    return "call_" + secrets.token_hex(12)
+
+
+def _schema_compiler(tokenizer: Any, vocab_size: int) -> Callable[[str], None]:
+    """What `SchemaGate` runs in a thread: the compilation that the engine's core will do, with nothing kept."""
+    import xgrammar
+    from vllm.v1.structured_output.backend_xgrammar import has_xgrammar_unsupported_json_features
+
+    vocabulary = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocab_size)
+
+    def compile_schema(text: str) -> None:
+        if has_xgrammar_unsupported_json_features(json.loads(text)):
+            raise ValueError("it uses keywords, or combines some, that cannot be enforced together")
+        compiler = xgrammar.GrammarCompiler(vocabulary, max_threads=1, cache_enabled=False)
+        compiler.compile_json_schema(text, any_whitespace=False, separators=(",", ":"))
+
+    return compile_schema

@@ -1,0 +1,31 @@
+"""The models of the embedded default, as documents: one YAML file each, like anyone's."""
+
+from collections.abc import Iterable
+from importlib.resources import files
+from itertools import chain
+
+from serve.catalog.manifests import load_documents
+from serve.domain.documents import ModelDocument
+from serve.domain.errors import InvalidRequest
+
+
+def builtin_names() -> list[str]:
+    """The names there are, sorted."""
+    found = (entry.name for entry in files(__name__).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def builtin_documents(names: Iterable[str]) -> list[ModelDocument]:
+    """The documents of these models, in this order.
+
+    Raises:
+        InvalidRequest: `unknown_builtin`, with the names there are.
+    """
+    return list(chain.from_iterable(_documents(name) for name in names))
+
+
+def _documents(name: str) -> list[ModelDocument]:
+    if name not in (known := builtin_names()):
+        raise InvalidRequest(f"there is no built-in model {name!r}; there are {', '.join(known)}", "unknown_builtin")
+    text = (files(__name__) / f"{name}.yaml").read_text("utf-8")
+    return [d for d in load_documents(text, f"{name}.yaml") if isinstance(d, ModelDocument)]

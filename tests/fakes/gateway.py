@@ -1,0 +1,153 @@
+"""A whole gateway in one process: real stores over SQLite, the echo engine, no network but what a test opens."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from deployments.engines.echo import EchoEngine
+from serve.auth.access import ALL_SCOPES, Scope
+from serve.auth.keys import Keys
+from serve.auth.tenants import Tenants
+from serve.catalog.catalog import Catalog
+from serve.clock import SystemClock, Uuid7Ids
+from serve.domain.documents import API_VERSION, ModelDocument
+from serve.domain.errors import InvalidRequest
+from serve.domain.names import RunId
+from serve.gateway.app import create_app
+from serve.gateway.services import Services
+from serve.runs.store import RunStore
+from serve.serving.in_memory import InMemoryModels, SupportsStream
+from serve.settings import Settings, StorageSettings
+from serve.storage.assets import Assets
+from serve.storage.objects import open_object_store
+from serve.storage.records import Records
+from serve.telemetry.metrics import Metrics
+
+CHAT = "echo-chat"
+EMBEDDER = "echo-embed"
+FORBIDDEN_HOST = "private.example"
+
+
+def model_document(name: str, tasks: Sequence[str], **spec: Any) -> ModelDocument:
+    """A document of the echo engine; `spec` adds to or replaces fields of its spec."""
+    body: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": "Model",
+        "metadata": {"name": name},
+        "spec": {"family": "llm", "tasks": list(tasks), "card": {"title": name}, "engine": {"kind": "echo"}} | spec,
+    }
+    return ModelDocument.model_validate(body)
+
+
+@dataclass(slots=True)
+class RecordedDesired:
+    """A `ports.DesiredState` that keeps what it was told."""
+
+    applied: list[list[str]] = field(default_factory=list)
+
+    async def apply(self, models: Sequence[ModelDocument]) -> None:
+        self.applied.append([model.name for model in models])
+
+
+class OneForbiddenHost:
+    """Knows one host that webhooks may not go to."""
+
+    async def check_url(self, url: str) -> None:
+        if FORBIDDEN_HOST in url:
+            raise InvalidRequest("The URL leads to an address that is not public.", "forbidden_address", "webhook.url")
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway, and a key of each kind that tests need."""
+
+    services: Services
+    app: FastAPI
+    key: str
+    other_key: str
+    """An inference key of another tenant."""
+    desired: RecordedDesired
+    nudged: list[RunId]
+
+    def client(self, key: str | None = None) -> httpx.AsyncClient:
+        """A client without a network. Close it, or use it in an `async with`."""
+        transport = httpx.ASGITransport(self.app)
+        headers = {"authorization": f"Bearer {self.key if key is None else key}"} if key != "" else {}
+        return httpx.AsyncClient(transport=transport, base_url="http://slipway", headers=headers)
+
+
+def settings_in(folder: Path, **parts: Any) -> Settings:
+    """Settings whose state is under `folder`."""
+    storage = StorageSettings(data_dir=folder / "data", cache_dir=folder / "cache", state_dir=folder / "state")
+    return Settings(storage=storage, **parts)
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, engines: Mapping[str, SupportsStream] | None = None, settings: Settings | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway over `folder` with the models `echo-chat` (chat, completion) and `echo-embed`.
+
+    `engines` adds models that chat, or replaces the engines of these.
+    """
+    settings = settings or settings_in(folder)
+    records = Records(settings.storage.url())
+    await records.migrate()
+    services, desired, nudged = _services(settings, records, engines or {})
+    for name in services.models._engines:  # type: ignore[attr-defined]
+        tasks = ["embedding"] if name == EMBEDDER else ["chat", "completion"]
+        await services.catalog.apply(model_document(name, tasks), "api")
+    key = await services.keys.bootstrap()
+    assert key is not None
+    made = Gateway(services, create_app(services), key, await _other_key(services), desired, nudged)
+    try:
+        yield made
+    finally:
+        await records.close()
+
+
+def _services(
+    settings: Settings, records: Records, engines: Mapping[str, SupportsStream]
+) -> tuple[Services, RecordedDesired, list[RunId]]:
+    clock, ids, desired, nudged = SystemClock(), Uuid7Ids(), RecordedDesired(), list[RunId]()
+
+    async def nudge(run_id: RunId) -> None:
+        nudged.append(run_id)
+
+    chat, embedder = model_document(CHAT, ["chat"]), model_document(EMBEDDER, ["embedding"])
+    echoes = {document.name: EchoEngine(document.spec.engine) for document in (chat, embedder)}  # type: ignore[arg-type]
+    services = Services(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        records=records,
+        models=InMemoryModels({**echoes, **engines}),
+        catalog=Catalog(records, clock),
+        keys=Keys(records, clock, settings.gateway.key_cache_seconds),
+        tenants=Tenants(records, clock),
+        runs=RunStore(records, clock, settings.runs),
+        assets=Assets(records, open_object_store(settings), clock, ids),
+        desired=desired,
+        metrics=Metrics(),
+        nudge=nudge,
+        fetcher=OneForbiddenHost(),
+    )
+    return services, desired, nudged
+
+
+async def _other_key(services: Services) -> str:
+    await services.tenants.create("other")
+    _, token = await services.keys.create(
+        tenant="other", project="default", title="other", scopes=ALL_SCOPES - {Scope.ADMIN}, parent=None
+    )
+    return token
+
+
+def with_settings(made: Gateway, **parts: Any) -> FastAPI:
+    """Another app over the same services with other settings."""
+    return create_app(replace(made.services, settings=made.services.settings.model_copy(update=parts)))
