@@ -23,7 +23,7 @@ def percentile(rank: float) -> Statistic:
 
 
 def figure(rounds: Rounds, statistic: Statistic, scale: float = 1.0, digits: int = 3) -> dict[str, float]:
-    """{"value", "low", "high"}: `statistic` of all samples, and where it lies when rounds are drawn with replacement."""
+    """{"value", "low", "high"}: `statistic` of all samples, and of rounds drawn with replacement."""
     pools = [np.asarray(samples, dtype=float) * scale for samples in rounds]
     draws = [statistic(np.concatenate([pools[i] for i in drawn])) for drawn in _draws(len(pools))]
     return _interval(statistic(np.concatenate(pools)), draws, digits)
@@ -36,7 +36,9 @@ def compared(
 
     The value is the median over rounds, so that one round that was disturbed does not decide.
     """
-    pairs = np.array([by(statistic(np.asarray(a)), statistic(np.asarray(b))) for a, b in zip(ours, theirs, strict=True)])
+    pairs = np.array(
+        [by(statistic(np.asarray(a)), statistic(np.asarray(b))) for a, b in zip(ours, theirs, strict=True)]
+    )
     draws = [float(np.median(pairs[drawn])) for drawn in _draws(len(pairs))]
     return _interval(float(np.median(pairs)), draws, digits)
 

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httptools
 
@@ -53,6 +53,7 @@ class Target:
 class Exchange:
     """One request and its answer. Moments are `time.perf_counter()`; `parts` are the body as it came."""
 
+    request: bytes
     sent: float
     status: int = 0
     parts: list[tuple[float, bytes]] = field(default_factory=list)
@@ -80,8 +81,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no asyncio.Transport, but do all that one does.
+        self._transport = cast(asyncio.Transport, transport)
 
     @property
     def is_open(self) -> bool:
@@ -91,7 +92,7 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         self._parser = httptools.HttpResponseParser(self)
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._exchange = Exchange(time.perf_counter())
+        self._exchange = Exchange(request, time.perf_counter())
         self._transport.write(request)
         async with asyncio.timeout(EXCHANGE_SECONDS):
             await self._done
@@ -122,9 +123,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def run_block(
-    target: Target, requests: Iterable[bytes], concurrency: int, seconds: float | None = None
-) -> Block:
+async def run_block(target: Target, requests: Iterable[bytes], concurrency: int, seconds: float | None = None) -> Block:
     """Send `requests` from `concurrency` clients, each its next when it has its answer.
 
     The block ends when the requests do, or, of requests without an end, when `seconds` have passed.
@@ -156,7 +155,9 @@ async def _connect(target: Target) -> _Connection:
     return (await loop.create_connection(_Connection, target.host, target.port))[1]
 
 
-async def _lane(target: Target, connection: _Connection, upcoming: Iterator[bytes], until: float | None) -> list[Exchange]:
+async def _lane(
+    target: Target, connection: _Connection, upcoming: Iterator[bytes], until: float | None
+) -> list[Exchange]:
     exchanges = []
     for request in upcoming:
         if not connection.is_open:

@@ -18,7 +18,10 @@ import yaml
 
 from benchmarks.load import LoadFailed, Target
 from benchmarks.processes import Processes, free_port
+from deployments.engines.vllm_settings import engine_arguments
+from deployments.engines.vllm_settings import environment as vllm_environment
 from serve.domain.documents import ModelDocument
+from serve.settings import Settings
 
 _START_SECONDS = 400.0
 _HOST = "127.0.0.1"
@@ -111,8 +114,8 @@ class Slipway:
         self._root = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
         self._processes = Processes()
         port = free_port()
-        self._environment = slipway_environment(self._root, port) | self._settings
-        self._environment["SLIPWAY_MODELS_BUILTIN"] = self._builtin
+        own = slipway_environment(self._root, port) | {"SLIPWAY_MODELS_BUILTIN": self._builtin}
+        self._environment = {**own, **self._settings}
         try:
             await self._processes.run([self._command, "up", "--detach"], self._environment, _START_SECONDS)
             context = yaml.safe_load((self._root / "config/slipway/config.yaml").read_text())
@@ -148,8 +151,6 @@ class Slipway:
 
 def slipway_environment(root: Path, port: int) -> dict[str, str]:
     """A platform that shares nothing with the user's own but the weights."""
-    from serve.settings import Settings
-
     return {
         "XDG_DATA_HOME": str(root / "data"),
         "XDG_STATE_HOME": str(root / "state"),
@@ -176,14 +177,12 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-def bare_vllm(document: ModelDocument, weights: Path, environment: str) -> CommandServer:
+def bare_vllm(document: ModelDocument, weights: Path, environment: str, variables: Mapping[str, str]) -> CommandServer:
     """vLLM's own HTTP server with the engine options that our replica gives to the same document.
 
-    `environment` is `ours`, what our replica sets for vLLM (threads, processes), or `vllm`, what vLLM does by itself.
+    `environment` is `ours`, what our replica sets for vLLM (threads, processes), or `vllm`, what vLLM does by itself;
+    `variables` come on top.
     """
-    from deployments.engines.vllm_settings import engine_arguments
-    from deployments.engines.vllm_settings import environment as vllm_environment
-
     spec = document.spec.engine
     if spec.kind != "vllm":
         raise LoadFailed(f"{document.name} is not served by vLLM")
@@ -191,10 +190,10 @@ def bare_vllm(document: ModelDocument, weights: Path, environment: str) -> Comma
     arguments = engine_arguments(spec, weights, document.name, num_gpus)
     if environment == "vllm":
         arguments.pop("distributed_executor_backend", None)
-    variables = vllm_environment(num_gpus) if environment == "ours" else {"HF_HUB_OFFLINE": "1"}
+    given = vllm_environment(num_gpus, spec.enforce_eager) if environment == "ours" else {"HF_HUB_OFFLINE": "1"}
     module = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     options = [*flags(arguments), "--disable-uvicorn-access-log", "--enable-prompt-tokens-details"]
-    return CommandServer([*module, *options], {"VLLM_LOGGING_LEVEL": "WARNING"} | variables)
+    return CommandServer([*module, *options], {"VLLM_LOGGING_LEVEL": "WARNING", **given, **variables})
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:

@@ -55,6 +55,17 @@ class RayModels:
         """How every model is doing."""
         return await self._statuses.current()
 
+    async def counters(self, model: str) -> Mapping[str, float]:
+        """See `ports.Models`."""
+        status = (await self._statuses.current()).get(model)
+        if status is None or not status.ready_replicas:
+            raise ModelUnavailable(f"The model {model} has no replica now.", "model_at_zero")
+        try:
+            counters: Mapping[str, float] = await self._handle(model).options(stream=False).counters.remote()
+        except (RayError, DeploymentUnavailableError) as error:
+            raise translate(model, error) from error
+        return counters
+
     async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         """See `ports.Models`. A replica that is lost before it has answered anything is replaced by another."""
         for attempt in range(call.context.attempt, call.context.attempt + _MAX_SUBMISSIONS):

@@ -45,6 +45,7 @@ class VllmEngine:
         self._weights = weights
         self._name = name
         self._num_gpus = num_gpus
+        self._llm: Any = None
         self._pulse = EnginePulse()
         self._counts = Counts()
         self._num_probe_prompt_tokens = self._num_probe_tokens = 0
@@ -71,12 +72,18 @@ class VllmEngine:
 
     async def close(self) -> None:
         """See the Protocol."""
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
         self._prompts.close()
         self._schemas.close()
-        await asyncio.to_thread(self._llm.shutdown)
+        # Else it takes the shutdown for a death, and says so at length.
+        llm.output_handler.cancel()
+        await asyncio.to_thread(llm.shutdown)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
+        self._require_running()
         with self._counts.call() as open_call:
             batches = self._embedding(call, open_call) if call.task is Task.EMBEDDING else self._text(call, open_call)
             async with aclosing(batches):
@@ -85,6 +92,7 @@ class VllmEngine:
 
     async def check_health(self) -> None:
         """See the Protocol."""
+        self._require_running()
         with engine_errors():
             await self._llm.check_health()
         if self._pulse.quiet_seconds() > QUIET_SECONDS:
@@ -95,12 +103,16 @@ class VllmEngine:
         return self._counts.snapshot() | {
             "prompt_tokens_total": self._pulse.prompt_tokens - self._num_probe_prompt_tokens,
             "generation_tokens_total": self._pulse.generation_tokens - self._num_probe_tokens,
-            "unfinished_sequences": self._llm.get_num_unfinished_requests(),
+            "unfinished_sequences": self._llm.get_num_unfinished_requests() if self._llm else 0,
             "decoding_sequences": self._pulse.num_running,
             "waiting_sequences": self._pulse.num_waiting,
             "kv_cache_usage": self._pulse.kv_cache_usage,
             "preempted_total": self._pulse.preempted,
         }
+
+    def _require_running(self) -> None:
+        if self._llm is None:
+            raise EngineFailed("The engine is not running.", "engine_dead")
 
     def _import(self) -> None:
         import vllm.v1.engine.async_llm  # noqa: F401 - timed apart: it takes as long as the rest

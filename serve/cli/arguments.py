@@ -34,6 +34,7 @@ _WITH_ARTICLE = {
 }
 _MAX_REFERENCES = 32
 """Schemas may refer in circles; no sensible one is deeper."""
+_MAX_TELLING_BOUND = 2**53
 
 
 def read_text(name: str) -> str:
@@ -151,11 +152,11 @@ def _label(option: Schema) -> str:
     values = option.get("enum", [option["const"]] if "const" in option else [])
     if values:
         return " | ".join(spelled(value) for value in values)
-    low = option.get("minimum", option.get("exclusiveMinimum"))
-    high = option.get("maximum", option.get("exclusiveMaximum"))
-    bounds = f" {_number(low)}..{_number(high)}" if low is not None or high is not None else ""
-    return " | ".join(kinds(option)) + bounds
+    low = _bound(option.get("minimum", option.get("exclusiveMinimum")))
+    high = _bound(option.get("maximum", option.get("exclusiveMaximum")))
+    return " | ".join(kinds(option)) + (f" {low}..{high}" if low or high else "")
 
 
-def _number(bound: float | None) -> str:
-    return "" if bound is None else f"{bound:.12g}" if isinstance(bound, float) else str(bound)
+def _bound(value: float | None) -> str:
+    """A bound that tells a person something: that of a machine word does not."""
+    return "" if value is None or abs(value) > _MAX_TELLING_BOUND else f"{value:.15g}"

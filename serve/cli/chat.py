@@ -16,6 +16,7 @@ from serve.cli.session import connect
 if TYPE_CHECKING:
     from serve.cli.client import Client
 
+_ENDINGS = {"length": "cut at the token limit", "stopped": "stopped"}
 HELP = """\
 /system TEXT   set the instructions and start anew; without TEXT, remove them
 /reset         forget the conversation
@@ -113,8 +114,8 @@ class Answer:
             decode_seconds = self.seconds - self.first_seconds
             if self.usage and self.usage["completion_tokens"] > 1 and decode_seconds > 0:
                 parts.append(f"{(self.usage['completion_tokens'] - 1) / decode_seconds:.0f} tokens/s")
-        if self.finish_reason == "length":
-            parts.append("cut at the token limit")
+        if self.finish_reason in _ENDINGS:
+            parts.append(_ENDINGS[self.finish_reason])
         return " · ".join(parts)
 
 
@@ -135,7 +136,10 @@ def say(client: "Client", conversation: Conversation, text: str) -> Answer:
         answer.seconds = time.monotonic() - began
         if answer.text and not answer.text.endswith("\n"):
             write_text("\n")
-    conversation.turns.append({"role": "assistant", "content": answer.text})
+    if answer.text:
+        conversation.turns.append({"role": "assistant", "content": answer.text})
+    else:
+        conversation.turns.pop()
     return answer
 
 

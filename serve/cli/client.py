@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from serve.cli.context import Context
+from serve.cli.context import LOOPBACK, Context
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.sse import ServerEvent, parse_events, split_lines
 
@@ -17,7 +17,6 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 """Seconds. Event streams send a comment every 15 s, so 60 s of silence is a lost connection there too."""
 _CALL_TIMEOUT = httpx.Timeout(660.0, connect=5.0)
 """Seconds for an answer that a model writes: it may first have to start from zero."""
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Unreachable(CliError):
@@ -38,7 +37,7 @@ class Client:
         self.url = context.url
         headers = {"Authorization": f"Bearer {context.key}"} if context.key else {}
         # A proxy from the environment must not come between this machine and itself.
-        proxied = urlsplit(context.url).hostname not in _LOOPBACK
+        proxied = urlsplit(context.url).hostname not in LOOPBACK
         try:
             self._http = httpx.Client(base_url=context.url, headers=headers, timeout=_TIMEOUT, trust_env=proxied)
         except (UnicodeEncodeError, httpx.InvalidURL) as error:

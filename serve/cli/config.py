@@ -11,7 +11,6 @@ import typer
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import Format, print_data, print_table
 
-
 MASK = "********"
 """What stands for a secret that is set."""
 

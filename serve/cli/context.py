@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from serve.cli.exits import CliError, ExitCode
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Host names of this machine itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,10 +92,10 @@ def describe_run(run: dict[str, Any]) -> None:
             ("Request", run.get("request_id")),
         ]
     )
-    for title, value in (("Input", run.get("input")), ("Output", run.get("output"))):
-        if value is not None:
+    for title, values in (("Input", run.get("input")), ("Output", run.get("output"))):
+        if values:
             typer.echo(f"\n{title}")
-            print_data(value, Format.YAML)
+            print_data({name: value for name, value in values.items() if value is not None}, Format.YAML)
 
 
 def usage_line(usage: dict[str, Any] | None) -> str:

@@ -1,10 +1,12 @@
 """`slipway doctor`: what is missing on this machine, and what to do."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 
-from serve.cli.context import Context
+from serve.cli.context import LOOPBACK, Context
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import Format, Output, print_data, print_table
 from serve.cli.session import context_of
@@ -24,7 +26,11 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     from serve.cli.machine import read_facts
     from serve.settings import Settings
 
-    findings = [*judge(read_facts(Settings())), *platform_findings(context_of(ctx))]
+    context = context_of(ctx)
+    platform, facts = platform_findings(context), read_facts(Settings())
+    is_up = all(item.state is State.OK for item in platform)
+    facts = replace(facts, port_is_ours=is_up and _is_here(context, facts.port))
+    findings = [*judge(facts), *platform]
     if output is Format.TABLE:
         print_table(["check", "state", "found"], [(item.check, item.state.value, item.found) for item in findings])
         _print_advice(findings)
@@ -33,6 +39,11 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         print_data([{name: str(getattr(item, name)) for name in names} for item in findings], output)
     if any(item.state is State.MISSING for item in findings):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _is_here(context: Context, port: int) -> bool:
+    parts = urlsplit(context.url)
+    return parts.hostname in LOOPBACK and parts.port == port
 
 
 def _print_advice(findings: "list[Finding]") -> None:

@@ -38,7 +38,7 @@ class Finding:
 def judge(facts: Facts) -> Iterator[Finding]:
     """Every finding about a machine."""
     yield _python(facts)
-    yield _platform(facts)
+    yield _system(facts)
     yield _compiler(facts)
     yield _disk(facts)
     yield _memory(facts)
@@ -58,11 +58,11 @@ def _python(facts: Facts) -> Finding:
     return _when(facts.python < MIN_PYTHON, "Python", found, "Install Python 3.11 or newer, and run `make up` with it.")
 
 
-def _platform(facts: Facts) -> Finding:
+def _system(facts: Facts) -> Finding:
     supported = facts.system == "Linux" and facts.machine in ("x86_64", "AMD64")
     return _when(
         not supported,
-        "Platform",
+        "System",
         f"{facts.system} {facts.machine}",
         "Slipway runs on Linux x86-64. Use such a machine, a virtual one, or WSL 2.",
     )
@@ -103,8 +103,10 @@ def _shared_memory(facts: Facts) -> Finding:
 
 
 def _port(facts: Facts) -> Finding:
+    if facts.port_is_ours:
+        return Finding("Port", State.OK, f"{facts.port} is the platform's")
     found = f"{facts.port} {'is free' if facts.port_is_free else 'is in use'}"
-    advice = "If it is not Slipway that listens there, choose another: SLIPWAY_GATEWAY_PORT=8080 slipway up"
+    advice = "Another program listens there. Choose another port: SLIPWAY_GATEWAY_PORT=8080 slipway up"
     return _when(not facts.port_is_free, "Port", found, advice, State.WARNING)
 
 

@@ -136,6 +136,7 @@ def _environment(settings: Settings, platform_id: str, address: str) -> dict[str
         "RAY_SERVE_ENABLE_HA_PROXY": switch[settings.ray.ha_proxy],
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": switch[settings.ray.throughput],
         # HAProxy needs the replicas' own HTTP ports; without it they would only be open for nothing.
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy.middlewares",
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": switch[settings.ray.ha_proxy],
         # An engine's child processes end with their replica, also when it is killed.
         "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true",

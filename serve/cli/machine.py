@@ -33,6 +33,8 @@ class Facts:
     shm_bytes: int | None = None
     port: int = 0
     port_is_free: bool = True
+    port_is_ours: bool = False
+    """Whether the platform that was asked listens there."""
     gpus: tuple[str, ...] = ()
     has_gpu_device: bool = False
     driver_cuda: tuple[int, ...] | None = None

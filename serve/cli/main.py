@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve.cli import apply, cancel, chat, config, delete, describe, doctor, get, keys, run, up
+from serve.cli import apply, cancel, chat, config, delete, describe, doctor, get, keys, local, run
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import plain
 from serve.domain.errors import SlipwayError
@@ -82,7 +82,7 @@ def _root(
 
 
 _NOUNS: tuple[Callable[[typer.Typer], None], ...] = (
-    up.register,
+    local.register,
     apply.register,
     get.register,
     describe.register,

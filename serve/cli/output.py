@@ -76,7 +76,7 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, list):
         return ", ".join(cell(item) for item in value)
-    if isinstance(value, dict):
+    if isinstance(value, dict | bool):
         return json.dumps(value, ensure_ascii=False)
     return " ".join(plain(str(value)).split())
 

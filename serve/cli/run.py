@@ -150,8 +150,9 @@ def _wants_cancel() -> bool:
     if not _can_ask():
         return False
     try:
-        answer: str = typer.prompt("\nCancel the run, or detach and leave it running? [c/d]", default="d", err=True)
+        answer: str = typer.prompt("\nCancel the run (c), or detach and leave it running (d)?", default="d", err=True)
     except (typer.Abort, KeyboardInterrupt, EOFError):
+        typer.echo(err=True)
         return False
     return answer.strip().lower().startswith("c")
 

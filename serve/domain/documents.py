@@ -124,7 +124,7 @@ class Queue(Spec):
 class VllmEngine(Spec):
     """vLLM (AsyncLLM) for generation or embedding."""
 
-    kind: Literal["vllm"] = "vllm"
+    kind: Literal["vllm"]
     runner: Literal["generate", "pooling"] = "generate"
     max_model_len: int | None = Field(default=None, ge=16)
     """Tokens of prompt and answer together; unset, what the model's own configuration says."""

@@ -43,6 +43,14 @@ class Models(Protocol):
         """
         ...
 
+    async def counters(self, model: str) -> Mapping[str, float]:
+        """The own counters of one of the model's engines: calls running now, tokens since its start.
+
+        Raises:
+            NotFound, ModelUnavailable: it has no replica; asking does not start one.
+        """
+        ...
+
     async def statuses(self) -> Mapping[str, ModelStatus]:
         """How every model is doing, by name."""
         ...

@@ -54,7 +54,7 @@ def _usage(batch: EventBatch) -> Quantities | None:
 
 
 async def whole_answer(services: Services, model: str, call: ModelCall, receive: Receive) -> Answer:
-    """The fold of all batches. Raises ClientDisconnected when the client leaves; the work has ended then."""
+    """The fold of all batches. Raises ClientDisconnect when the client leaves; the work has ended then."""
     answer = Answer()
     async with CancelOnDisconnect(receive), aclosing(batches(services, model, call)) as stream:
         async for batch in stream:

@@ -223,7 +223,7 @@ def _check_host(host: str, is_bracketed: bool, param: str | None) -> None:
     except ValueError:
         pass
     else:
-        if isinstance(address, IPv4Address) or is_bracketed:
+        if isinstance(address, IPv4Address) or (is_bracketed and address.scope_id is None):
             return
     if not _HOST_NAME.fullmatch(host) or _LOOKS_NUMERIC.fullmatch(host):
         message = "The URL's host is neither a host name nor an IP address in its usual form."

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.domain.names import RequestId
 from serve.gateway.errors import answer, rule_for
 from serve.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange, attach
 from serve.gateway.services import Services
-from serve.gateway.streaming import ClientDisconnected
 from serve.telemetry import logs
 from serve.telemetry.metrics import UNMATCHED_ROUTE
 
@@ -56,7 +56,7 @@ class Observation:
 
         try:
             await self._app(scope, receive, send_and_note)
-        except ClientDisconnected:
+        except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
         except Exception as error:
             if rule_for(error).instead:

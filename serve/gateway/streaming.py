@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 import orjson
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -20,14 +21,10 @@ _HEADERS = {
 }
 
 
-class ClientDisconnected(Exception):
-    """The client left; there is nobody to answer."""
-
-
 class CancelOnDisconnect:
     """`async with CancelOnDisconnect(receive):` cancels its body when the client leaves, as asyncio.timeout does.
 
-    The request's body must have been read. Raises ClientDisconnected out of the block when it did.
+    The request's body must have been read. Raises ClientDisconnect out of the block when it did.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -53,7 +50,7 @@ class CancelOnDisconnect:
     ) -> None:
         self._watcher.cancel()
         if self._is_gone and self._task.uncancel() <= self._num_cancels_before and kind is asyncio.CancelledError:
-            raise ClientDisconnected from None
+            raise ClientDisconnect from None
 
 
 class EventStream(Response):

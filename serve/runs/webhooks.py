@@ -33,8 +33,8 @@ _MAX_IN_FLIGHT = 32
 _MAX_IN_FLIGHT_PER_TENANT = 4
 """One tenant's dead receiver holds this many places, and no more, while it times out."""
 _FIRST_RETRY_SECONDS = 5.0
-_GROWTH = 3.55
-"""Nine delays from 5 s, each 3.55 times the last, make two days."""
+_GROWTH = 3.85
+"""Nine delays from 5 s, each 3.85 times the last and none over a day, make two days."""
 _MAX_RETRY_SECONDS = 86_400.0
 _GONE = 410
 _SECRET_PREFIX = "whsec_"

@@ -15,6 +15,10 @@ class SupportsStream(Protocol):
         """The answer to `call`."""
         ...
 
+    def counters(self) -> Mapping[str, float]:
+        """What the engine counted."""
+        ...
+
 
 class InMemoryModels:
     """Engines by model name. They are started and closed by whoever made them."""
@@ -30,6 +34,10 @@ class InMemoryModels:
                 yield batch
         finally:
             await stream.aclose()
+
+    async def counters(self, model: str) -> Mapping[str, float]:
+        """The engine's own. Raises NotFound."""
+        return self._engine(model).counters()
 
     async def statuses(self) -> Mapping[str, ModelStatus]:
         """Every engine is one ready replica: it would not be here otherwise."""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from fakes.gateway import CHAT, EMBEDDER, Gateway, gateway, model_document
 from fakes.http_server import serving
+from fakes.platform import wait_for
 from starlette.types import ASGIApp
 from typer.testing import CliRunner, Result
 
@@ -193,8 +194,7 @@ def test_a_started_run_can_be_found_described_and_forgotten(platform: Platform) 
     run_id = platform.ok("run", CHAT, "prompt=hi", "--no-wait", "--priority", "5").strip()
     assert run_id in platform.ok("get", "runs", "--model", CHAT)
     assert "prompt" not in platform.ok("get", "runs")
-    while platform.json("get", "run", run_id)["status"] != "succeeded":
-        pass
+    wait_for(lambda: platform.json("get", "run", run_id)["status"] == "succeeded", 30, "success")
     text = platform.ok("describe", "run", run_id)
     assert text.startswith(f"Id:         {run_id}\n")
     assert "content: hi" in text
@@ -205,9 +205,7 @@ def test_a_started_run_can_be_found_described_and_forgotten(platform: Platform) 
 def test_a_run_can_be_canceled_from_elsewhere(platform: Platform) -> None:
     run_id = platform.ok("run", SLOW, "prompt=" + "word " * 400, "max_tokens=400", "--no-wait").strip()
     assert platform.ok("cancel", run_id).startswith(f"run/{run_id} ")
-    while (run := platform.json("get", "run", run_id))["status"] not in ("canceled", "succeeded"):
-        pass
-    assert run["status"] == "canceled"
+    wait_for(lambda: platform.json("get", "run", run_id)["status"] == "canceled", 15, "the cancel")
 
 
 def test_what_the_platform_checks_comes_back_with_the_field(platform: Platform) -> None:

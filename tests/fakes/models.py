@@ -52,5 +52,8 @@ class ScriptedModels:
         finally:
             self.num_open -= 1
 
+    async def counters(self, model: str) -> Mapping[str, float]:
+        return {"running": float(self.num_open)}
+
     async def statuses(self) -> Mapping[str, ModelStatus]:
         return {"echo": ModelStatus(ModelState.READY, 1, 1)}

@@ -33,15 +33,18 @@ H200 = replace(
 )
 
 
-@pytest.mark.parametrize("facts", [HEALTHY, H200], ids=["cpu", "gpu"])
+RUNNING = replace(HEALTHY, port_is_free=False, port_is_ours=True)
+
+
+@pytest.mark.parametrize("facts", [HEALTHY, H200, RUNNING], ids=["cpu", "gpu", "running"])
 def test_a_healthy_machine_lacks_nothing(facts: Facts) -> None:
     assert {finding.state for finding in judge(facts)} == {State.OK}
 
 
 SICK: dict[str, tuple[Facts, str, State, str]] = {
     "old-python": (replace(HEALTHY, python=(3, 10)), "Python", State.MISSING, "3.11"),
-    "mac": (replace(HEALTHY, system="Darwin", machine="arm64"), "Platform", State.MISSING, "Linux x86-64"),
-    "arm": (replace(HEALTHY, machine="aarch64"), "Platform", State.MISSING, "Linux x86-64"),
+    "mac": (replace(HEALTHY, system="Darwin", machine="arm64"), "System", State.MISSING, "Linux x86-64"),
+    "arm": (replace(HEALTHY, machine="aarch64"), "System", State.MISSING, "Linux x86-64"),
     "no-compiler": (replace(HEALTHY, compiler=None), "C compiler", State.MISSING, "build-essential"),
     "small-disk": (replace(HEALTHY, cache_free_bytes=5 * GIB), "Disk for weights", State.WARNING, "CACHE_DIR"),
     "full-disk": (replace(HEALTHY, cache_free_bytes=GIB), "Disk for weights", State.MISSING, "CACHE_DIR"),

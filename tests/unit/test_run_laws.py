@@ -1,7 +1,6 @@
 """What holds however two runners' steps, silences and quarrels fall together."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,9 @@ class World:
             self.clock.advance(SETTINGS.lease_seconds * 4)
             await self.claims[0].maintain()
             for taken in await self.claims[0].take(1):
-                await self.claims[0].write([Write(taken, [], lifecycle.completed(), Result({"fence": taken.fence}, {}))])
+                await self.claims[0].write(
+                    [Write(taken, [], lifecycle.completed(), Result({"fence": taken.fence}, {}))]
+                )
             found = await self.store.get(ACME, run.id)
             if found.status.is_terminal:
                 return found
@@ -106,7 +107,7 @@ async def live(url: str, script: list[tuple[int, str]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("laws") / "runs.db"
     url = f"sqlite+aiosqlite:///{path}"
 
@@ -116,10 +117,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         await records.close()
 
     asyncio.run(migrate())
-    yield url
+    return url
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(script=steps)
 def test_a_run_ends_exactly_once_and_only_its_holder_is_heard(url: str, script: list[tuple[int, str]]) -> None:
     asyncio.run(live(url, script))

@@ -127,7 +127,11 @@ async def test_embeddings_are_numbers_again(bench: Bench) -> None:
 
 
 async def test_tool_calls_are_put_together(bench: Bench) -> None:
-    deltas = [ToolCallDelta(0, id="c1", name="look"), ToolCallDelta(0, arguments='{"at":'), ToolCallDelta(0, arguments="1}")]
+    deltas = [
+        ToolCallDelta(0, id="c1", name="look"),
+        ToolCallDelta(0, arguments='{"at":'),
+        ToolCallDelta(0, arguments="1}"),
+    ]
     run = await made(bench.store)
     async with bench.running(lambda call: [deltas, completed()]):
         ended = await bench.ended(run)
@@ -306,9 +310,7 @@ async def test_hundreds_of_runs_by_two_runners_end_once_each(bench: Bench) -> No
         assert await kinds(bench.store, run.id) == ["queued", "started", "output", "succeeded"]
 
 
-async def test_an_ending_waits_for_a_database_that_is_away(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_ending_waits_for_a_database_that_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await made(bench.store)
     async with bench.running(lambda call: [[TextDelta("a")], 0.3, completed()]) as models:
         await bench.started(models)

@@ -67,6 +67,13 @@ async def _serve(services: Services) -> None:
     await services.desired.apply([card.document for _, card in sorted(cards.items())])
 
 
+@router.get("/v1/admin/models/{name}/counters", operation_id="getModelCounters")
+async def get_counters(name: str, services: Injected, caller: Admin) -> dict[str, float]:
+    """The own counters of one of the model's engines: `running` calls, tokens since its start."""
+    card = await services.catalog.card(name)
+    return dict(await services.models.counters(card.name))
+
+
 @router.post("/v1/admin/tenants", operation_id="createTenant", status_code=201)
 async def create_tenant(request: Request, services: Injected, caller: Admin) -> TenantView:
     """Make a tenant, with a project `default`."""

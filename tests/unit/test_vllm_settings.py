@@ -1,0 +1,54 @@
+"""What vLLM is told, on each kind of machine."""
+
+from pathlib import Path
+
+import pytest
+
+from deployments.engines.vllm_settings import engine_arguments, environment
+from serve.domain.documents import VllmEngine
+
+
+def arguments(num_gpus: float, **spec: object) -> dict:
+    return engine_arguments(VllmEngine.model_validate({"kind": "vllm", **spec}), Path("/weights"), "m", num_gpus)
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "told"),
+    [
+        pytest.param(
+            0, {"kv_cache_memory_bytes": 3 * 2**29, "distributed_executor_backend": "uni"}, id="on CPU, in one process"
+        ),
+        pytest.param(0.5, {"gpu_memory_utilization": 0.4}, id="half a GPU has half its share of memory"),
+        pytest.param(1, {"gpu_memory_utilization": 0.8, "tensor_parallel_size": 1}, id="a whole GPU"),
+        pytest.param(
+            4,
+            {"gpu_memory_utilization": 0.8, "tensor_parallel_size": 4, "distributed_executor_backend": "mp"},
+            id="several GPUs are tensor parallel",
+        ),
+    ],
+)
+def test_the_device_decides_memory_and_processes(num_gpus, told):
+    made = arguments(num_gpus, gpuMemoryUtilization=0.8, cpuKvCacheGib=1.5)
+    assert {key: made[key] for key in told} == told
+    assert ("kv_cache_memory_bytes" in made) == (num_gpus == 0)
+
+
+def test_only_safetensors_are_loaded_and_no_code():
+    made = arguments(0)
+    assert (made["load_format"], made["trust_remote_code"]) == ("safetensors", False)
+
+
+def test_concurrency_is_the_number_of_sequences():
+    assert arguments(0, maxConcurrency=7, maxModelLen=128)["max_num_seqs"] == 7
+
+
+@pytest.mark.parametrize("num_gpus", [0, 1])
+def test_nothing_is_reported_or_downloaded(num_gpus):
+    told = environment(num_gpus, enforce_eager=False)
+    assert told["VLLM_NO_USAGE_STATS"] == told["DO_NOT_TRACK"] == told["HF_HUB_OFFLINE"] == "1"
+    assert ("VLLM_ENABLE_V1_MULTIPROCESSING" in told) == (num_gpus == 0)
+
+
+def test_eager_means_that_nothing_compiles_while_streams_wait():
+    assert "TORCH_COMPILE_DISABLE" in environment(0, enforce_eager=True)
+    assert "TORCH_COMPILE_DISABLE" not in environment(1, enforce_eager=False)
