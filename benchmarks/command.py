@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Coroutine
@@ -28,11 +29,23 @@ def print_result(measuring: Coroutine[Any, Any, dict[str, Any]], out: Path | Non
             result = runner.run(_until_terminated(measuring))
     except LoadFailed as error:
         raise SystemExit(f"No result: {error}") from error
-    text = json.dumps(result, indent=2)
+    except asyncio.CancelledError:
+        raise SystemExit("No result: stopped.") from None
+    text = _on_lines(result)
     print(text)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text + "\n")
+
+
+def _on_lines(result: dict[str, Any]) -> str:
+    """Indented JSON in which the innermost objects and lists are on one line each, where they are short."""
+
+    def joined(found: re.Match[str]) -> str:
+        line = " ".join(found.group().split())
+        return line if len(line) <= 140 else found.group()
+
+    return re.sub(r"\{[^{}\[\]]*\}|\[[^{}\[\]]*\]", joined, json.dumps(result, indent=2))
 
 
 async def _until_terminated(measuring: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,23 +66,33 @@ class Processes:
         return sum(_cpu_seconds(pid) for pid in self._members())
 
     async def end(self) -> int:
-        """Ask the commands to end, then make everything end. The number of processes that had to be made to."""
-        for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGTERM)
-        for child in self._children:
-            await _ended(child, _TERM_SECONDS)
-        await asyncio.sleep(0.5)
-        left = self._members()
+        """Ask the commands to end, then make everything end. The number of processes that had to be made to.
+
+        Interrupted, it makes them end at once.
+        """
+        try:
+            for child in self._children:
+                with contextlib.suppress(ProcessLookupError):
+                    child.send_signal(signal.SIGTERM)
+            for child in self._children:
+                await _ended(child, _TERM_SECONDS)
+            await asyncio.sleep(0.5)
+        finally:
+            num_left = self._kill()
+        return num_left
+
+    def _kill(self) -> int:
+        """Without an await, so that nothing interrupts it."""
+        num_left = len(self._members())
         while members := self._members():
             for pid in members:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.1)
+            time.sleep(0.1)
         for child in self._children:
             child.wait()
         self._log.close()
-        return len(left)
+        return num_left
 
     def _members(self) -> list[int]:
         wanted = f"{_MARK}={self._id}".encode()

@@ -65,9 +65,11 @@ class Stage:
         server, self._server = self._server, None
         if server is not None:
             logger.info("%s: ending", self._name)
-            await server.stop()
             _, processes = self._running
-            self.num_left[self._name] = self.num_left.get(self._name, 0) + await processes.end()
+            try:
+                await server.stop()
+            finally:
+                self.num_left[self._name] = self.num_left.get(self._name, 0) + await processes.end()
 
 
 class CommandServer:
@@ -123,8 +125,10 @@ class Slipway:
             await self._serve(target)
         except BaseException as error:
             logger.error("%s", self._processes.last_words() if isinstance(error, Exception) else "interrupted")
-            await self.stop()
-            await self._processes.end()
+            try:
+                await self.stop()
+            finally:
+                await self._processes.end()
             raise
         return target, self._processes
 
@@ -144,9 +148,11 @@ class Slipway:
 
     async def stop(self) -> None:
         """See Server."""
-        with contextlib.suppress(LoadFailed):
-            await self._processes.run([self._command, "down"], self._environment, 90)
-        shutil.rmtree(self._root, ignore_errors=True)
+        try:
+            with contextlib.suppress(LoadFailed):
+                await self._processes.run([self._command, "down"], self._environment, 90)
+        finally:
+            shutil.rmtree(self._root, ignore_errors=True)
 
 
 def slipway_environment(root: Path, port: int) -> dict[str, str]:

@@ -67,6 +67,7 @@ class _Transfer:
         self._partial = partial
         self._report = report
         self._hash, self.num_bytes = self._found()
+        self._num_told = self.num_bytes
 
     @property
     def is_whole(self) -> bool:
@@ -88,7 +89,7 @@ class _Transfer:
                     out.write(chunk)
         except StaleRange:
             self._partial.unlink(missing_ok=True)
-            self._hash, self.num_bytes = hashlib.sha256(), 0
+            self._hash, self.num_bytes, self._num_told = hashlib.sha256(), 0, 0
             return "the server does not continue downloads"
         except Interrupted as error:
             return str(error)
@@ -102,7 +103,9 @@ class _Transfer:
                 "digest_mismatch", f"{self._file.path} is longer than the {self._file.num_bytes} bytes listed"
             )
         self._hash.update(chunk)
-        self._report(DownloadProgress(self._file.path, self.num_bytes, self._file.num_bytes, "download"))
+        if self.num_bytes - self._num_told >= CHUNK_BYTES or self.num_bytes == self._file.num_bytes:
+            self._num_told = self.num_bytes
+            self._report(DownloadProgress(self._file.path, self.num_bytes, self._file.num_bytes, "download"))
 
     def checked(self) -> str:
         """The sha256, if it is the one that the source promised."""

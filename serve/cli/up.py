@@ -33,12 +33,6 @@ _RAY_SECONDS = 90
 _DRAIN_SECONDS = 10
 
 
-def register(app: typer.Typer) -> None:
-    """Add the two commands to `app`."""
-    app.command()(up)
-    app.command()(down)
-
-
 def up(
     detach: bool = typer.Option(False, "--detach", "-d", help="Leave the platform running in the background."),
 ) -> None:
@@ -51,20 +45,23 @@ def up(
     if running:
         local_ray.stop(settings, running)
     _refuse_if_taken(settings, console)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
     platform = local_ray.start(settings)
+    stays = False
     try:
         asyncio.run(_bring_up(settings, platform, console))
+        stays = detach
         if not detach:
             console.print("Ctrl-C stops it.")
             _wait_for_end(platform)
     except KeyboardInterrupt:
-        detach = False
+        stays = False
     except (SlipwayError, httpx.HTTPError, TimeoutError) as error:
-        detach = False
         console.print(f"[red]Not started:[/red] {error}\nRay's log is {settings.storage.state_dir / 'ray.log'}")
         raise typer.Exit(1) from error
     finally:
-        if not detach:
+        if not stays:
             _take_down(settings, platform, console)
 
 
@@ -204,8 +201,13 @@ def _print_welcome(
         sys.stdout.flush()
 
 
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _wait_for_end(platform: local_ray.Platform) -> None:
     """Until a signal comes, or Ray ends by itself."""
+
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 

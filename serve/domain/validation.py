@@ -187,7 +187,7 @@ def _best(branches: list[list[Problem]], path: Path) -> list[Problem]:
     """The branch that the value was meant for: the one that got further in, with the fewest problems."""
     further = [b for b in branches if any(len(p.path) > len(path) or p.code != "invalid_type" for p in b)]
     if further:
-        return min(further, key=lambda branch: (len(branch), -_index(branch[0].path, len(path))))
+        return min(further, key=lambda b: (len(b), -len(b[0].path), -_index(b[0].path, len(path))))
     words = list(dict.fromkeys(p.expected for b in branches for p in b if p.expected))
     return [_wrong_type(path, " or ".join(words))] if words else branches[0]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, literal, select, update
+from sqlalchemy import Column, ColumnElement, Select, and_, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.ports import Clock
@@ -29,7 +29,15 @@ from serve.storage.tables import runs
 _BATCH = 200
 """Rows that one pass of maintenance changes, so that no transaction holds the database for long."""
 
-_READY = and_(runs.c.status == RunStatus.QUEUED, runs.c.not_before_ms == 0)
+
+def _inline(value: str | int) -> ColumnElement[Any]:
+    """A constant in the statement's text: PostgreSQL then knows how rare it is, also in a plan that it keeps."""
+    return literal(value, literal_execute=True)
+
+
+_QUEUED = runs.c.status == _inline(RunStatus.QUEUED.value)
+_RUNNING = runs.c.status == _inline(RunStatus.RUNNING.value)
+_READY = and_(_QUEUED, runs.c.not_before_ms == _inline(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Claims:
     async def take(self, limit: int) -> list[Run]:
         """At most `limit` runs, now ours, in the order that is fair. None are taken from another live runner."""
         async with self._records.read() as connection:
-            if not await connection.scalar(select(exists().where(_READY))):
+            if not await connection.scalar(_any(_READY, runs.c.tenant)):
                 return []
         async with self._records.write() as connection:
             return await self._take(connection, limit)
@@ -156,18 +164,22 @@ class Claims:
     async def maintain(self) -> int:
         """Adopt what silent runners held, end what is overdue, make ready what has waited its time; how many rows."""
         now_ms = self._clock.now_ms()
-        expired = and_(runs.c.status == RunStatus.RUNNING, runs.c.lease_expires_ms <= now_ms)
-        overdue = and_(runs.c.status == RunStatus.QUEUED, runs.c.deadline_ms <= now_ms)
-        due = and_(runs.c.status == RunStatus.QUEUED, runs.c.not_before_ms.between(1, now_ms))
+        expired = and_(_RUNNING, runs.c.lease_expires_ms <= now_ms)
+        overdue = and_(_QUEUED, runs.c.deadline_ms <= now_ms)
+        due = and_(_QUEUED, runs.c.not_before_ms.between(1, now_ms))
         async with self._records.read() as connection:
-            asked = select(exists().where(expired), exists().where(overdue), exists().where(due))
-            if not any((await connection.execute(asked)).one()):
+            checks = (
+                _any(expired, runs.c.lease_expires_ms),
+                _any(overdue, runs.c.deadline_ms),
+                _any(due, runs.c.not_before_ms),
+            )
+            if not any([await connection.scalar(check) for check in checks]):
                 return 0
         async with self._records.write() as connection:
             num_changed = 0
-            for run in await _locked(connection, select(*RUN_COLUMNS).where(expired)):
+            for run in await _locked(connection, expired, runs.c.lease_expires_ms):
                 num_changed += await self._change(connection, run, lifecycle.lease_ended(run, now_ms)) is not None
-            for run in await _locked(connection, select(*RUN_COLUMNS).where(overdue)):
+            for run in await _locked(connection, overdue, runs.c.deadline_ms):
                 num_changed += await self._change(connection, run, lifecycle.overdue()) is not None
             return num_changed + await _make_ready(connection, due)
 
@@ -178,6 +190,15 @@ class Claims:
                 return bool(await connection.scalar(select(literal(1))))
         except Exception:
             return False
+
+
+def _any(which: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
+    """One id of `which`, if there is any.
+
+    `order` is the index's own. Without it PostgreSQL guesses that some row in a thousand will do, and reads the table
+    to find it: all of it, whenever there is none.
+    """
+    return select(runs.c.id).where(which).order_by(order).limit(1)
 
 
 def _next_of(tenant: str) -> Select[Any]:
@@ -193,16 +214,16 @@ def _next_of(tenant: str) -> Select[Any]:
 
 
 async def _num_running(connection: AsyncConnection) -> dict[str, int]:
-    query = select(runs.c.tenant, func.count()).where(runs.c.status == RunStatus.RUNNING).group_by(runs.c.tenant)
+    query = select(runs.c.tenant, func.count()).where(_RUNNING).group_by(runs.c.tenant)
     return {tenant: count for tenant, count in await connection.execute(query)}
 
 
-async def _locked(connection: AsyncConnection, query: Select[Any]) -> list[Run]:
-    rows = await connection.execute(query.limit(_BATCH).with_for_update(skip_locked=True))
-    return [to_run(row) for row in rows.all()]
+async def _locked(connection: AsyncConnection, which: ColumnElement[bool], order: Column[Any]) -> list[Run]:
+    query = select(*RUN_COLUMNS).where(which).order_by(order).limit(_BATCH).with_for_update(skip_locked=True)
+    return [to_run(row) for row in (await connection.execute(query)).all()]
 
 
-async def _make_ready(connection: AsyncConnection, due: Any) -> int:
-    some = select(runs.c.id).where(due).limit(_BATCH).with_for_update(skip_locked=True)
+async def _make_ready(connection: AsyncConnection, due: ColumnElement[bool]) -> int:
+    some = select(runs.c.id).where(due).order_by(runs.c.not_before_ms).limit(_BATCH).with_for_update(skip_locked=True)
     changed = await connection.execute(update(runs).where(runs.c.id.in_(some)).values(not_before_ms=0))
     return int(changed.rowcount)

@@ -1,6 +1,7 @@
 """A runner dies without a word; another takes over what it had. On SQLite and on PostgreSQL."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from serve.runs.store import RunStore
 from serve.settings import RunsSettings
 from serve.storage.records import Records
 
-DOOMED = Path(__file__).parents[1] / "fakes" / "runner_process.py"
+TESTS = Path(__file__).parents[1]
 
 
 async def half_said(store: RunStore, run_id: RunId) -> None:
@@ -30,7 +31,10 @@ async def test_a_killed_runners_runs_are_finished_by_another_once_each(database:
     store = RunStore(database, SystemClock(), settings)
     running = [await made(store) for _ in range(2)]
     queued = await made(store)
-    process = await asyncio.create_subprocess_exec(sys.executable, str(DOOMED), database_url)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fakes.runner_process", database_url),
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+    )
     try:
         async with asyncio.timeout(30):
             for run in running:

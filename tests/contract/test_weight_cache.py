@@ -157,17 +157,17 @@ def test_the_hubs_own_variable_is_honoured(hub: Hub, tmp_path: Path, monkeypatch
     open_weight_cache(settings_at(tmp_path)).resolve(MAIN).close()
 
 
-@pytest.mark.parametrize(
-    ("files", "code"),
-    [
-        ({"config.json": b'{"auto_map": {"AutoModel": "m.M"}}', "m.safetensors": safetensors_bytes()}, "remote_code_refused"),
-        ({"m.safetensors": safetensors_bytes(), "modeling.py": b"open('canary', 'w')"}, "code_refused"),
-        ({"m.safetensors": safetensors_bytes(b"\x80")}, "safetensors_invalid_header"),
-        ({"pytorch_model.bin": b"\x80"}, "pickle_refused"),
-        ({"../../m.safetensors": safetensors_bytes()}, "unsafe_path"),
-    ],
-    ids=["auto_map", "python", "a hostile header", "pickles", "a way up"],
-)  # fmt: skip
+AUTO_MAP = b'{"auto_map": {"AutoModel": "m.M"}}'
+HOSTILE = {
+    "auto_map": ({"config.json": AUTO_MAP, "m.safetensors": safetensors_bytes()}, "remote_code_refused"),
+    "python": ({"m.safetensors": safetensors_bytes(), "modeling.py": b"open('canary', 'w')"}, "code_refused"),
+    "a hostile header": ({"m.safetensors": safetensors_bytes(b"\x80")}, "safetensors_invalid_header"),
+    "pickles": ({"pytorch_model.bin": b"\x80"}, "pickle_refused"),
+    "a way up": ({"../../m.safetensors": safetensors_bytes()}, "unsafe_path"),
+}
+
+
+@pytest.mark.parametrize(("files", "code"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_repository_is_refused(
     hub: Hub, cache: WeightCache, files: dict[str, bytes], code: str, tmp_path: Path
 ) -> None:

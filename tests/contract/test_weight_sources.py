@@ -98,7 +98,7 @@ def make_wheel(index: Path, members: dict[str, bytes], links: dict[str, bytes] |
     """A wheel `tiny==1.0` with these members; gives its sha256."""
     path = index / "tiny-1.0-py3-none-any.whl"
     about = {
-        "tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: nothing-at-all\n",
+        "tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: no-such\n",
         "tiny-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "tiny-1.0.dist-info/RECORD": b"",
     }
@@ -215,6 +215,7 @@ def test_the_chat_model_is_converted_and_knows_paris(tmp_path: Path) -> None:
     assert phases == {"download", "convert"}
 
 
+@pytest.mark.long
 def test_the_converter_says_in_a_sentence_what_it_cannot(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 60)
     command = [sys.executable, "-m", "deployments.engines.convert", "gguf", str(tmp_path / "broken.gguf")]

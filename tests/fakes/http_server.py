@@ -1,67 +1,57 @@
-"""Any ASGI application behind a real socket, in a thread with an event loop of its own."""
+"""A gateway behind a real HTTP server, for clients that want a socket."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
+from fakes.gateway import Gateway, gateway
 
-_START_SECONDS = 20.0
-_STOP_SECONDS = 10.0
+from serve.serving.in_memory import SupportsStream
+from serve.settings import Settings
+
+START_SECONDS = 20
 
 
-class _Served:
-    """One server: made in its thread, looked at from the test's."""
+@dataclass(slots=True)
+class Served:
+    """A gateway at `url`. Its services belong to the server's event loop."""
 
-    def __init__(self, build: Callable[[], AbstractAsyncContextManager[ASGIApp]]) -> None:
-        self._build = build
-        self.is_up = threading.Event()
-        self.server: uvicorn.Server | None = None
-        self.error: BaseException | None = None
-
-    def work(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self.error = error
-        finally:
-            self.is_up.set()
-
-    async def _serve(self) -> None:
-        async with self._build() as app:
-            config = uvicorn.Config(
-                app, host="127.0.0.1", port=0, lifespan="off", log_level="error", timeout_graceful_shutdown=1
-            )
-            self.server = uvicorn.Server(config)
-            serving = asyncio.create_task(self.server.serve())
-            while not self.server.started and not serving.done():
-                await asyncio.sleep(0.005)
-            self.is_up.set()
-            await serving
+    url: str
+    made: Gateway
 
     @property
-    def url(self) -> str:
-        assert self.server is not None
-        host, port = self.server.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
 
 @contextmanager
-def serving(build: Callable[[], AbstractAsyncContextManager[ASGIApp]]) -> Iterator[str]:
-    """The URL at which the application of `build` answers, until the block ends."""
-    served = _Served(build)
-    thread = threading.Thread(target=served.work)
+def served(
+    folder: Path, engines: Mapping[str, SupportsStream] | None = None, settings: Settings | None = None
+) -> Iterator[Served]:
+    """A gateway on a free port of loopback, in a thread of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready, found = threading.Event(), list[Served]()
+    servers: list[uvicorn.Server] = []
+
+    async def run() -> None:
+        async with gateway(folder, engines, settings) as made:
+            servers.append(uvicorn.Server(uvicorn.Config(made.app, log_config=None, timeout_graceful_shutdown=2)))
+            found.append(Served(f"http://127.0.0.1:{listener.getsockname()[1]}", made))
+            ready.set()
+            await servers[0].serve([listener])
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
     try:
-        assert served.is_up.wait(_START_SECONDS)
-        if served.error is not None:
-            raise served.error
-        yield served.url
+        assert ready.wait(START_SECONDS)
+        yield found[0]
     finally:
-        if served.server is not None:
-            served.server.should_exit = True
-        thread.join(_STOP_SECONDS)
-    if served.error is not None:
-        raise served.error
+        for server in servers:
+            server.should_exit = True
+        thread.join(START_SECONDS)
+        listener.close()

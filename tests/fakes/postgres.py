@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from fakes.processes import free_ports, is_listening, server
+from fakes.processes import free_ports, server
 
 _DATABASE_NUMBERS = count(1)
 _PROGRAMS = ("initdb", "postgres", "psql")
@@ -29,6 +29,14 @@ class Postgres:
         """Run one statement, as an administrator does: synchronous, so that any fixture may."""
         command = [self.binaries / "psql", "-h127.0.0.1", f"-p{self.port}", "-Uslipway", "-dpostgres", "-c", statement]
         subprocess.run(command, check=True, capture_output=True)
+
+    def is_ready(self) -> bool:
+        """Whether it takes statements; it listens some time before that."""
+        try:
+            self.execute("SELECT 1")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
 
 def find_binaries() -> Path | None:
@@ -67,8 +75,9 @@ def running(binaries: Path) -> Iterator[Postgres]:
         )
         options = [f"-p{port}", "-h127.0.0.1", "-k", "", "-F"]
         command = [str(binaries / "postgres"), "-D", str(data), *options]
-        with server(command, Path(folder) / "log", lambda: is_listening(port), user=owner):
-            yield Postgres(binaries, port)
+        started = Postgres(binaries, port)
+        with server(command, Path(folder) / "log", started.is_ready, user=owner):
+            yield started
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,10 @@
-"""A runner in a process of its own, to be killed: `python runner_process.py DATABASE_URL`.
+"""A runner in a process of its own, to be killed: `python -m fakes.runner_process DATABASE_URL`.
 
 Its model says one word and then nothing for a minute.
 """
 
 import asyncio
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fakes.models import ScriptedModels
 from fakes.runs import Outputs

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from serve.domain.documents import Weights
 
@@ -41,14 +42,14 @@ def minilm() -> Path:
     return weights_of("minilm-l6-v2")
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def vllm_engine(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[object]:
     """SmolLM2 in vLLM, with 2,048 tokens of context."""
     from deployments.engines.vllm import VllmEngine
     from serve.domain.documents import VllmEngine as VllmSpec
 
     os.environ["VLLM_CACHE_ROOT"] = str(tmp_path_factory.mktemp("vllm-cache"))
-    engine = VllmEngine(VllmSpec(max_model_len=2048), smollm2, "smollm2", 0)
+    engine = VllmEngine(VllmSpec(kind="vllm", max_model_len=2048), smollm2, "smollm2", 0)
     await engine.start()
     yield engine
     await engine.close()

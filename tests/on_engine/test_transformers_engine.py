@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from deployments.engines.embeddings import TransformersEngine
 from serve.domain.documents import TransformersEngine as TransformersSpec
@@ -21,7 +22,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(minilm: Path) -> AsyncIterator[TransformersEngine]:
     made = TransformersEngine(TransformersSpec(kind="transformers", max_model_len=64), minilm)
     await made.start()

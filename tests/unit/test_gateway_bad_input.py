@@ -188,7 +188,8 @@ async def test_of_equal_keys_the_last_counts_for_look_up_and_model_alike(tmp_pat
 async def test_bad_embedding_requests_are_refused_by_name(tmp_path: Path, body: dict[str, Any], param: str):
     async with gateway(tmp_path) as made, made.client() as client:
         response = await client.post("/v1/embeddings", json=body | {"model": EMBEDDER})
-    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith(param)
 
 
 @pytest.mark.parametrize("name", ["best_of", "suffix"])

@@ -15,7 +15,6 @@ from urllib.parse import quote
 import httpx
 
 from serve.catalog.sources.source import (
-    CHUNK_BYTES,
     Interrupted,
     Listing,
     RemoteFile,
@@ -95,7 +94,8 @@ class HubSource:
         try:
             with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as response:
                 self._check(response, offset)
-                yield response.iter_bytes(CHUNK_BYTES)
+                # As they come: gathered into larger chunks, what a cut leaves unfinished would be lost.
+                yield response.iter_bytes()
         except httpx.HTTPError as error:
             raise Interrupted(type(error).__name__) from error
 
