@@ -25,7 +25,6 @@ from serve.storage.records import Records
 from serve.telemetry import logs
 from serve.telemetry.metrics import Metrics
 
-
 _CARDS_FRESH_SECONDS = 5.0
 """A safety net: `reconfigure` announces every change of a card."""
 

@@ -8,7 +8,7 @@ _HEADER = "x-request-id"
 
 
 class OneRequestId:
-    """Ray's proxy appends an id of its own to every answer; the gateway's, which comes first, is the one that counts."""
+    """Ray's proxy appends an id of its own to every answer; the gateway's comes first, and counts."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

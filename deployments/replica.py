@@ -73,21 +73,25 @@ class ModelReplica(ABC):
 
     async def _start(self, document: ModelDocument, catalog: Catalog) -> None:
         began = self._clock.monotonic()
-        weights = await self._resolve(document)
+        weights = await self._resolve(document, catalog)
         engine = self.make_engine(document, weights)
         await engine.start()
         self._engine = engine
         seconds = self._clock.monotonic() - began
         await catalog.record_cold_start(self.name, seconds)
-        if self._weights is not None:
-            await catalog.record_weights(self.name, self._weights.digest)
         logger.info("model %s ready after %.1f s", self.name, seconds)
 
-    async def _resolve(self, document: ModelDocument) -> Path | None:
-        if document.spec.weights is None:
+    async def _resolve(self, document: ModelDocument, catalog: Catalog) -> Path | None:
+        """The folder of the weights. An address without a digest keeps to the bytes it first resolved to."""
+        weights = document.spec.weights
+        if weights is None:
             return None
+        card = await catalog.card(self.name)
+        if weights.digest is None and card.digest == document.digest() and card.record is not None:
+            weights = weights.model_copy(update={"digest": card.record.weights_digest})
         cache = open_weight_cache(self._settings)
-        self._weights = await asyncio.to_thread(cache.resolve, document.spec.weights)
+        self._weights = await asyncio.to_thread(cache.resolve, weights)
+        await catalog.record_weights(self.name, self._weights.digest)
         return self._weights.path
 
     def _configure_queue(self, document: ModelDocument) -> None:

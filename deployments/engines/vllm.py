@@ -80,6 +80,8 @@ class VllmEngine:
         # Else it takes the shutdown for a death, and says so at length.
         llm.output_handler.cancel()
         await asyncio.to_thread(llm.shutdown)
+        await asyncio.sleep(0)
+        _end_context(llm.engine_core.resources)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
@@ -235,6 +237,14 @@ class VllmEngine:
                 pass
         self._num_probe_prompt_tokens += 1
         self._num_probe_tokens += self._spec.runner == "generate"
+
+
+def _end_context(resources: Any) -> None:
+    """vLLM closes its ZeroMQ sockets, from the loop, and leaves their context to the garbage collector's complaints."""
+    sockets = (resources.input_socket, resources.output_socket, resources.stats_update_socket)
+    # A context with open sockets would wait for them without end.
+    if all(socket is None or socket.closed for socket in sockets):
+        resources.ctx.destroy(linger=0)
 
 
 def _may_call(chat: ChatInput) -> bool:

@@ -33,10 +33,8 @@ _RAY_SECONDS = 90
 _DRAIN_SECONDS = 10
 
 
-def up(
-    detach: bool = typer.Option(False, "--detach", "-d", help="Leave the platform running in the background."),
-) -> None:
-    """Start the platform on this machine and wait until it answers."""
+def up(detach: bool) -> None:
+    """Start the platform on this machine and wait until it answers; then stay, unless `detach`."""
     settings, console = Settings(), Console()
     running = local_ray.read_state(settings)
     if running and local_ray.is_alive(running):
@@ -55,10 +53,11 @@ def up(
         if not detach:
             console.print("Ctrl-C stops it.")
             _wait_for_end(platform)
+            raise TimeoutError("Ray ended by itself.")
     except KeyboardInterrupt:
-        stays = False
+        pass
     except (SlipwayError, httpx.HTTPError, TimeoutError) as error:
-        console.print(f"[red]Not started:[/red] {error}\nRay's log is {settings.storage.state_dir / 'ray.log'}")
+        console.print(f"[red]Stopped:[/red] {error}\nRay's log is {settings.storage.state_dir / 'ray.log'}")
         raise typer.Exit(1) from error
     finally:
         if not stays:
@@ -206,7 +205,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 def _wait_for_end(platform: local_ray.Platform) -> None:
-    """Until a signal comes, or Ray ends by itself."""
+    """Until Ray ends by itself; a signal raises KeyboardInterrupt."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from serve.runs import lifecycle
 from serve.runs.fairness import Account, choose
 from serve.runs.lifecycle import Decision
 from serve.runs.rows import RUN_COLUMNS, Line, Result, append, kept, to_run, transition
-from serve.runs.skip_scan import distinct
+from serve.runs.skip_scan import constant, distinct
 from serve.settings import RunsSettings
 from serve.storage.records import Records
 from serve.storage.tables import runs
@@ -29,15 +29,11 @@ from serve.storage.tables import runs
 _BATCH = 200
 """Rows that one pass of maintenance changes, so that no transaction holds the database for long."""
 
-
-def _inline(value: str | int) -> ColumnElement[Any]:
-    """A constant in the statement's text: PostgreSQL then knows how rare it is, also in a plan that it keeps."""
-    return literal(value, literal_execute=True)
-
-
-_QUEUED = runs.c.status == _inline(RunStatus.QUEUED.value)
-_RUNNING = runs.c.status == _inline(RunStatus.RUNNING.value)
-_READY = and_(_QUEUED, runs.c.not_before_ms == _inline(0))
+_QUEUED = runs.c.status == constant(RunStatus.QUEUED.value)
+_RUNNING = runs.c.status == constant(RunStatus.RUNNING.value)
+_READY = and_(_QUEUED, runs.c.not_before_ms == constant(0))
+_QUEUE_ORDER = (runs.c.tenant, runs.c.priority, runs.c.id)
+"""What follows in the queue's index. Only that index has this order, so only that index is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +67,13 @@ class Claims:
     async def take(self, limit: int) -> list[Run]:
         """At most `limit` runs, now ours, in the order that is fair. None are taken from another live runner."""
         async with self._records.read() as connection:
-            if not await connection.scalar(_any(_READY, runs.c.tenant)):
+            if not await connection.scalar(_any(_READY, *_QUEUE_ORDER)):
                 return []
         async with self._records.write() as connection:
             return await self._take(connection, limit)
 
     async def _take(self, connection: AsyncConnection, limit: int) -> list[Run]:
-        waiting = set(await distinct(connection, runs.c.tenant, _READY))
+        waiting = set(await distinct(connection, _QUEUE_ORDER, _READY))
         running = await _num_running(connection)
         taken: list[Run] = []
         while len(taken) < limit and (tenant := choose(self.account.claimants(waiting, running))):
@@ -192,13 +188,13 @@ class Claims:
             return False
 
 
-def _any(which: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
+def _any(which: ColumnElement[bool], *order: Column[Any]) -> Select[Any]:
     """One id of `which`, if there is any.
 
     `order` is the index's own. Without it PostgreSQL guesses that some row in a thousand will do, and reads the table
     to find it: all of it, whenever there is none.
     """
-    return select(runs.c.id).where(which).order_by(order).limit(1)
+    return select(runs.c.id).where(which).order_by(*order).limit(1)
 
 
 def _next_of(tenant: str) -> Select[Any]:

@@ -72,5 +72,7 @@ class Sweeper:
             for status in RunStatus:
                 if status.is_terminal and len(found) < _BATCH:
                     over = (runs.c.status == status, runs.c.finished_ms < oldest_ms)
-                    found += await connection.scalars(select(runs.c.id).where(*over).limit(_BATCH - len(found)))
+                    found += await connection.scalars(
+                        select(runs.c.id).where(*over).order_by(runs.c.finished_ms).limit(_BATCH - len(found))
+                    )
         return found

@@ -4,22 +4,35 @@
 https://wiki.postgresql.org/wiki/Loose_indexscan.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, select
+from sqlalchemy import Column, ColumnElement, Select, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-def hops(column: Column[str], within: ColumnElement[bool]) -> Select[Any]:
-    """The query: from the first value to the next greater one, until there is none."""
-    first = select(column).where(within).order_by(column).limit(1).scalar_subquery()
+def constant(value: str | int) -> ColumnElement[Any]:
+    """A value in the statement's text: PostgreSQL then knows how rare it is, also in a plan that it keeps."""
+    return literal(value, literal_execute=True)
+
+
+def hops(order: Sequence[Column[Any]], within: ColumnElement[bool]) -> Select[Any]:
+    """The query: from the first value of `order[0]` to the next greater one, until there is none.
+
+    An index must hold the columns that `within` fixes, then `order`: all of it, so that no other index gives the same
+    order. PostgreSQL would take one that does, and filter its way through every row of the past.
+    """
+    column = order[0]
+    first = select(column).where(within).order_by(*order).limit(1).scalar_subquery()
     seen = select(first.label("value")).cte("seen", recursive=True)
-    following = select(column).where(within, column > seen.c.value).order_by(column).limit(1)
+    following = select(column).where(within, column > seen.c.value).order_by(*order).limit(1)
     step = select(following.correlate(seen).scalar_subquery()).where(seen.c.value.is_not(None))
     seen = seen.union_all(step)
     return select(seen.c.value).where(seen.c.value.is_not(None))
 
 
-async def distinct(connection: AsyncConnection, column: Column[str], within: ColumnElement[bool]) -> list[str]:
-    """Values of `column` among the rows `within`, ascending. An index must hold what `within` fixes, then `column`."""
-    return list(await connection.scalars(hops(column, within)))
+async def distinct(
+    connection: AsyncConnection, order: Sequence[Column[Any]], within: ColumnElement[bool]
+) -> Sequence[str]:
+    """Values of `order[0]` among the rows `within`, ascending."""
+    return (await connection.scalars(hops(order, within))).all()

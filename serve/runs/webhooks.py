@@ -11,16 +11,16 @@ import hashlib
 import hmac
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.errors import InvalidRequest
 from serve.domain.ports import Clock
-from serve.runs.skip_scan import distinct
+from serve.runs.skip_scan import constant, distinct
 from serve.settings import WebhookSettings
 from serve.storage.records import Records
 from serve.storage.tables import tenants, webhook_deliveries
@@ -37,6 +37,7 @@ _GROWTH = 3.85
 """Nine delays from 5 s, each 3.85 times the last and none over a day, make two days."""
 _MAX_RETRY_SECONDS = 86_400.0
 _GONE = 410
+_PENDING = webhook_deliveries.c.status == constant("pending")
 _SECRET_PREFIX = "whsec_"
 
 
@@ -124,10 +125,11 @@ class WebhookSender:
 
     async def _claim(self) -> list[tuple[Job, str]]:
         now_ms = self._clock.now_ms()
-        pending = webhook_deliveries.c.status == "pending"
+        order = (webhook_deliveries.c.tenant, webhook_deliveries.c.next_ms)
         async with self._records.read() as connection:
-            waiting = await distinct(connection, webhook_deliveries.c.tenant, pending)
-            if not waiting or not await connection.scalar(select(exists().where(_due(now_ms, waiting)))):
+            waiting = await distinct(connection, order, _PENDING)
+            first = select(webhook_deliveries.c.id).where(_due(now_ms, waiting)).order_by(*order).limit(1)
+            if not waiting or await connection.scalar(first) is None:
                 return []
         claimed: list[tuple[Job, str]] = []
         async with self._records.write() as connection:
@@ -214,6 +216,6 @@ class WebhookSender:
             await connection.execute(update(table).where(*same).values(status="disabled", error="answered 410 before"))
 
 
-def _due(now_ms: int, of_tenants: list[str]) -> Any:
+def _due(now_ms: int, of_tenants: Sequence[str]) -> ColumnElement[bool]:
     table = webhook_deliveries
-    return and_(table.c.status == "pending", table.c.tenant.in_(of_tenants), table.c.next_ms <= now_ms)
+    return and_(_PENDING, table.c.tenant.in_(of_tenants), table.c.next_ms <= now_ms)

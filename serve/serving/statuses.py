@@ -1,6 +1,7 @@
 """How the models are doing, read from Ray's report and kept for a moment."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,10 +33,8 @@ class RayStatuses:
         return self._statuses
 
     async def _refresh(self) -> None:
-        try:
+        with contextlib.suppress(httpx.HTTPError, SlipwayError):
             self._statuses = read_statuses(await self._rest.applications())
-        except (httpx.HTTPError, SlipwayError):
-            pass
         self._read_at = time.monotonic()
 
 
@@ -56,11 +55,11 @@ def _status(application: Mapping[str, Any]) -> ModelStatus:
     status = application.get("status")
     if ready:
         state = ModelState.READY
-    elif status in ("DEPLOY_FAILED", "UNHEALTHY"):
+    elif status == "DEPLOY_FAILED":
         state = ModelState.FAILED
     elif desired == 0 and status == "RUNNING":
         state = ModelState.AT_ZERO
-    else:
+    else:  # UNHEALTHY among them: what Ray says while it replaces a replica that died
         state = ModelState.LOADING
     message = _first_line(deployment.get("message") or application.get("message"))
     return ModelStatus(state, ready, desired, "" if state is ModelState.READY else message)

@@ -170,9 +170,9 @@ def test_errors_are_the_clients_classes(
 
 
 def test_a_bad_key_is_an_authentication_error(platform: Served):
-    with openai.OpenAI(base_url=f"{platform.url}/v1", api_key="slw_wrong", max_retries=0) as client:
-        with pytest.raises(openai.AuthenticationError) as raised:
-            client.models.list()
+    client = openai.OpenAI(base_url=f"{platform.url}/v1", api_key="slw_wrong", max_retries=0)
+    with client, pytest.raises(openai.AuthenticationError) as raised:
+        client.models.list()
     assert raised.value.code == "invalid_api_key"
 
 
@@ -180,9 +180,9 @@ def test_a_key_without_the_scope_is_a_permission_error(platform: Served):
     headers = {"authorization": f"Bearer {platform.made.key}"}
     body = {"title": "reader", "scopes": ["read"]}
     key = httpx.post(f"{platform.url}/v1/keys", json=body, headers=headers).json()["key"]
-    with openai.OpenAI(base_url=f"{platform.url}/v1", api_key=key, max_retries=0) as client:
-        with pytest.raises(openai.PermissionDeniedError):
-            client.chat.completions.create(model=CHAT, messages=MESSAGES)
+    client = openai.OpenAI(base_url=f"{platform.url}/v1", api_key=key, max_retries=0)
+    with client, pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(model=CHAT, messages=MESSAGES)
 
 
 def test_the_client_retries_what_can_succeed_and_nothing_else(platform: Served):
@@ -195,11 +195,10 @@ def test_the_client_retries_what_can_succeed_and_nothing_else(platform: Served):
 
 
 def test_a_failure_in_mid_stream_raises_api_error(client: openai.OpenAI):
-    texts = []
+    stream = client.chat.completions.create(model="cut", messages=MESSAGES, stream=True)
+    assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "a"]
     with pytest.raises(openai.APIError) as raised:
-        for chunk in client.chat.completions.create(model="cut", messages=MESSAGES, stream=True):
-            texts.append(chunk.choices[0].delta.content)
-    assert texts == ["", "a"]
+        next(stream)
     assert raised.value.code == "replica_lost"
     assert "secret" not in str(raised.value)
 

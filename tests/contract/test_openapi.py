@@ -5,6 +5,7 @@ Refresh the snapshot with `python -m serve.gateway.openapi > tests/contract/open
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ SNAPSHOT = Path(__file__).parent / "openapi.json"
 WITHOUT_JSON_BODY = {"createAsset", "cancelRun"}
 
 
+@cache
 def document() -> dict[str, Any]:
     return create_app(None).openapi()  # type: ignore[arg-type]
 

@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -13,10 +12,10 @@ WORDS = " ".join(f"word{index}" for index in range(400))
 
 
 @pytest.fixture(scope="module")
-def victim(platform: TestPlatform) -> Iterator[TestPlatform]:
+def victim(platform: TestPlatform) -> TestPlatform:
     """The platform with a model of this file's own, `fragile`: 40 ms a token."""
     platform.apply(echo_document("fragile", engine={"tokenMs": 40}))
-    yield platform
+    return platform
 
 
 def chat(model: str, content: str = WORDS, **options: object) -> dict[str, object]:

@@ -24,6 +24,7 @@ def report(status: str, replicas: list[str], target: int, message: str = "") -> 
         pytest.param(report("RUNNING", [], 0), ModelState.AT_ZERO, "", id="scaled to zero"),
         pytest.param(report("RUNNING", ["STARTING"], 1), ModelState.LOADING, "", id="coming up from zero"),
         pytest.param(report("DEPLOY_FAILED", [], 1, "why\nTrace"), ModelState.FAILED, "why", id="failed"),
+        pytest.param(report("UNHEALTHY", [], 1, "died"), ModelState.LOADING, "died", id="being replaced"),
         pytest.param(report("DEPLOYING", ["RUNNING", "STOPPING"], 2), ModelState.READY, "", id="in an upgrade"),
         pytest.param({"status": "DEPLOYING"}, ModelState.LOADING, "", id="no deployment yet"),
     ],
