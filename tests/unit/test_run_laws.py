@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.clock import ManualClock
 from fakes.runs import SETTINGS, made
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
@@ -22,8 +22,8 @@ from serve.storage.records import Records
 from serve.storage.tables import run_events, runs
 
 ACME = TenantName("acme")
-ACTS = ("take", "say", "complete", "lose", "refuse", "hand back", "heartbeat", "maintain", "wait", "cancel")
-steps = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(ACTS)), max_size=30)
+ACTS = ("take", "usurp", "say", "complete", "lose", "refuse", "hand back", "heartbeat", "maintain", "wait", "cancel")
+steps = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(ACTS)), min_size=6, max_size=30)
 
 
 class World:
@@ -40,6 +40,10 @@ class World:
         claims, held = self.claims[who], self.held[who]
         match what:
             case "take":
+                self.held[who] = next(iter(await claims.take(1)), held)
+            case "usurp":
+                self.clock.advance(SETTINGS.lease_seconds)
+                await claims.maintain()
                 self.held[who] = next(iter(await claims.take(1)), held)
             case "maintain":
                 await claims.maintain()
@@ -123,6 +127,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
+@example(script=[(0, "take"), (1, "usurp"), (0, "say"), (1, "say")])
+@example(script=[(0, "take"), (1, "usurp"), (0, "complete"), (1, "complete")])
+@example(script=[(0, "take"), (0, "complete"), (0, "complete"), (0, "say")])
 @given(script=steps)
 def test_a_run_ends_exactly_once_and_only_its_holder_is_heard(url: str, script: list[tuple[int, str]]) -> None:
     asyncio.run(live(url, script))

@@ -44,11 +44,17 @@ def test_concurrency_is_the_number_of_sequences():
 
 @pytest.mark.parametrize("num_gpus", [0, 1])
 def test_nothing_is_reported_or_downloaded(num_gpus):
-    told = environment(num_gpus, enforce_eager=False)
+    told = environment(num_gpus, enforce_eager=False, num_cores=4)
     assert told["VLLM_NO_USAGE_STATS"] == told["DO_NOT_TRACK"] == told["HF_HUB_OFFLINE"] == "1"
     assert ("VLLM_ENABLE_V1_MULTIPROCESSING" in told) == (num_gpus == 0)
 
 
 def test_eager_means_that_nothing_compiles_while_streams_wait():
-    assert "TORCH_COMPILE_DISABLE" in environment(0, enforce_eager=True)
-    assert "TORCH_COMPILE_DISABLE" not in environment(1, enforce_eager=False)
+    assert "TORCH_COMPILE_DISABLE" in environment(0, enforce_eager=True, num_cores=4)
+    assert "TORCH_COMPILE_DISABLE" not in environment(1, enforce_eager=False, num_cores=4)
+
+
+@pytest.mark.parametrize(("num_cores", "num_threads"), [(1, "1"), (2, "1"), (8, "7")])
+def test_a_core_is_left_to_the_rest_of_the_machine(num_cores, num_threads):
+    assert environment(0, enforce_eager=True, num_cores=num_cores)["OMP_NUM_THREADS"] == num_threads
+    assert "OMP_NUM_THREADS" not in environment(1, enforce_eager=True, num_cores=num_cores)
