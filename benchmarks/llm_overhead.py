@@ -120,8 +120,10 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             blocks = await _blocks(stage, sides, work, options)
         finally:
             await stage.leave()
+    model = json.loads(document.canonical())
+    del model["spec"]["card"]
     settings = {
-        "model": json.loads(document.canonical()),
+        "model": model,
         "modes": modes,
         "bare_environment": options.bare_environment,
         "omp_threads": options.omp_threads,

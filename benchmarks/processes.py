@@ -19,6 +19,8 @@ from pathlib import Path
 from benchmarks.load import LoadFailed
 
 _MARK = "BENCHMARK_SERVER_ID"
+_KEEP_ENVIRONMENT = {"SPT_NOENV": "1"}
+"""Tells setproctitle, with which engines name their processes, not to write the name over the environment."""
 _TERM_SECONDS = 30.0
 
 
@@ -42,7 +44,7 @@ class Processes:
         """Start `command` with `environment` over ours, in a session of its own."""
         child = subprocess.Popen(
             command,
-            env=os.environ | environment | {_MARK: self._id},
+            env={**os.environ, **environment, _MARK: self._id, **_KEEP_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

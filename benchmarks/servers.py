@@ -20,7 +20,7 @@ from benchmarks.load import LoadFailed, Target
 from benchmarks.processes import Processes, free_port
 from deployments.engines.vllm_settings import engine_arguments
 from deployments.engines.vllm_settings import environment as vllm_environment
-from serve.domain.documents import ModelDocument
+from serve.domain.documents import ModelDocument, VllmEngine
 from serve.settings import Settings
 
 _START_SECONDS = 400.0
@@ -196,10 +196,17 @@ def bare_vllm(document: ModelDocument, weights: Path, environment: str, variable
     arguments = engine_arguments(spec, weights, document.name, num_gpus)
     if environment == "vllm":
         arguments.pop("distributed_executor_backend", None)
-    given = vllm_environment(num_gpus, spec.enforce_eager) if environment == "ours" else {"HF_HUB_OFFLINE": "1"}
+    given = _replica_environment(document, spec) if environment == "ours" else {"HF_HUB_OFFLINE": "1"}
     module = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     options = [*flags(arguments), "--disable-uvicorn-access-log", "--enable-prompt-tokens-details"]
     return CommandServer([*module, *options], {"VLLM_LOGGING_LEVEL": "WARNING", **given, **variables})
+
+
+def _replica_environment(document: ModelDocument, spec: VllmEngine) -> dict[str, str]:
+    """What our engine sets, and the number of threads that Ray sets for a replica with these CPUs."""
+    placement = document.spec.placement
+    given = vllm_environment(placement.gpus, spec.enforce_eager, len(os.sched_getaffinity(0)))
+    return {**given, "OMP_NUM_THREADS": str(max(1, int(placement.cpus)))}
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ dropped.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -201,6 +202,9 @@ class TransformersEngine:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
+        if "OMP_NUM_THREADS" not in os.environ:
+            # One core is left to the rest of the machine: a thread that waits for one not scheduled stalls a pass.
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
         tokenizer = AutoTokenizer.from_pretrained(self._weights, local_files_only=True, trust_remote_code=False)
         network = AutoModel.from_pretrained(
             self._weights, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
