@@ -54,9 +54,10 @@ class Stage:
         """Where `server` answers, and its processes."""
         if server is not self._server:
             await self.leave()
-            self._name, self._server, began = name, server, time.monotonic()
             logger.info("%s: starting", name)
+            began = time.monotonic()
             self._running = await server.start()
+            self._name, self._server = name, server
             self.start_seconds.setdefault(name, []).append(round(time.monotonic() - began, 1))
         return self._running
 
@@ -163,6 +164,9 @@ def slipway_environment(root: Path, port: int) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(root / "config"),
         "SLIPWAY_STORAGE_CACHE_DIR": str(Settings().storage.cache_dir),
         "SLIPWAY_GATEWAY_PORT": str(port),
+        # HAProxy's own two ports are the same for every Ray of a machine, unless they are told.
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
     }
 
 

@@ -25,7 +25,7 @@ from serve.domain.generation import Completed, EventBatch, ModelCall, Vector
 from serve.domain.task import Task
 from serve.domain.usage import Quantities
 
-STUCK_SECONDS = 30.0
+STUCK_SECONDS = 20.0
 """A forward pass takes well under a second; a thread in one for this long will not come back."""
 MAX_CHARACTERS_PER_TOKEN = 256
 """Beyond this many for each token of the limit, text is refused unread. WordPiece makes one token of a word of any

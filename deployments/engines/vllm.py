@@ -31,10 +31,11 @@ from serve.domain.errors import EngineFailed
 from serve.domain.generation import Completed, EventBatch, ModelCall
 from serve.domain.task import Task
 
-QUIET_SECONDS = 20.0
+QUIET_SECONDS = 12.0
 """After this long without a step, a health check generates a token to see whether the engine still can."""
-PROBE_SECONDS = 15.0
-"""How long that may take. Together they are under a minute, and a long prefill on a slow CPU is not a death."""
+PROBE_SECONDS = 10.0
+"""How long that may take. A long prefill on a slow CPU is not a death; and a wedged engine must be found, and replaced,
+within a minute of its last step, which leaves Ray three checks."""
 
 
 class VllmEngine:
@@ -49,6 +50,7 @@ class VllmEngine:
         self._pulse = EnginePulse()
         self._counts = Counts()
         self._num_probe_prompt_tokens = self._num_probe_tokens = 0
+        self._stuck_at_step: int | None = None
         self.start_seconds: dict[str, float] = {}
         """Seconds by phase of the start, once started."""
 
@@ -212,16 +214,25 @@ class VllmEngine:
         return changes
 
     async def _probe(self) -> None:
-        """One token, unless a step of other work shows in the meantime that the engine lives."""
+        """One token, unless a step of other work shows in the meantime that the engine lives.
+
+        An engine that failed to give one is not asked again until it has made a step.
+        """
         num_steps = self._pulse.num_steps
+        if self._stuck_at_step == num_steps:
+            raise self._stuck()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 with engine_errors():
                     await self._probe_once()
         except TimeoutError:
             if self._pulse.num_steps == num_steps:
-                seconds = int(self._pulse.quiet_seconds())
-                raise EngineFailed(f"The engine has made no step for {seconds} seconds.", "engine_stuck") from None
+                self._stuck_at_step = num_steps
+                raise self._stuck() from None
+
+    def _stuck(self) -> EngineFailed:
+        seconds = int(self._pulse.quiet_seconds())
+        return EngineFailed(f"The engine has made no step for {seconds} seconds.", "engine_stuck")
 
     async def _probe_once(self) -> None:
         from vllm import PoolingParams, SamplingParams

@@ -24,7 +24,7 @@ REPLICA_DEPLOYMENT = "replica"
 IMPORT_PATHS: dict[Family, str] = {Family.LLM: "deployments.llm:build"}
 
 HEALTH_PERIOD_SECONDS = 5
-HEALTH_TIMEOUT_SECONDS = 10
+HEALTH_TIMEOUT_SECONDS = 15
 """Three failures in a row replace a replica: a wedged engine is gone in under a minute."""
 _DRAIN_SECONDS = 20
 

@@ -1,6 +1,9 @@
 """The official client against the real model behind the whole platform."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +180,18 @@ def test_vllm_dies_in_mid_stream_and_the_next_request_is_answered_within_a_minut
         assert len(errors) == 1
         answer = client.post("/v1/chat/completions", json={"model": CHAT, "messages": QUESTION}, timeout=60)
         assert answer.status_code == 200
+
+
+def test_a_stopped_engine_process_is_found_and_replaced_within_a_minute(real_platform: TestPlatform) -> None:
+    (engine,) = real_platform.pids("VLLM::EngineCore")
+    os.kill(engine, signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for(lambda: not real_platform.pids("VLLM::EngineCore") or engine not in engines(real_platform), 60, "replaced")
+    with real_platform.client() as client:
+        answer = client.post("/v1/chat/completions", json={"model": CHAT, "messages": QUESTION}, timeout=60)
+    assert answer.status_code == 200
+    assert time.monotonic() - began < 90  # found and replaced within a minute, and started again
+
+
+def engines(platform: TestPlatform) -> list[int]:
+    return platform.pids("VLLM::EngineCore")
