@@ -91,7 +91,7 @@ def start(settings: Settings) -> Platform:
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             _command(dashboard),
-            env=_environment(settings, platform_id, address),
+            env=environment_of(settings, platform_id, address),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -119,7 +119,8 @@ def _command(dashboard_port: int) -> list[str]:
     return [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", *flags]
 
 
-def _environment(settings: Settings, platform_id: str, address: str) -> dict[str, str]:
+def environment_of(settings: Settings, platform_id: str, address: str) -> dict[str, str]:
+    """What Ray, and so every process of the platform, is started with."""
     token = ray_token(settings)
     storage = settings.storage
     switch = {True: "1", False: "0"}

@@ -1,0 +1,38 @@
+"""What is named by a string resolves: Ray, and our own subprocesses, would only find out at run time."""
+
+import importlib
+
+import pytest
+
+from serve.cli import local_ray
+from serve.domain.task import Family
+from serve.serving.serve_config import IMPORT_PATHS
+from serve.settings import Settings
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+
+@pytest.mark.parametrize("path", ["deployments.gateway:build", "deployments.runner:build", *IMPORT_PATHS.values()])
+def test_an_applications_builder_resolves(path: str) -> None:
+    module, _, name = path.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_every_family_has_a_builder() -> None:
+    assert set(IMPORT_PATHS) == set(Family)
+
+
+def test_the_proxies_callback_resolves() -> None:
+    environment = local_ray.environment_of(Settings(), "id", "http://127.0.0.1:1")
+    module, _, name = environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].rpartition(".")
+    assert getattr(importlib.import_module(module), name)()
+
+
+def test_the_autoscaling_policy_resolves() -> None:
+    from deployments.autoscaling import BacklogPolicy
+
+    assert callable(BacklogPolicy(target_wait_seconds=2))
+
+
+def test_the_converter_resolves() -> None:
+    assert importlib.util.find_spec("deployments.engines.convert") is not None
