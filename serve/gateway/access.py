@@ -11,16 +11,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.auth.access import Caller, require_group
 from serve.domain.errors import NotFound, Overloaded
+from serve.gateway.docs import FILES, PAGE
 from serve.gateway.exchange import exchange_of
 from serve.gateway.services import Services
 from serve.telemetry import logs
 
-PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
+PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", PAGE})
 """Exact paths that need no key. They count against no cap either: a full gateway must still say that it lives."""
 
+PUBLIC_PREFIX = f"{FILES}/"
 API_PREFIX = "/v1/"
 _BEARER = b"bearer "
 _RETRY_SECONDS = 1.0
+
+
+def is_public(path: str) -> bool:
+    """Whether `path` needs no key."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
 class Access:
@@ -33,7 +40,7 @@ class Access:
         self._in_flight_of: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
+        if scope["type"] != "http" or is_public(scope["path"]):
             await self._app(scope, receive, send)
             return
         if not scope["path"].startswith(API_PREFIX):

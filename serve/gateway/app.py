@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from serve.gateway.access import Access
 from serve.gateway.bodies import BodyLimit
+from serve.gateway.docs import add_docs
 from serve.gateway.errors import on_framework_error
 from serve.gateway.observation import Observation
 from serve.gateway.openai.requests import Requests
@@ -25,9 +26,8 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Slipway",
         version="1",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         middleware=[
             Middleware(Observation, services=services),
@@ -41,5 +41,6 @@ def create_app(services: Services) -> FastAPI:
     app.state.applying = asyncio.Lock()
     for router in _ROUTERS:
         app.include_router(router)
+    add_docs(app)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app
