@@ -133,8 +133,9 @@ class RaySettings(Part):
     """URL of Ray's REST API, http://host:8265; empty outside a running platform, where `slipway up` sets it."""
     token: SecretStr = SecretStr("")
     """Ray's authentication token; `slipway up` makes one."""
-    ha_proxy: bool = False
-    """HAProxy in front of the gateway replicas. On in clusters."""
+    ha_proxy: bool = True
+    """HAProxy in front of the gateway replicas, in place of Ray's proxy in Python: milliseconds less per request. It
+    opens a port with its statistics, and one with its metrics, on every interface."""
     throughput: bool = True
     """gRPC between replicas and one event loop in each: half the milliseconds per message."""
 

@@ -64,8 +64,9 @@ def answer_tokens(num_prompt_tokens: int, max_tokens: int | None, limits: Limits
 
 def context_exceeded(num_tokens: int, max_model_len: int, param: str, at_least: bool = False) -> InvalidRequest:
     """The error for a prompt that alone is too long; `at_least` when its tokens were bounded, not counted."""
+    reserved = ", and one of them is for the answer" if num_tokens == max_model_len else ""
     return InvalidRequest(
-        f"This model's maximum context length is {max_model_len} tokens, and one of them is for the answer. "
+        f"This model's maximum context length is {max_model_len} tokens{reserved}. "
         f"The prompt has {'at least ' if at_least else ''}{num_tokens}. Shorten it.",
         "context_length_exceeded",
         param,

@@ -224,7 +224,7 @@ async def _configure(connection: AsyncConnection, made: _Applied, before: Row[An
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"there is no model {name!r}; GET /v1/models lists them", "model_not_found", "model")
+    return NotFound(f"There is no model {name[:80]!r}. GET /v1/models lists them.", "model_not_found", "model")
 
 
 def _managed_elsewhere(name: str, manager: str) -> Conflict:

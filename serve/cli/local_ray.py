@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ _OBJECT_STORE_BYTES = 512 * 2**20
 """Blobs travel through the asset store, so Ray's own needs little; its default is a third of the memory."""
 _CPUS_PER_CORE = 8
 """Logical CPUs per core: locally `placement.cpus` orders nothing, and must not keep a small model from starting."""
+_MESSAGE_BYTES = 64 * 2**20
+"""Room for the largest message between replicas, 2048 long vectors, beside a body: gRPC's own limit is 4 MiB."""
 _TERM_SECONDS = 15.0
 
 
@@ -136,12 +139,38 @@ def environment_of(settings: Settings, platform_id: str, address: str) -> dict[s
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": switch[settings.ray.ha_proxy],
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": switch[settings.ray.throughput],
-        # HAProxy needs the replicas' own HTTP ports; without it they would only be open for nothing.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_MESSAGE_BYTES + 2 * settings.gateway.max_body_bytes),
+        **_haproxy_environment(platform_id),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy.middlewares",
+        # HAProxy needs the replicas' own HTTP ports; without it they would only be open for nothing.
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": switch[settings.ray.ha_proxy],
         # An engine's child processes end with their replica, also when it is killed.
         "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true",
+        # Ray starts its workers at nice 15, and engines inherit it: any other program would starve the models.
+        "RAY_worker_niceness": "0",
+        # Process titles must not overwrite the environment that processes are known by.
+        "SPT_NOENV": "1",
         "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _haproxy_folder(platform_id: str) -> Path:
+    """Ray adds a folder named after the node, and a socket's path may have 97 bytes: hence the short name."""
+    return Path("/tmp") / f"slw-{platform_id[:8]}"
+
+
+def _haproxy_environment(platform_id: str) -> dict[str, str]:
+    """Ports and files of this platform's own: Ray's defaults are one set for a whole machine."""
+    folder = _haproxy_folder(platform_id)
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
     }
 
 
@@ -160,6 +189,7 @@ def stop(settings: Settings, platform: Platform) -> None:
         _reap()
         time.sleep(0.1)
     _sweep_shared_memory(platform.started_at)
+    shutil.rmtree(_haproxy_folder(platform.id), ignore_errors=True)
     (settings.storage.state_dir / _STATE_FILE).unlink(missing_ok=True)
 
 

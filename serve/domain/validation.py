@@ -171,7 +171,7 @@ def _has(value: object, segment: str | int | None) -> bool:
 
 def _fold(found: list[_Found], depth: int, path: Path) -> list[Problem]:
     """Walk the errors as a tree by segment; where branches of a union part, keep the best one."""
-    told = [_problem(f.error, path) for f in found if len(f.loc) == depth]
+    told = [problem(f.error, path) for f in found if len(f.loc) == depth]
     branches: list[list[Problem]] = []
     deeper = [f for f in found if len(f.loc) > depth]
     for (segment, kept), group in groupby(deeper, key=lambda f: (f.loc[depth], f.kept[depth])):
@@ -184,12 +184,18 @@ def _fold(found: list[_Found], depth: int, path: Path) -> list[Problem]:
 
 
 def _best(branches: list[list[Problem]], path: Path) -> list[Problem]:
-    """The branch that the value was meant for: the one that got further in, with the fewest problems."""
+    """The branch that the value was meant for: the one whose types fit, that got further in, with fewest problems."""
     further = [b for b in branches if any(len(p.path) > len(path) or p.code != "invalid_type" for p in b)]
     if further:
-        return min(further, key=lambda b: (len(b), -len(b[0].path), -_index(b[0].path, len(path))))
+        return min(further, key=lambda b: _strangeness(b, len(path)))
     words = list(dict.fromkeys(p.expected for b in branches for p in b if p.expected))
     return [_wrong_type(path, " or ".join(words))] if words else branches[0]
+
+
+def _strangeness(branch: list[Problem], depth: int) -> tuple[bool, int, int, int]:
+    """A branch with a bad range knew the type; of equals, the one that found a fault deeper, and later in a list."""
+    path = branch[0].path
+    return (branch[0].code != "out_of_range", len(branch), -len(path), -_index(path, depth))
 
 
 def _index(path: Path, depth: int) -> int:
@@ -201,7 +207,8 @@ def _wrong_type(path: Path, expected: str) -> Problem:
     return Problem(path, "invalid_type", f"must be {expected}", expected)
 
 
-def _problem(error: ErrorDetails, path: Path) -> Problem:
+def problem(error: ErrorDetails, path: Path) -> Problem:
+    """One error of pydantic's, as one of the field at `path`."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in _TYPES:
         return _wrong_type(path, _TYPES[kind])

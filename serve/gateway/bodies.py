@@ -81,9 +81,9 @@ async def read_json(request: Request) -> dict[str, Any]:
     body = await request.body()
     value = validation.parse_json(body)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
-        raise InvalidRequest(f"the body is nested more than {MAX_DEPTH} levels deep", "invalid_json")
+        raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep", "invalid_json")
     if not isinstance(value, dict):
-        raise InvalidRequest("the body must be a JSON object", "invalid_json")
+        raise InvalidRequest("The body must be a JSON object.", "invalid_json")
     return value
 
 

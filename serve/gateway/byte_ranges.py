@@ -32,5 +32,5 @@ def byte_range(header: str, total: int) -> ByteRange:
     if begin and end and int(end) < first:
         return ByteRange(0, total)
     if first >= total:
-        raise RangeNotSatisfiable(f"there are {total} bytes", "", "Range")
+        raise RangeNotSatisfiable(f"The range begins past the end: there are {total} bytes.", "", "Range")
     return ByteRange(first, last - first + 1, is_part=True)

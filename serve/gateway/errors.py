@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.domain import errors
+from serve.domain import errors, validation
 from serve.gateway.exchange import exchange_of
 
 
@@ -123,10 +123,8 @@ def understood(error: Exception) -> Exception:
 def _bad_parameter(error: RequestValidationError) -> errors.InvalidRequest:
     """Query parameters and headers; bodies are read by `serve.gateway.bodies` and have better sentences."""
     first = error.errors()[0]
-    name = str(first["loc"][-1])
-    if first["type"] == "missing":
-        return errors.InvalidRequest(f"{name} is required", "missing_field", name)
-    return errors.InvalidRequest(f"{name} is not valid: {first['msg']}", "invalid_value", name)
+    found = validation.problem(first, (str(first["loc"][-1]),))
+    return errors.InvalidRequest(found.sentence(), found.code, found.param)
 
 
 def _http_error(error: HTTPException) -> Exception:

@@ -90,4 +90,4 @@ async def _webhook(services: Services, webhook: WebhookBody) -> WebhookTarget:
     await services.fetcher.check_url(webhook.url)
     if webhook.events is None:
         return WebhookTarget(url=webhook.url)
-    return WebhookTarget(url=webhook.url, events=tuple(webhook.events))
+    return WebhookTarget(url=webhook.url, events=tuple(RunEventKind(event) for event in webhook.events))

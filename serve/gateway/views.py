@@ -90,7 +90,7 @@ class WebhookBody(Body):
     """Where a run's news goes. `events` are by default the three ends."""
 
     url: str = Field(max_length=2048)
-    events: list[RunEventKind] | None = Field(default=None, min_length=1, max_length=8)
+    events: list[Literal["started", "succeeded", "failed", "canceled"]] | None = Field(default=None, min_length=1)
 
 
 class NewRunBody(Body):

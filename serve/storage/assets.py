@@ -248,7 +248,7 @@ class Assets:
         async with self._records.read() as connection:
             row = (await connection.execute(select(assets).where(wanted & assets.c.deleting_ms.is_(None)))).first()
         if row is None:
-            raise NotFound("there is no such asset")
+            raise NotFound("There is no such asset.")
         return row
 
 

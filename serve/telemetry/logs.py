@@ -5,6 +5,7 @@ Prompts and answers are other people's words: nothing here writes them, and whoe
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -40,8 +41,12 @@ def bound() -> Mapping[str, Any]:
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Make the root logger write as `settings` say, to `stream` (standard error). Calling it again replaces it."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    """Make the root logger write as `settings` say, to `stream`. Calling it again replaces it.
+
+    The default is the process's own standard error. Ray Serve puts a logger in the place of `sys.stderr` that wraps
+    each line in its own JSON and, in throughput mode, holds a thousand of them back: a killed replica would say nothing.
+    """
+    handler = logging.StreamHandler(stream or sys.__stderr__)
     handler.set_name(_HANDLER_NAME)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     root = logging.getLogger()
@@ -49,6 +54,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level)
+    logging.getLogger("httpx").setLevel(max(logging.WARNING, root.level))  # a line per poll of Ray says nothing
 
 
 def _extras(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -68,7 +74,8 @@ class JsonFormatter(logging.Formatter):
             **_extras(record),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            # Not formatException: it prints, and Ray Serve's own `print` writes every line as a tuple.
+            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 

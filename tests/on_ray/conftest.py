@@ -22,16 +22,16 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]
         yield _with_echo_models(running)
 
 
-@pytest.fixture(scope="session", params=["grpc", "object refs"])
+@pytest.fixture(scope="session", params=["gRPC, HAProxy", "object references, Ray's proxy"])
 def either_transport(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestPlatform]:
-    """The same on each of Ray's two transports between replicas."""
-    if request.param == "grpc":
+    """The same on each of Ray's two transports between replicas, each behind another of Ray's two proxies."""
+    if request.param.startswith("gRPC"):
         yield request.getfixturevalue("platform")
         return
     folder = tmp_path_factory.mktemp("object-refs")
-    with running_platform(folder, models_builtin="", ray_throughput="false") as running:
+    with running_platform(folder, models_builtin="", ray_throughput="false", ray_ha_proxy="false") as running:
         yield _with_echo_models(running)
 
 

@@ -122,7 +122,7 @@ async def test_content_starts_at_its_offset(assets: Assets) -> None:
 async def test_another_tenants_asset_answers_as_an_unknown_one(assets: Assets, call: str) -> None:
     added = await add(assets)
     for tenant, asset_id in ((OTHER, added.id), (ACME, AssetId("unknown"))):
-        with pytest.raises(NotFound, match="there is no such asset"):
+        with pytest.raises(NotFound, match="There is no such asset"):
             await getattr(assets, call)(tenant, asset_id)
     assert await read(assets, added) == b"hello"
 
