@@ -19,6 +19,7 @@ from serve.domain.errors import (
     Canceled,
     EngineFailed,
     ModelUnavailable,
+    NotFound,
     Overloaded,
     ReplicaLost,
     SlipwayError,
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 _MAX_SUBMISSIONS = 3
 _RESUBMIT_PAUSE_SECONDS = 0.2
 _RETRY_AFTER_SECONDS = 5.0
+_ABSENT_SECONDS = 30.0
+"""How long a model may be missing from Ray's report: one that was just applied is, for a moment; a deleted one stays."""
 
 
 class Statuses(Protocol):
@@ -96,7 +99,9 @@ class RayModels:
             finished = True
         except StopAsyncIteration:
             raise EngineFailed("The model gave no answer.", "empty_answer") from None
-        except (RayError, DeploymentUnavailableError, BackPressureError, RequestCancelledError) as error:
+        except DeploymentUnavailableError as error:
+            raise _cannot_start(model, (await self._statuses.current()).get(model)) from error
+        except (RayError, BackPressureError, RequestCancelledError) as error:
             raise translate(model, error) from error
         finally:
             if not finished:
@@ -105,6 +110,7 @@ class RayModels:
     async def _first(self, model: str, batches: Any) -> EventBatch:
         """The first batch; where the model is not there to give it, the wait is bounded and the refusal says why."""
         first = asyncio.ensure_future(batches.__anext__())
+        first.add_done_callback(_look_at)
         try:
             waited = 0.0
             while not (await asyncio.wait({first}, timeout=2.0))[0]:
@@ -118,10 +124,14 @@ class RayModels:
 
     async def _refuse_if_absent(self, model: str, waited: float) -> None:
         status = (await self._statuses.current()).get(model)
-        if status is None or status.ready_replicas:
+        if status is None:
+            if waited >= min(self._wait_seconds, _ABSENT_SECONDS):
+                raise NotFound(f"The model {model} is not served any more.", "model_not_found", "model")
+            return
+        if status.ready_replicas:
             return
         if status.state is ModelState.FAILED:
-            raise ModelUnavailable(f"The model {model} cannot start. {status.message}".strip(), "model_failed")
+            raise _cannot_start(model, status)
         if waited >= self._wait_seconds:
             text = f"The model {model} is still starting. Retry later."
             raise ModelUnavailable(text, "model_loading", None, _RETRY_AFTER_SECONDS)
@@ -132,6 +142,17 @@ class RayModels:
             handle = ray_serve.get_deployment_handle(REPLICA_DEPLOYMENT, model_app(model), _check_exists=False)
             handle = self._handles[model] = handle.options(stream=True)
         return handle
+
+
+def _cannot_start(model: str, status: ModelStatus | None) -> ModelUnavailable:
+    reason = status.message if status else ""
+    return ModelUnavailable(f"The model {model} cannot start. {reason}".strip(), "model_failed")
+
+
+def _look_at(first: "asyncio.Future[EventBatch]") -> None:
+    """Of a call that was given up, the way it ended is nobody's news: without this asyncio logs it as an error."""
+    if not first.cancelled():
+        first.exception()
 
 
 def translate(model: str, error: BaseException) -> SlipwayError:

@@ -1,9 +1,10 @@
 """Which JSON Schemas are taken, and proof that they compile before a request is admitted.
 
 A grammar is compiled inside the engine's core, which all tenants share. So a schema is first bounded here by what
-makes compilation slow (measured on xgrammar 0.2: counted repetition in a pattern, length bounds and the number of
-properties cost up to the square of the count), then compiled once beside the event loop, under a timeout.
-xgrammar turns patterns into automata and never backtracks; what is exponential elsewhere is linear there.
+makes compilation slow (measured on xgrammar 0.2: counted repetition in a pattern, length bounds, the number of
+properties and the length of enumerated texts cost up to the square of the count), then compiled once beside the event
+loop, under a timeout. xgrammar turns patterns into automata and never backtracks; what is exponential elsewhere is
+linear there.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ MAX_PROPERTIES = 500
 MAX_PATTERN_LENGTH = 512
 MAX_PATTERN_REPEATS = 1000
 MAX_LENGTH_BOUNDS = 100_000
+MAX_TEXT_LENGTH = 500
+"""Characters of one text in an enum or a const: six of 10,000 that begin alike take twenty seconds to compile."""
 MAX_FORCED_CALLS = 8
 """Calls in one answer when calling is required: small models go on until something stops them."""
 
@@ -35,10 +38,18 @@ NUM_REMEMBERED = 4096
 RESPONSE_SCHEMA = "response_format.json_schema.schema"
 
 _REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_LITERAL = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_LOOKAROUND = re.compile(r"\(\?<?[=!]")
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _DATA = frozenset({"enum", "const", "default", "examples", "required", "description", "title"})
 _UNENFORCED = frozenset({"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies"})
 """Keywords that the compiler passes over in silence: the answer would satisfy another schema than was asked for."""
+_SOMETIMES_UNENFORCED = frozenset(
+    {
+        *("multipleOf", "uniqueItems", "contains", "minContains", "maxContains", "format", "pattern"),
+        *("propertyNames", "patternProperties", "unevaluatedProperties", "allOf"),
+    }
+)
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 
 
@@ -162,6 +173,12 @@ class SchemaGate:
             running.exception()
 
 
+def unenforced_words(schema: dict[str, Any]) -> list[str]:
+    """The keywords in `schema` that the compiler cannot enforce everywhere; one of them is at fault if it refuses."""
+    found = {word for node in _subschemas(schema) for word in _SOMETIMES_UNENFORCED & node.keys()}
+    return sorted(found)
+
+
 def _checked(schema: dict[str, Any], param: str) -> Constraint:
     return Constraint(check_schema(schema, param), param)
 
@@ -219,6 +236,9 @@ def _check_node(node: dict[str, Any], param: str) -> None:
     reference = node.get("$ref")
     if isinstance(reference, str) and not reference.startswith("#"):
         raise _refused("a $ref leads out of it; only references that begin with # are followed", param)
+    values = node["enum"] if isinstance(node.get("enum"), list) else []
+    if any(isinstance(value, str) and len(value) > MAX_TEXT_LENGTH for value in (*values, node.get("const"))):
+        raise _refused(f"a text of an enum or a const is longer than {MAX_TEXT_LENGTH} characters", param)
     pattern = node.get("pattern")
     if isinstance(pattern, str):
         _check_pattern(pattern, param)
@@ -229,6 +249,8 @@ def _check_node(node: dict[str, Any], param: str) -> None:
 def _check_pattern(pattern: str, param: str) -> None:
     if len(pattern) > MAX_PATTERN_LENGTH:
         raise _refused(f"a pattern is longer than {MAX_PATTERN_LENGTH} characters", param)
+    if _LOOKAROUND.search(_LITERAL.sub("", pattern)):
+        raise _refused("a pattern looks ahead or behind, which cannot be enforced", param)
     repeats = [int(number) for found in _REPEAT.finditer(pattern) for number in found.groups() if number]
     if sum(repeats) > MAX_PATTERN_REPEATS:
         raise _refused(f"a pattern repeats more than {MAX_PATTERN_REPEATS} times", param)

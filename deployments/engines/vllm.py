@@ -19,7 +19,7 @@ from deployments.engines.chat_format import offered_tools
 from deployments.engines.counts import Counts, OpenCall
 from deployments.engines.engine_pulse import EnginePulse
 from deployments.engines.prompts import Prompts
-from deployments.engines.structured import SchemaGate, constraint
+from deployments.engines.structured import SchemaGate, constraint, unenforced_words
 from deployments.engines.tools import CLOSE_TAG, OPEN_TAG, AnswerReader, ForcedCalls, HermesCalls, PlainText
 from deployments.engines.vllm_embedding import embed
 from deployments.engines.vllm_requests import Answering, Request, engine_errors
@@ -276,9 +276,15 @@ def _schema_compiler(tokenizer: Any, vocab_size: int) -> Callable[[str], None]:
     vocabulary = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocab_size)
 
     def compile_schema(text: str) -> None:
-        if has_xgrammar_unsupported_json_features(json.loads(text)):
-            raise ValueError("it uses keywords, or combines some, that cannot be enforced together")
+        schema = json.loads(text)
+        if has_xgrammar_unsupported_json_features(schema):
+            words = " or ".join(repr(word) for word in unenforced_words(schema))
+            raise ValueError(f"its use of {words} cannot be enforced; leave it out")
         compiler = xgrammar.GrammarCompiler(vocabulary, max_threads=1, cache_enabled=False)
-        compiler.compile_json_schema(text, any_whitespace=False, separators=(",", ":"))
+        grammar = compiler.compile_json_schema(text, any_whitespace=False, separators=(",", ":"))
+        first_tokens = xgrammar.allocate_token_bitmask(1, vocab_size)
+        xgrammar.GrammarMatcher(grammar).fill_next_token_bitmask(first_tokens)
+        if not first_tokens.any():
+            raise ValueError("no answer can satisfy it; perhaps a $ref leads back to itself")
 
     return compile_schema

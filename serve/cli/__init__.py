@@ -1,1 +1,1 @@
-"""The `slipway` command: one module per noun, over HTTP; only `up` and `down` touch this machine."""
+"""The `slipway` command: one module per command, over HTTP; `up`, `down`, `config` and `doctor` alone are about this machine."""

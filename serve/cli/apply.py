@@ -1,16 +1,16 @@
 """`slipway apply`: documents from files, folders or stdin become what is served."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serve.cli.exits import CliError, ExitCode
+from serve.cli.arguments import read_text
+from serve.cli.exits import CliError, ExitCode, Unreachable
 from serve.cli.output import Format, Output, print_data
-from serve.cli.session import connect
+from serve.cli.session import connect, segment
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
@@ -50,33 +50,28 @@ def apply(
 def _read(source: str) -> Iterator["AnyDocument"]:
     from serve.catalog.manifests import load_documents
 
-    if source == "-":
-        yield from load_documents(sys.stdin.read(), "stdin")
-        return
-    for path in _files(Path(source)):
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CliError(f"Cannot read {path}: {error}", ExitCode.USAGE) from error
-        yield from load_documents(text, str(path))
+    for name in _files(source):
+        yield from load_documents(read_text(name), "stdin" if name == "-" else name)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(found for found in path.iterdir() if found.suffix in _SUFFIXES and found.is_file())
+def _files(source: str) -> list[str]:
+    folder = Path(source)
+    if source == "-" or not folder.is_dir():
+        return [source]
+    return sorted(str(found) for found in folder.iterdir() if found.suffix in _SUFFIXES and found.is_file())
 
 
 def _send(client: "Client", document: "AnyDocument", output: Format) -> tuple[dict[str, Any], CliError | None]:
     """Apply one document. An unreachable platform ends the command; a refusal is reported and remembered."""
-    from serve.cli.client import Unreachable, segment
-
     who = {"kind": document.kind, "name": document.name}
     path = f"/v1/admin/documents/{segment(document.kind)}/{segment(document.name)}"
     label = f"{document.kind.lower()}/{document.name}"
     try:
         if document.kind != "Model":
-            raise CliError("Only models are applied over HTTP; `kubectl apply` takes the rest.", ExitCode.REFUSED)
+            raise CliError(
+                "Only models are applied over HTTP; a platform on one machine is configured by its settings.",
+                ExitCode.REFUSED,
+            )
         result = client.put(path, json.loads(document.canonical()))["result"]
     except Unreachable:
         raise

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.session import connect
+from serve.cli.session import connect, segment
 
 
 def register(app: typer.Typer) -> None:
@@ -17,8 +17,6 @@ def cancel(
     run_id: Annotated[str, typer.Argument(help="The run's id.", metavar="RUN")],
 ) -> None:
     """Ask a run to stop; it is canceled within a step or a token."""
-    from serve.cli.client import segment
-
     with connect(ctx) as client:
         run = client.post(f"/v1/runs/{segment(run_id)}/cancel")
     typer.echo(f"run/{run_id} {run.get('status')}" + (" (stopping)" if run.get("status") == "running" else ""))

@@ -5,29 +5,18 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from serve.cli.context import LOOPBACK, Context
-from serve.cli.exits import CliError, ExitCode
+from serve.cli.exits import CliError, ExitCode, Unreachable
 from serve.cli.sse import ServerEvent, parse_events, split_lines
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 """Seconds. Event streams send a comment every 15 s, so 60 s of silence is a lost connection there too."""
 _CALL_TIMEOUT = httpx.Timeout(660.0, connect=5.0)
 """Seconds for an answer that a model writes: it may first have to start from zero."""
-
-
-class Unreachable(CliError):
-    """No platform answers."""
-
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(
-            f"Cannot reach the platform at {url}: {reason}",
-            ExitCode.UNREACHABLE,
-            "`slipway up` starts one on this machine; --url or SLIPWAY_URL names another.",
-        )
 
 
 class Client:
@@ -114,11 +103,6 @@ class Client:
             raise Unreachable(self.url, "no answer in time") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
-
-
-def segment(text: str) -> str:
-    """`text` as one segment of a path, whatever it holds."""
-    return quote(text, safe="") if text not in (".", "..") else text.replace(".", "%2E")
 
 
 def refusal(response: httpx.Response) -> CliError:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from serve.cli.exits import CliError, ExitCode
-from serve.cli.session import connect
+from serve.cli.session import connect, segment
 
 _PATHS = {"model": "/v1/admin/documents/Model", "run": "/v1/runs"}
 
@@ -21,8 +21,6 @@ def delete(
     names: Annotated[list[str], typer.Argument(help="Names or ids.")],
 ) -> None:
     """Take models away from what is served, or remove runs with their events and outputs."""
-    from serve.cli.client import segment
-
     singular = kind.removesuffix("s")
     if singular not in _PATHS:
         raise CliError(f"{kind!r} cannot be deleted; choose model or run. Keys: `slipway keys revoke`.", ExitCode.USAGE)

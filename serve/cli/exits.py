@@ -30,3 +30,14 @@ class CliError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Unreachable(CliError):
+    """No platform answers."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"Cannot reach the platform at {url}: {reason}",
+            ExitCode.UNREACHABLE,
+            "`slipway up` starts one on this machine; --url or SLIPWAY_URL names another.",
+        )

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from serve.cli.exits import Unreachable
 from serve.cli.output import note, plain, write_text
+from serve.cli.session import segment
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,8 +26,6 @@ def follow(client: "Client", run_id: str, after: str = "") -> Iterator["ServerEv
 
     Raises CliError when the platform stays away for about fifteen seconds, or refuses.
     """
-    from serve.cli.client import Unreachable, segment
-
     num_failures = 0
     while True:
         try:

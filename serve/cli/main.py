@@ -81,7 +81,7 @@ def _root(
     ctx.obj = (url, key)
 
 
-_NOUNS: tuple[Callable[[typer.Typer], None], ...] = (
+_COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     local.register,
     apply.register,
     get.register,
@@ -107,7 +107,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for register in _NOUNS:
+    for register in _COMMANDS:
         register(app)
     return app
 

@@ -11,11 +11,11 @@ import typer
 
 from serve.cli.arguments import parse_inputs, read_text
 from serve.cli.describe import usage_line
-from serve.cli.exits import CliError, ExitCode
+from serve.cli.exits import CliError, ExitCode, Unreachable
 from serve.cli.follow import Display, follow
 from serve.cli.get import run_time
 from serve.cli.output import Format, Output, note, print_data, write_text
-from serve.cli.session import connect
+from serve.cli.session import connect, segment
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
@@ -62,8 +62,6 @@ def run(
 
 
 def _request(client: "Client", model: str, task: str | None, words: list[str], file: Path | None) -> dict[str, Any]:
-    from serve.cli.client import segment
-
     card = client.get(f"/v1/catalog/{segment(model)}")
     chosen = task or card["tasks"][0]
     if chosen not in card["inputs"]:
@@ -103,8 +101,6 @@ def chat_messages(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _start(client: "Client", model: str, body: dict[str, Any]) -> dict[str, Any]:
     """Start the run. The idempotency key lets one retry join the run that a lost answer had started."""
-    from serve.cli.client import Unreachable, segment
-
     path, headers = f"/v1/models/{segment(model)}/runs", {"Idempotency-Key": str(uuid.uuid4())}
     try:
         return client.post(path, body, headers)
@@ -122,8 +118,6 @@ def _print_started(started: dict[str, Any], output: Format) -> None:
 
 def watch(client: "Client", started: dict[str, Any], display: Display) -> dict[str, Any] | None:
     """Follow the run to its end and give it, finished; None if the person detached."""
-    from serve.cli.client import segment
-
     run_id, after = started["id"], ""
     while True:
         try:

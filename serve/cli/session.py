@@ -1,9 +1,10 @@
-"""What every noun that talks to the platform starts with.
+"""What every command that talks to the platform starts with.
 
 The HTTP client is imported here, when a command runs: `slipway --help` and completion do without it.
 """
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import typer
 
@@ -24,3 +25,8 @@ def connect(ctx: typer.Context) -> "Client":
     from serve.cli.client import Client
 
     return Client(context_of(ctx))
+
+
+def segment(text: str) -> str:
+    """`text` as one segment of a path, whatever it holds."""
+    return quote(text, safe="") if text not in (".", "..") else text.replace(".", "%2E")

@@ -187,7 +187,8 @@ def _print_welcome(
     platform: local_ray.Platform, models: Sequence[ModelDocument], console: Console, is_new: bool
 ) -> None:
     key = load_context().key or "YOUR_KEY"
-    chat = next((model.name for model in models if "chat" in model.spec.tasks), None)
+    chats = [model for model in models if "chat" in model.spec.tasks]
+    chat = next((model.name for model in sorted(chats, key=_is_warm, reverse=True)), None)
     note = " (shown once: it is stored hashed; your copy is in the CLI's context)" if is_new else ""
     console.print(f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n", highlight=False, soft_wrap=True)
     if chat:

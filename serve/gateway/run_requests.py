@@ -11,7 +11,7 @@ from serve.auth.access import Caller
 from serve.catalog.cards import Card
 from serve.domain.errors import InvalidRequest
 from serve.domain.names import RequestId, RunId
-from serve.domain.run import NewRun, WebhookTarget
+from serve.domain.run import NewRun, RunEventKind, WebhookTarget
 from serve.domain.task import Task
 from serve.gateway.bodies import validated
 from serve.gateway.content import check_content

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Pla
 from serve.auth.access import DEFAULT_SCOPES, Scope
 from serve.domain.documents import ModelDocument
 from serve.domain.modality import Modality
-from serve.domain.run import RunEventKind, RunStatus
+from serve.domain.run import RunStatus
 from serve.domain.serving import ModelState
 from serve.domain.task import Family, Task
 

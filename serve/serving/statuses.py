@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +16,11 @@ from serve.serving.ray_rest import RayRest
 from serve.serving.serve_config import MODEL_APP_PREFIX, REPLICA_DEPLOYMENT
 
 _FRESH_SECONDS = 1.0
+_MESSAGE_LENGTH = 500
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = re.compile(r'  File ".*", line \d+')
+_OWN_ERROR = re.compile(r"serve\.domain\.errors\.\w+: ")
+_PACKAGE = re.compile(r"(?:\w+\.)+(?=\w+(?::|$))")
 
 
 class RayStatuses:
@@ -61,10 +68,22 @@ def _status(application: Mapping[str, Any]) -> ModelStatus:
         state = ModelState.AT_ZERO
     else:  # UNHEALTHY among them: what Ray says while it replaces a replica that died
         state = ModelState.LOADING
-    message = _first_line(deployment.get("message") or application.get("message"))
+    message = _reason(deployment.get("message") or application.get("message") or "")
     return ModelStatus(state, ready, desired, "" if state is ModelState.READY else message)
 
 
-def _first_line(text: str | None) -> str:
-    lines = (text or "").strip().splitlines()
-    return lines[0][:300] if lines else ""
+def _reason(text: str) -> str:
+    """What a person can use of Ray's message: the sentence of the last exception, or else the first line."""
+    lines = _COLOUR.sub("", text).strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if _FRAME.match(line)]
+    if not frames:
+        return lines[0][:_MESSAGE_LENGTH] if lines else ""
+    after = iter(lines[frames[-1] + 1 :])
+    told = " ".join(line.strip() for line in itertools.dropwhile(lambda line: line.startswith("  "), after))
+    return told.removeprefix(_last_module(told))[:_MESSAGE_LENGTH]
+
+
+def _last_module(told: str) -> str:
+    """The part of `package.module.SomeError: sentence` that says nothing to a person."""
+    found = _OWN_ERROR.match(told) or _PACKAGE.match(told)
+    return found.group() if found else ""

@@ -44,7 +44,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Make the root logger write as `settings` say, to `stream`. Calling it again replaces it.
 
     The default is the process's own standard error. Ray Serve puts a logger in the place of `sys.stderr` that wraps
-    each line in its own JSON and, in throughput mode, holds a thousand of them back: a killed replica would say nothing.
+    each line in its own JSON and, in throughput mode, holds a thousand of them back: a killed replica would be mute.
     """
     handler = logging.StreamHandler(stream or sys.__stderr__)
     handler.set_name(_HANDLER_NAME)
@@ -62,7 +62,13 @@ def _extras(record: logging.LogRecord) -> Mapping[str, Any]:
     return {**bound(), **extras} if extras else bound()
 
 
-class JsonFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:
+        # The inherited one prints, and Ray Serve's own `print` writes every line as a tuple.
+        return "".join(traceback.format_exception(*ei)).rstrip("\n")
+
+
+class JsonFormatter(_Formatter):
     """time (RFC 3339, UTC), level, logger, message, the bound fields, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -74,12 +80,11 @@ class JsonFormatter(logging.Formatter):
             **_extras(record),
         }
         if record.exc_info:
-            # Not formatException: it prints, and Ray Serve's own `print` writes every line as a tuple.
-            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+            line["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(_Formatter):
     """`12:34:56 INFO message field=value ...`: for a terminal."""
 
     def __init__(self) -> None:

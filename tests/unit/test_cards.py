@@ -95,6 +95,15 @@ def test_of_a_union_the_branch_that_was_meant_is_told(prompt: Any, param: str) -
 
 
 @pytest.mark.parametrize(
+    ("prompt", "message"),
+    [([-1], "prompt.0 must be at least 0 (got -1)"), (["a"] * 65, "prompt must have at most 64 item(s)")],
+    ids=["a token out of range", "too many texts"],
+)
+def test_a_value_of_the_right_type_is_told_its_range(prompt: Any, message: str) -> None:
+    assert refused({"prompt": prompt}, Task.COMPLETION).message == message
+
+
+@pytest.mark.parametrize(
     ("data", "told"),
     [
         (b'{"a":', "column 6"),

@@ -16,6 +16,31 @@ def report(status: str, replicas: list[str], target: int, message: str = "") -> 
     }
 
 
+RAYS_WORDS = """The deployment failed to start 3 times in a row. See controller logs for details. Error:
+\x1b[36mray::ServeReplica:initialize_and_get_metadata()\x1b[39m (pid=1)
+  File "/ray/replica.py", line 1928, in initialize
+    raise RuntimeError(traceback.format_exc()) from None
+RuntimeError: Traceback (most recent call last):
+  File "/slipway/weight_plan.py", line 119, in _check_contents
+    raise refusal(
+          ^^^^^^^^
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("serve.domain.errors.InvalidRequest: model.bin is a pickle", "model.bin is a pickle"),
+        ("torch.cuda.OutOfMemoryError: no room\nfor 8 GiB", "OutOfMemoryError: no room for 8 GiB"),
+        ("ValueError: no: such file", "ValueError: no: such file"),
+    ],
+    ids=["ours", "a library's, in two lines", "Python's"],
+)
+def test_a_model_that_cannot_start_tells_its_last_error(raised: str, told: str) -> None:
+    application = report("DEPLOY_FAILED", [], 1, RAYS_WORDS + raised)
+    assert read_statuses({"model-m": application})["m"].message == told
+
+
 @pytest.mark.parametrize(
     ("application", "state", "message"),
     [

@@ -27,6 +27,7 @@ def nested(depth: int) -> dict:
         pytest.param({"enum": [{"not": 1, "$ref": "http://x"}]}, id="keywords in data"),
         pytest.param({"$defs": {"n": {"items": {"$ref": "#/$defs/n"}}}, "$ref": "#/$defs/n"}, id="recursive"),
         pytest.param({"type": "string", "pattern": "^(a+)+$"}, id="a pattern that backtracks elsewhere"),
+        pytest.param({"type": "string", "pattern": r"\(?=a[(?=]b"}, id="a pattern that only seems to look ahead"),
         pytest.param(nested(31), id="deep"),
     ],
 )
@@ -46,6 +47,8 @@ def test_an_ordinary_schema_is_taken(schema):
         pytest.param({"patternProperties": {"a{5000}": {}}}, "repeats", id="pattern of a name"),
         pytest.param({"type": "string", "maxLength": 1_000_000}, "length", id="length bound"),
         pytest.param({"$ref": "https://example.com/schema"}, "leads out", id="remote reference"),
+        pytest.param({"enum": ["x" * 10_000 + str(i) for i in range(6)]}, "longer than 500", id="long texts alike"),
+        pytest.param({"type": "string", "pattern": "(?<!a)b"}, "looks ahead or behind", id="look-around"),
         pytest.param({"not": {"type": "string"}}, "'not'", id="a keyword that would be ignored"),
     ],
 )

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,28 @@ def test_a_line_holds_a_traceback_and_stays_one_line():
     (line,) = lines_of(stream)
     assert (line["level"], line["message"]) == ("ERROR", "broken")
     assert "two\nlines" in str(line["traceback"])
+
+
+def test_lines_reach_standard_error_whatever_stands_in_its_place(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # Ray Serve's own holds lines back
+    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
+    logs.configure(LogSettings())
+    logging.getLogger("test").info("shown")
+    assert [line["message"] for line in lines_of(sys.__stderr__)] == ["shown"]
+
+
+@pytest.mark.parametrize("formatter", [logs.JsonFormatter(), logs.TextFormatter()], ids=["json", "text"])
+def test_a_traceback_is_whole_where_print_is_not_pythons(formatter: logging.Formatter, monkeypatch: pytest.MonkeyPatch):
+    error = ValueError("why")
+    record = logging.makeLogRecord({"msg": "broken", "exc_info": (ValueError, error, None)})
+    monkeypatch.setattr("builtins.print", lambda *objects, **_: objects[0].no_such_attribute)  # Ray Serve's spoils it
+    assert "ValueError: why" in formatter.format(record)
+
+
+def test_a_poll_of_ray_is_no_line():
+    logs.configure(LogSettings(), stream := io.StringIO())
+    logging.getLogger("httpx").info("HTTP Request")
+    assert not stream.getvalue()
 
 
 def test_text_is_for_people_and_configuring_twice_writes_once():

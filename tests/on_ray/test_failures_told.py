@@ -1,0 +1,64 @@
+"""What a person is told when something cannot work: in the answer, on the card, in the log."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fakes.platform import TestPlatform, echo_document, wait_for
+
+BROKEN = "no-weights"
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture
+def broken(platform: TestPlatform, tmp_path: Path) -> str:
+    """A model whose weights are nowhere, and that has failed to start; gives the reason that must be told."""
+    document = echo_document(BROKEN, tasks=["chat"], weights={"uri": f"file://{tmp_path}/nothing"})
+    document["spec"]["engine"] = {"kind": "vllm"}
+    with platform.client() as client:
+        client.put(f"/v1/admin/documents/Model/{BROKEN}", json=document).raise_for_status()
+        wait_for(lambda: platform.model_state(client, BROKEN) == "failed", 120, "the model has failed")
+    return f"there is nothing at {tmp_path}/nothing"
+
+
+def chat(client: httpx.Client, model: str, **fields: Any) -> httpx.Response:
+    return client.post("/v1/chat/completions", json={"model": model, "messages": MESSAGES, **fields})
+
+
+def run_of(client: httpx.Client, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/v1/runs/{run_id}").json()
+    return found
+
+
+def test_a_model_that_cannot_start_says_why_and_its_runs_end_with_it(platform: TestPlatform, broken: str) -> None:
+    with platform.client() as client:
+        assert broken in client.get(f"/v1/catalog/{BROKEN}").json()["message"]
+        refused = chat(client, BROKEN)
+        assert refused.status_code == 503
+        assert broken in refused.json()["error"]["message"]
+        assert chat(client, "echo").status_code == 200
+        run = client.post(f"/v1/models/{BROKEN}/runs", json={"input": {"messages": MESSAGES}}).json()
+        client.delete(f"/v1/admin/documents/Model/{BROKEN}").raise_for_status()
+        wait_for(lambda: run_of(client, run["id"])["status"] == "failed", 90, "the run has failed")
+        assert run_of(client, run["id"])["error"]["code"] == "model_not_found"
+
+
+def test_a_prompt_of_megabytes_is_refused_by_the_model_and_not_by_the_transport(
+    either_transport: TestPlatform,
+) -> None:
+    with either_transport.client() as client:
+        answer = chat(client, "echo", messages=[{"role": "user", "content": "a " * 3_000_000}])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_a_request_is_in_the_log_at_once_and_once(either_transport: TestPlatform) -> None:
+    with either_transport.client() as client:
+        request_id = chat(client, "echo").headers["x-request-id"]
+    time.sleep(0.5)
+    (gateway,) = either_transport.pids("ServeReplica:gateway")
+    log = Path(f"/proc/{gateway}/fd/2").readlink()
+    lines = [line for line in log.read_text().splitlines() if request_id in line]
+    assert len(lines) == 1
+    assert lines[0].startswith('{"time":')
