@@ -34,7 +34,7 @@ _MAX_SUBMISSIONS = 3
 _RESUBMIT_PAUSE_SECONDS = 0.2
 _RETRY_AFTER_SECONDS = 5.0
 _ABSENT_SECONDS = 30.0
-"""How long a model may be missing from Ray's report: one that was just applied is, for a moment; a deleted one stays."""
+"""How long a model may be missing from Ray's report: one just applied is for a moment, a deleted one for good."""
 
 
 class Statuses(Protocol):

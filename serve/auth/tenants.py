@@ -4,27 +4,20 @@ import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import RowMapping, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.errors import Conflict, InvalidRequest, NotFound
 from serve.domain.names import ProjectName, TenantName, dns_label
 from serve.domain.ports import Clock
-from serve.storage.records import Records
+from serve.storage.records import Records, insert_if_absent
 from serve.storage.tables import projects, tenants
 
 DEFAULT_TENANT = TenantName("default")
 DEFAULT_PROJECT = ProjectName("default")
 _WEBHOOK_SECRET_BYTES = 32
 """Standard Webhooks asks for 24 to 64."""
-
-_INSERT: dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +77,6 @@ class Tenants:
 async def ensure_project(connection: AsyncConnection, tenant: str, name: str, now_ms: int) -> None:
     """Within the caller's transaction, make the tenant's project if it is absent."""
     await insert_if_absent(connection, projects, {"tenant": tenant, "name": name, "created_ms": now_ms})
-
-
-async def insert_if_absent(connection: AsyncConnection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert `row` unless its primary key is there; True if it was inserted.
-
-    On PostgreSQL it waits for a transaction that is inserting the same key, so two that start together agree.
-    """
-    insert = _INSERT[connection.dialect.name](table).values(row).on_conflict_do_nothing()
-    return (await connection.execute(insert)).rowcount == 1
 
 
 def valid_name(value: str, param: str) -> str:

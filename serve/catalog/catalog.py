@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Row, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.catalog.cards import Card, CardRecord
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import Conflict, NotFound
 from serve.domain.ports import Clock
-from serve.storage.records import Records
+from serve.storage.records import Records, insert_if_absent
 from serve.storage.tables import documents, models
 
 Applied = Literal["created", "configured", "unchanged"]
@@ -62,8 +61,8 @@ class Catalog:
 
     async def _apply(self, made: "_Applied") -> Applied:
         async with self._records.write() as connection:
-            await self._store(connection, made)
-            if await self._create(connection, made):
+            await _store(connection, made)
+            if await _create(connection, made):
                 return "created"
             before = await _row(connection, made.card.name)
             if before.managed_by not in (made.managed_by, BUILTIN):
@@ -76,31 +75,6 @@ class Catalog:
             return await self.apply(document, BUILTIN)
         except Conflict:
             return "unchanged"
-
-    async def _store(self, connection: AsyncConnection, made: "_Applied") -> None:
-        row = {
-            "digest": made.card.digest,
-            "kind": made.card.document.kind,
-            "body": made.card.document.canonical().decode(),
-            "created_ms": made.now_ms,
-        }
-        await connection.execute(self._insert(documents).values(row).on_conflict_do_nothing())
-
-    async def _create(self, connection: AsyncConnection, made: "_Applied") -> bool:
-        """Whether the row is new. Of two who create it at the same time the second finds it."""
-        row = {
-            "name": made.card.name,
-            "digest": made.card.digest,
-            "generation": 1,
-            "managed_by": made.managed_by,
-            "created_ms": made.now_ms,
-            "updated_ms": made.now_ms,
-        }
-        result = await connection.execute(self._insert(models).values(row).on_conflict_do_nothing())
-        return bool(result.rowcount)
-
-    def _insert(self, table: Any) -> Any:
-        return (sqlite if self._records.is_sqlite else postgresql).insert(table)
 
     async def delete(self, name: str, managed_by: str) -> None:
         """Remove a model. Raises NotFound, Conflict."""
@@ -196,6 +170,29 @@ class _Applied:
     card: Card
     managed_by: str
     now_ms: int
+
+
+async def _store(connection: AsyncConnection, made: _Applied) -> None:
+    row = {
+        "digest": made.card.digest,
+        "kind": made.card.document.kind,
+        "body": made.card.document.canonical().decode(),
+        "created_ms": made.now_ms,
+    }
+    await insert_if_absent(connection, documents, row)
+
+
+async def _create(connection: AsyncConnection, made: _Applied) -> bool:
+    """Whether the row is new. Of two who create it at the same time the second finds it."""
+    row = {
+        "name": made.card.name,
+        "digest": made.card.digest,
+        "generation": 1,
+        "managed_by": made.managed_by,
+        "created_ms": made.now_ms,
+        "updated_ms": made.now_ms,
+    }
+    return await insert_if_absent(connection, models, row)
 
 
 async def _row(connection: AsyncConnection, name: str) -> Row[Any]:

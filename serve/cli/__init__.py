@@ -1,1 +1,1 @@
-"""The `slipway` command: one module per command, over HTTP; `up`, `down`, `config` and `doctor` alone are about this machine."""
+"""The `slipway` command: one module per command; only `up`, `down`, `config` and `doctor` know more than HTTP."""

@@ -68,10 +68,7 @@ def _send(client: "Client", document: "AnyDocument", output: Format) -> tuple[di
     label = f"{document.kind.lower()}/{document.name}"
     try:
         if document.kind != "Model":
-            raise CliError(
-                "Only models are applied over HTTP; a platform on one machine is configured by its settings.",
-                ExitCode.REFUSED,
-            )
+            raise CliError("Only models are applied over HTTP.", ExitCode.REFUSED, "See `slipway config`.")
         result = client.put(path, json.loads(document.canonical()))["result"]
     except Unreachable:
         raise

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+_MAX_PAGE = 100
+"""What the API gives at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Noun:
@@ -133,8 +136,7 @@ def get(
             data = [find(client, noun, name)]
             more = False
         else:
-            answer = client.get(noun.path, shown)
-            data, more = answer["data"], bool(answer.get("has_more"))
+            data, more = listed(client, noun, shown)
     if output is not Format.TABLE:
         print_data(data[0] if name is not None else data, output)
         return
@@ -155,6 +157,20 @@ def _check_filters(kind: str, noun: Noun, filters: dict[str, Any]) -> None:
     for option, value in filters.items():
         if value is not None and option not in noun.filters:
             raise CliError(f"--{option} does not apply to {kind}.", ExitCode.USAGE)
+
+
+def listed(client: "Client", noun: Noun, filters: dict[str, Any]) -> tuple[list[Row], bool]:
+    """Rows up to the filter `limit`, over as many pages as that takes, and whether there are more."""
+    limit = filters.get("limit")
+    rows: list[Row] = []
+    while True:
+        page = {} if limit is None else {"limit": min(limit - len(rows), _MAX_PAGE)}
+        after = {"after": rows[-1][noun.named]} if rows else {}
+        answer = client.get(noun.path, filters | page | after)
+        rows += answer["data"]
+        more = bool(answer.get("has_more"))
+        if limit is None or not more or len(rows) >= limit:
+            return rows, more
 
 
 def find(client: "Client", noun: Noun, name: str) -> Row:

@@ -173,6 +173,8 @@ def _haproxy_environment(platform_id: str) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy_launcher(folder)),
+        # Ray gives load balancers half a minute to notice that a gateway goes; the only one here is HAProxy, at once.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
     }
 

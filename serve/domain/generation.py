@@ -4,6 +4,7 @@ Slotted dataclasses: they cross process borders many times a second. Unary answe
 (`serve.domain.folds`), so streamed and whole answers cannot disagree.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,6 +108,11 @@ class Vector:
 
     index: int
     float32: bytes
+
+
+def numbers_of(float32: bytes) -> list[float]:
+    """The numbers of a vector."""
+    return list(struct.unpack(f"<{len(float32) // 4}f", float32))
 
 
 @dataclass(frozen=True, slots=True)

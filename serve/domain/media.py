@@ -10,12 +10,13 @@ INLINE_LIMIT_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A tenant's blob. `sha256` is bare hexadecimal; width and height are pixels, seconds are of play time."""
+    """A tenant's blob. `sha256` is bare hexadecimal; width and height are pixels, seconds are of play time, `created_ms` is Unix time."""
 
     id: AssetId
     sha256: str
     media_type: str
     num_bytes: int
+    created_ms: int
     name: str | None = None
     width: int | None = None
     height: int | None = None

@@ -67,6 +67,15 @@ class WebhookTarget(Frozen):
     events: tuple[RunEventKind, ...] = (RunEventKind.SUCCEEDED, RunEventKind.FAILED, RunEventKind.CANCELED)
 
 
+class DeliveryStatus(StrEnum):
+    """How the delivery of one webhook went. Disabled: its receiver said that it is gone for good."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DISABLED = "disabled"
+
+
 class NewRun(Frozen):
     """What is written when a run is accepted: complete, so that any attempt repeats the same work.
 

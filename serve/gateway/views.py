@@ -1,6 +1,6 @@
 """The native answers and bodies. Times are RFC 3339 in UTC; names are the contract of the command line too."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
@@ -8,27 +8,19 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Pla
 from serve.auth.access import DEFAULT_SCOPES, Scope
 from serve.domain.documents import ModelDocument
 from serve.domain.modality import Modality
-from serve.domain.run import RunStatus
+from serve.domain.moments import at, rfc3339
+from serve.domain.run import DeliveryStatus, RunStatus
 from serve.domain.serving import ModelState
 from serve.domain.task import Family, Task
 
 MAX_DEADLINE_SECONDS = 7 * 86_400.0
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
-
-
-def at(unix_ms: int) -> datetime:
-    """Unix milliseconds as a moment."""
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
 
 
 def at_or_none(unix_ms: int | None) -> datetime | None:
-    """The same, where there may be none."""
+    """The moment, where there may be none."""
     return None if unix_ms is None else at(unix_ms)
 
 
@@ -42,7 +34,7 @@ Item = TypeVar("Item")
 
 
 class Page(BaseModel, Generic[Item]):
-    """A list, newest first; `has_more` says whether asking again with `after` gives more."""
+    """A list, in the order that its route says; `has_more` says whether asking again with `after` gives more."""
 
     object: Literal["list"] = "list"
     data: list[Item]
@@ -145,7 +137,7 @@ class DeliveryView(BaseModel):
     id: str
     event: str
     url: str
-    status: str
+    status: DeliveryStatus
     attempt: int
     next_attempt_at: Timestamp | None
     response_status: int | None
@@ -172,7 +164,7 @@ class AssetView(BaseModel):
     width: int | None
     height: int | None
     seconds: float | None
-    created_at: Timestamp | None
+    created_at: Timestamp
     url: str
 
 

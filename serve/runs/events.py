@@ -30,9 +30,9 @@ async def follow(
         NotFound: before the first event, when there is no such run of this tenant.
     """
     pause = _BUSY_SECONDS
-    status, _ = await store.progress(tenant, run_id)
+    status, num_events = await store.progress(tenant, run_id)
     while True:
-        events = await store.events(run_id, after_seq)
+        events = await store.events(run_id, after_seq) if num_events > after_seq else ()
         for event in events:
             yield event
             after_seq = event.seq
@@ -43,7 +43,7 @@ async def follow(
         pause = _BUSY_SECONDS if events else min(_IDLE_SECONDS, pause * _SLOWING)
         await asyncio.sleep(pause)
         try:
-            status, _ = await store.progress(tenant, run_id)
+            status, num_events = await store.progress(tenant, run_id)
         except NotFound:
             return
 

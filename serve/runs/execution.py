@@ -5,10 +5,8 @@ one claims and does the table's housekeeping, one keeps leases and looks for can
 """
 
 import asyncio
-import contextvars
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +18,7 @@ from serve.runs import lifecycle
 from serve.runs.attempt import Attempt, Stop, call_of
 from serve.runs.claims import Claims
 from serve.runs.lifecycle import Decision
+from serve.runs.loops import cancel, detached, every, forever
 from serve.runs.outputs import OutputSink, outputs_of
 from serve.runs.rows import Result
 from serve.runs.store import RunStore
@@ -77,23 +76,17 @@ class Runner:
     async def start(self) -> None:
         """Begin to take runs."""
         self._is_stopping = False
-        self._claiming = _detached(_forever(self._claim, self._pause))
+        self._claiming = detached(forever("claiming runs", self._claim, self._pause))
+        heartbeat_seconds = self._settings.lease_seconds / _HEARTBEATS_PER_LEASE
         self._others = [
-            _detached(_forever(self._watch, _every(_WATCH_SECONDS))),
-            _detached(_forever(self._keep, _every(self._settings.lease_seconds / _HEARTBEATS_PER_LEASE))),
-            _detached(self._writer.work()),
+            detached(forever("watching held runs", self._watch, every(_WATCH_SECONDS))),
+            detached(forever("keeping leases", self._keep, every(heartbeat_seconds))),
+            detached(self._writer.work()),
         ]
 
     def nudge(self, run_id: RunId | None = None) -> None:
         """There is a new run: look at once. It is taken by whoever's turn it is, so the id is not needed."""
         self._wake.set()
-
-    def cancel(self, run_id: RunId) -> bool:
-        """Stop the run at once if it is held here; whether it is. Others see the cancel in the table."""
-        held = [attempt for attempt in self._performing if attempt.run.id == run_id]
-        for attempt in held:
-            attempt.stop(Stop.CANCELED)
-        return bool(held)
 
     async def stop(self) -> None:
         """Take no more runs, and hand the held ones back so that another runner has them at once."""
@@ -101,12 +94,12 @@ class Runner:
         self._wake.set()
         if self._claiming is not None:
             await asyncio.wait({self._claiming}, timeout=self._settings.lease_seconds)
-            await _cancel([self._claiming])
+            await cancel([self._claiming])
         for attempt in self._performing:
             attempt.stop(Stop.HANDED_BACK)
         if self._performing:
             await asyncio.wait(self._performing.values(), timeout=_CLOSE_SECONDS + self._settings.lease_seconds)
-        await _cancel([*self._others, *self._performing.values()])
+        await cancel([*self._others, *self._performing.values()])
 
     async def _claim(self) -> None:
         self._wake.clear()
@@ -134,7 +127,7 @@ class Runner:
     def _begin(self, run: Run) -> None:
         attempt = Attempt(run, asyncio.get_running_loop().create_future())
         self._writer.open(attempt)
-        self._performing[attempt] = _detached(self._perform(attempt))
+        self._performing[attempt] = detached(self._perform(attempt))
 
     async def _perform(self, attempt: Attempt) -> None:
         run, began = attempt.run, self._clock.monotonic()
@@ -171,7 +164,7 @@ class Runner:
         except Exception as error:
             return self._raised(attempt, error), None
         finally:
-            await _cancel([answering], _CLOSE_SECONDS)
+            await cancel([answering], _CLOSE_SECONDS)
 
     def _seconds_left(self, run: Run) -> float | None:
         if run.deadline_ms is None:
@@ -179,7 +172,7 @@ class Runner:
         return max(0.0, (run.deadline_ms - self._clock.now_ms()) / 1000)
 
     async def _stopped(self, attempt: Attempt, answering: "asyncio.Task[Result]") -> Decision | None:
-        await _cancel([answering], _CLOSE_SECONDS)
+        await cancel([answering], _CLOSE_SECONDS)
         if not attempt.stopped.done():
             return lifecycle.overdue()
         match attempt.stopped.result():
@@ -230,37 +223,3 @@ class Runner:
     async def _keep(self) -> None:
         if self._performing:
             await self._claims.heartbeat(attempt.run for attempt in self._performing)
-
-
-def _detached(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-
-
-async def _forever(step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[bool]]) -> None:
-    """Repeat `step` while `pause` says so. A database that is away is logged, and asked again."""
-    while True:
-        try:
-            await step()
-        except Exception:
-            _log.exception("a runner's %s failed; it is tried again", step.__name__)
-        if not await pause():
-            return
-
-
-def _every(seconds: float) -> Callable[[], Awaitable[bool]]:
-    async def pause() -> bool:
-        await asyncio.sleep(seconds)
-        return True
-
-    return pause
-
-
-async def _cancel(tasks: "list[asyncio.Task[Any]]", seconds: float = 1.0) -> None:
-    """Cancel and wait, `seconds` at the most; whatever they raise is nobody's any more."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds)
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.exception()

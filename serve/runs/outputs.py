@@ -8,11 +8,12 @@ A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": 
 """
 
 import json
-import struct
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from serve.domain.errors import EngineFailed
 from serve.domain.folds import Answer, ChoiceFold
+from serve.domain.generation import numbers_of
 from serve.domain.media import INLINE_LIMIT_BYTES, Asset
 from serve.domain.run import Run
 
@@ -33,18 +34,8 @@ def clean(text: str) -> str:
 
 
 def view(asset: Asset) -> dict[str, Any]:
-    """An asset as outputs and events show it: what is known, without what is not."""
-    shown = {
-        "id": asset.id,
-        "sha256": asset.sha256,
-        "media_type": asset.media_type,
-        "num_bytes": asset.num_bytes,
-        "name": asset.name,
-        "width": asset.width,
-        "height": asset.height,
-        "seconds": asset.seconds,
-    }
-    return {key: value for key, value in shown.items() if value is not None}
+    """An asset as outputs and events show it: what is known of its content, without what is not."""
+    return {key: value for key, value in asdict(asset).items() if value is not None and key != "created_ms"}
 
 
 async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, Any]:
@@ -71,7 +62,7 @@ def _document(answer: Answer) -> dict[str, Any]:
         choices = [_choice(index, answer.choices[index]) for index in sorted(answer.choices)]
         document |= {"text": choices[0]["text"], "choices": choices}
     if answer.vectors:
-        document["embeddings"] = [_floats(answer.vectors[index]) for index in sorted(answer.vectors)]
+        document["embeddings"] = [numbers_of(answer.vectors[index]) for index in sorted(answer.vectors)]
     if answer.artifacts:
         document["artifacts"] = [{"name": a.name, "index": a.index, "asset": view(a.asset)} for a in answer.artifacts]
     return document
@@ -85,7 +76,3 @@ def _choice(index: int, fold: ChoiceFold) -> dict[str, Any]:
             for _, call in sorted(fold.tool_calls.items())
         ]
     return shown
-
-
-def _floats(float32: bytes) -> list[float]:
-    return list(struct.unpack(f"<{len(float32) // 4}f", float32))

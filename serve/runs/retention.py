@@ -6,11 +6,13 @@ sweepers do no harm; they only find less to do.
 
 import asyncio
 import logging
+from typing import Protocol
 
 from sqlalchemy import select
 
 from serve.domain.ports import Clock
 from serve.domain.run import RunStatus
+from serve.runs.loops import cancel, detached, every, forever
 from serve.runs.store import RunAssets, forget
 from serve.settings import RunsSettings
 from serve.storage.records import Records
@@ -25,37 +27,35 @@ _PAUSE_SECONDS = 0.05
 _DAY_MS = 86_400_000
 
 
+class SweptAssets(RunAssets, Protocol):
+    """The blobs that runs made, and what is left of deletions that failed."""
+
+    async def sweep(self) -> object:
+        """Finish those deletions."""
+        ...
+
+
 class Sweeper:
     """Removes what is over its retention, every `sweep_seconds`."""
 
-    def __init__(self, records: Records, clock: Clock, settings: RunsSettings, assets: RunAssets) -> None:
+    def __init__(self, records: Records, clock: Clock, settings: RunsSettings, assets: SweptAssets) -> None:
         self._records = records
         self._clock = clock
         self._settings = settings
         self._assets = assets
-        self._loop_task: asyncio.Task[None] | None = None
+        self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to sweep."""
-        self._loop_task = asyncio.create_task(self._work())
+        self._loop = detached(forever("sweeping", self.sweep, every(self._settings.sweep_seconds)))
 
     async def stop(self) -> None:
         """Sweep no more."""
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.wait({self._loop_task})
-
-    async def _work(self) -> None:
-        while True:
-            try:
-                if num_removed := await self.sweep():
-                    _log.info("%d runs were over their retention and are removed", num_removed)
-            except Exception:
-                _log.exception("a sweep failed; it is tried again")
-            await asyncio.sleep(self._settings.sweep_seconds)
+        if self._loop is not None:
+            await cancel([self._loop])
 
     async def sweep(self) -> int:
-        """Remove all that is due now; how many runs."""
+        """Remove all that is due now, and the blobs whose deletion was cut short before; how many runs."""
         num_removed = 0
         while run_ids := await self._due():
             await self._assets.delete_for_runs(run_ids)
@@ -63,6 +63,9 @@ class Sweeper:
                 await forget(connection, run_ids)
             num_removed += len(run_ids)
             await asyncio.sleep(_PAUSE_SECONDS)
+        if num_removed:
+            _log.info("%d runs were over their retention and are removed", num_removed)
+        await self._assets.sweep()
         return num_removed
 
     async def _due(self) -> list[str]:

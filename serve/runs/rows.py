@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.names import RunId
-from serve.domain.run import Run, RunEventKind, RunStatus
+from serve.domain.run import DeliveryStatus, Run, RunEventKind, RunStatus
 from serve.runs import payloads
 from serve.runs.lifecycle import Decision, may
 from serve.storage.tables import run_events, runs, webhook_deliveries
@@ -25,7 +25,7 @@ RUN_COLUMNS = [column for column in runs.c if column.name not in _NOT_IN_RUN]
 
 _ALWAYS_KEPT = frozenset({RunEventKind.OUTPUT, RunEventKind.SUCCEEDED, RunEventKind.FAILED, RunEventKind.CANCELED})
 
-NEWS = {
+WEBHOOK_EVENTS = {
     RunStatus.RUNNING: RunEventKind.STARTED,
     RunStatus.SUCCEEDED: RunEventKind.SUCCEEDED,
     RunStatus.FAILED: RunEventKind.FAILED,
@@ -124,7 +124,7 @@ async def transition(
 
 
 async def _announce(connection: AsyncConnection, run: Run, now_ms: int) -> None:
-    kind = NEWS.get(run.status)
+    kind = WEBHOOK_EVENTS.get(run.status)
     if kind is None or run.webhook is None or kind not in run.webhook.events:
         return
     delivery = {
@@ -134,7 +134,7 @@ async def _announce(connection: AsyncConnection, run: Run, now_ms: int) -> None:
         "event": kind,
         "url": run.webhook.url,
         "body": payloads.notification(run, kind, now_ms),
-        "status": "pending",
+        "status": DeliveryStatus.PENDING,
         "attempt": 0,
         "next_ms": now_ms,
         "created_ms": now_ms,

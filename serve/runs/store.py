@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from serve.domain.names import RunId, TenantName
 from serve.domain.ports import Clock
-from serve.domain.run import NewRun, Run, RunEvent, RunEventKind, RunStatus
+from serve.domain.run import DeliveryStatus, NewRun, Run, RunEvent, RunEventKind, RunStatus
 from serve.runs import lifecycle
-from serve.runs.rows import NEWS, RUN_COLUMNS, Line, append, to_run, transition
+from serve.runs.rows import RUN_COLUMNS, WEBHOOK_EVENTS, Line, append, to_run, transition
 from serve.settings import RunsSettings
-from serve.storage.records import Records
+from serve.storage.records import Records, insert_if_absent
 from serve.storage.tables import run_events, runs, webhook_deliveries
 
 MAX_PAGE = 200
@@ -38,12 +37,12 @@ class RunAssets(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook's log. `status`: pending, delivered, failed, disabled. Times are Unix milliseconds."""
+    """One webhook's log. Times are Unix milliseconds."""
 
     id: str
     event: str
     url: str
-    status: str
+    status: DeliveryStatus
     attempt: int
     next_ms: int
     response_status: int | None
@@ -84,13 +83,11 @@ class RunStore:
 
     async def _insert(self, run: Run) -> bool:
         values = run.model_dump(mode="json") | {"not_before_ms": 0, "num_events": 0, "cancel_requested": 0}
-        make = sqlite.insert if self.records.is_sqlite else postgresql.insert
-        statement = make(runs).values(values).on_conflict_do_nothing(index_elements=["tenant", "idempotency_key"])
         async with self.records.write() as connection:
-            inserted = (await connection.execute(statement.returning(runs.c.id))).first()
-            if inserted is not None:
+            is_new = await insert_if_absent(connection, runs, values, ["tenant", "idempotency_key"])
+            if is_new:
                 await append(connection, run.id, [Line(RunEventKind.QUEUED, {"attempt": 0})], run.created_ms)
-        return inserted is not None
+        return is_new
 
     async def _replayed(self, new: NewRun) -> Run | None:
         if new.idempotency_key is None:
@@ -240,7 +237,7 @@ def _check(new: NewRun) -> None:
         raise InvalidRequest("The input holds a number or a character that JSON cannot.", "", "input") from None
     if "\\u0000" in text.replace("\\\\", ""):
         raise InvalidRequest("The input holds a NUL character.", "", "input")
-    unknown = set(new.webhook.events if new.webhook else ()) - set(NEWS.values())
+    unknown = set(new.webhook.events if new.webhook else ()) - set(WEBHOOK_EVENTS.values())
     if unknown:
-        told = ", ".join(sorted(NEWS.values()))
+        told = ", ".join(sorted(WEBHOOK_EVENTS.values()))
         raise InvalidRequest(f"A webhook can be told of: {told}.", "", "webhook.events")

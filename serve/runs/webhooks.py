@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.errors import InvalidRequest
 from serve.domain.ports import Clock
+from serve.domain.run import DeliveryStatus
+from serve.runs.loops import cancel, detached, forever
 from serve.runs.skip_scan import constant, distinct
 from serve.settings import WebhookSettings
 from serve.storage.records import Records
@@ -37,7 +39,7 @@ _GROWTH = 3.85
 """Nine delays from 5 s, each 3.85 times the last and none over a day, make two days."""
 _MAX_RETRY_SECONDS = 86_400.0
 _GONE = 410
-_PENDING = webhook_deliveries.c.status == constant("pending")
+_PENDING = webhook_deliveries.c.status == constant(DeliveryStatus.PENDING.value)
 _SECRET_PREFIX = "whsec_"
 
 
@@ -86,32 +88,29 @@ class WebhookSender:
         self._fetcher = fetcher
         self._settings = settings
         self._sending: dict[asyncio.Task[None], Job] = {}
-        self._loop_task: asyncio.Task[None] | None = None
+        self._is_busy = False
+        self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to send."""
-        self._loop_task = asyncio.create_task(self._work())
+        self._loop = detached(forever("sending webhooks", self.send_due, self._pause))
 
     async def stop(self) -> None:
         """Finish what is on its way, and send no more."""
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.wait({self._loop_task})
+        if self._loop is not None:
+            await cancel([self._loop])
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._settings.timeout_seconds)
 
-    async def _work(self) -> None:
-        while True:
-            num_claimed = 0
-            try:
-                num_claimed = await self.send_due()
-            except Exception:
-                _log.exception("webhooks could not be claimed; it is tried again")
-            await asyncio.sleep(_BUSY_SECONDS if num_claimed else _POLL_SECONDS)
+    async def _pause(self) -> bool:
+        await asyncio.sleep(_BUSY_SECONDS if self._is_busy else _POLL_SECONDS)
+        return True
 
     async def send_due(self) -> int:
         """Claim what is due, and begin to send it; how many."""
+        self._is_busy = False
         jobs = await self._claim()
+        self._is_busy = bool(jobs)
         for job, secret in jobs:
             task = asyncio.create_task(self._send(job, secret))
             self._sending[task] = job
@@ -157,7 +156,7 @@ class WebhookSender:
 
     async def _send(self, job: Job, secret: str) -> None:
         if job.attempt > self._settings.max_attempts:
-            await self._log(job, {"status": "failed", "attempt": job.attempt - 1})
+            await self._log(job, {"status": DeliveryStatus.FAILED, "attempt": job.attempt - 1})
             return
         status, error = await self._post(job, secret)
         try:
@@ -195,25 +194,26 @@ class WebhookSender:
         now_ms = self._clock.now_ms()
         outcome: dict[str, Any] = {"response_status": status, "error": error and error[:400]}
         if error is None:
-            return outcome | {"status": "delivered", "delivered_ms": now_ms}
+            return outcome | {"status": DeliveryStatus.DELIVERED, "delivered_ms": now_ms}
         if status == _GONE:
-            return outcome | {"status": "disabled"}
+            return outcome | {"status": DeliveryStatus.DISABLED}
         if job.attempt >= self._settings.max_attempts:
-            return outcome | {"status": "failed"}
+            return outcome | {"status": DeliveryStatus.FAILED}
         return outcome | {"next_ms": now_ms + round(1000 * retry_seconds(job.attempt, random.random()))}
 
     async def _log(self, job: Job, outcome: dict[str, Any]) -> None:
         table = webhook_deliveries
-        mine = (table.c.id == job.id, table.c.attempt == job.attempt, table.c.status == "pending")
+        mine = (table.c.id == job.id, table.c.attempt == job.attempt, _PENDING)
         async with self._records.write() as connection:
             await connection.execute(update(table).where(*mine).values(outcome))
 
     async def _disable(self, job: Job) -> None:
         """410: the receiver is gone for good, and whatever else was meant for it with it."""
         table = webhook_deliveries
-        same = (table.c.status == "pending", table.c.tenant == job.tenant, table.c.url == job.url)
+        same = (_PENDING, table.c.tenant == job.tenant, table.c.url == job.url)
         async with self._records.write() as connection:
-            await connection.execute(update(table).where(*same).values(status="disabled", error="answered 410 before"))
+            disabled = {"status": DeliveryStatus.DISABLED, "error": "answered 410 before"}
+            await connection.execute(update(table).where(*same).values(disabled))
 
 
 def _due(now_ms: int, of_tenants: Sequence[str]) -> ColumnElement[bool]:

@@ -91,9 +91,17 @@ class Assets:
         _check_name(name)
         async with spooled(data) as spool:
             asset = Asset(
-                AssetId(self._ids.new()), spool.sha256, media_type, spool.num_bytes, name, width, height, seconds
+                id=AssetId(self._ids.new()),
+                sha256=spool.sha256,
+                media_type=media_type,
+                num_bytes=spool.num_bytes,
+                name=name,
+                width=width,
+                height=height,
+                seconds=seconds,
+                created_ms=self._clock.now_ms(),
             )
-            owner = {"tenant": tenant, "project": project, "run_id": run_id, "created_ms": self._clock.now_ms()}
+            owner = {"tenant": tenant, "project": project, "run_id": run_id}
             await self._store(asdict(asset) | owner, spool)
         return asset
 

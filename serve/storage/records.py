@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,18 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from filelock import FileLock
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x511B_3A11
 """PostgreSQL advisory lock id: any constant that nothing else in the database uses."""
 _BUSY_TIMEOUT_MS = 30_000
+_INSERT: dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
 _NUM_SQLITE_READERS = 8
 """Each is a thread; reads in WAL mode wait for nobody, and take well under a millisecond."""
 
@@ -115,10 +120,26 @@ class Records:
             finally:
                 engine.dispose()
 
+    async def ping(self) -> None:
+        """Return if the database answers; raise what its driver raises if it does not."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
     async def close(self) -> None:
         """Give back every connection."""
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+async def insert_if_absent(
+    connection: AsyncConnection, table: Table, row: Mapping[str, Any], unique: Sequence[str] | None = None
+) -> bool:
+    """Insert `row` unless its primary key, or else the `unique` columns, are there; True if it was inserted.
+
+    On PostgreSQL it waits for a transaction that is inserting the same, so two that start together agree.
+    """
+    insert = _INSERT[connection.dialect.name](table).values(dict(row))
+    return (await connection.execute(insert.on_conflict_do_nothing(index_elements=unique))).rowcount == 1
 
 
 def upgrade(connection: Connection) -> None:

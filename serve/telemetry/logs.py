@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import orjson
 
+from serve.domain.moments import rfc3339
 from serve.settings import LogSettings
 
 _NO_FIELDS: Mapping[str, Any] = {}
@@ -73,7 +74,7 @@ class JsonFormatter(_Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": rfc3339(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),

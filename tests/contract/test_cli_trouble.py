@@ -137,6 +137,21 @@ def test_names_are_quoted_into_one_segment_of_the_path() -> None:
     ]
 
 
+def test_a_limit_over_one_page_is_filled_from_as_many_as_it_takes() -> None:
+    asked: list[dict[str, str]] = []
+
+    async def page(request: Request) -> Response:
+        asked.append(dict(request.query_params))
+        first = int(asked[-1].get("after", "0"))
+        ids = range(first + 1, first + int(asked[-1]["limit"]) + 1)
+        return JSONResponse({"data": [RUN | {"id": str(n)} for n in ids], "has_more": True})
+
+    with answering(get_v1_runs=page) as url:
+        result = slipway("get", "runs", "--limit", "130", "--url", url, "-o", "json")
+    assert [run["id"] for run in json.loads(result.stdout)] == [str(n) for n in range(1, 131)]
+    assert asked == [{"limit": "100"}, {"limit": "30", "after": "100"}]
+
+
 USAGE_ERRORS: dict[str, list[str]] = {
     "unknown-command": ["gte"],
     "unknown-kind": ["get", "pods"],

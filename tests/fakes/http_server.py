@@ -1,20 +1,69 @@
-"""A gateway behind a real HTTP server, for clients that want a socket."""
+"""An ASGI application behind a real socket, in a thread with an event loop of its own."""
 
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from fakes.gateway import Gateway, gateway
+from starlette.types import ASGIApp
 
 from serve.serving.in_memory import SupportsStream
 from serve.settings import Settings
 
-START_SECONDS = 20
+_START_SECONDS = 20.0
+_STOP_SECONDS = 20.0
+Build = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+
+
+class _Server:
+    """One server: made in its thread, looked at from the test's."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.is_up = threading.Event()
+        self.server: uvicorn.Server | None = None
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._listener.close()
+            self.is_up.set()
+
+    async def _serve(self) -> None:
+        async with self._build() as app:
+            config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2)
+            self.server = uvicorn.Server(config)
+            self.is_up.set()
+            await self.server.serve([self._listener])
+
+
+@contextmanager
+def serving(build: Build) -> Iterator[str]:
+    """The URL at which the application of `build` answers, until the block ends."""
+    served = _Server(build)
+    thread = threading.Thread(target=served.work)
+    thread.start()
+    try:
+        assert served.is_up.wait(_START_SECONDS)
+        if served.error is None:
+            yield served.url
+    finally:
+        if served.server is not None:
+            served.server.should_exit = True
+        thread.join(_STOP_SECONDS)
+    if served.error is not None:
+        raise served.error
 
 
 @dataclass(slots=True)
@@ -33,25 +82,14 @@ class Served:
 def served(
     folder: Path, engines: Mapping[str, SupportsStream] | None = None, settings: Settings | None = None
 ) -> Iterator[Served]:
-    """A gateway on a free port of loopback, in a thread of its own."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready, found = threading.Event(), list[Served]()
-    servers: list[uvicorn.Server] = []
+    """A gateway on a free port of loopback."""
+    made: list[Gateway] = []
 
-    async def run() -> None:
-        async with gateway(folder, engines, settings) as made:
-            servers.append(uvicorn.Server(uvicorn.Config(made.app, log_config=None, timeout_graceful_shutdown=2)))
-            found.append(Served(f"http://127.0.0.1:{listener.getsockname()[1]}", made))
-            ready.set()
-            await servers[0].serve([listener])
+    @asynccontextmanager
+    async def build() -> AsyncIterator[ASGIApp]:
+        async with gateway(folder, engines, settings) as it:
+            made.append(it)
+            yield it.app
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    try:
-        assert ready.wait(START_SECONDS)
-        yield found[0]
-    finally:
-        for server in servers:
-            server.should_exit = True
-        thread.join(START_SECONDS)
-        listener.close()
+    with serving(build) as url:
+        yield Served(url, made[0])

@@ -273,6 +273,12 @@ async def test_cancelling_the_reader_frees_the_engine_too(vllm_engine):
             id="pattern that explodes",
         ),
         pytest.param(
+            chat(response_format=schema_format({"$ref": "#"})),
+            "invalid_schema",
+            "response_format.json_schema.schema",
+            id="schema that leads back to itself",
+        ),
+        pytest.param(
             chat(response_format=schema_format({"type": "integer", "multipleOf": 3})),
             "invalid_schema",
             "response_format.json_schema.schema",

@@ -91,12 +91,12 @@ def key_of(data: bytes, tenant: str = "acme") -> str:
     return f"assets/{tenant}/{digest[:2]}/{digest}"
 
 
-async def test_an_asset_says_what_was_stored(assets: Assets, objects: FlakyObjects) -> None:
+async def test_an_asset_says_what_was_stored(assets: Assets, objects: FlakyObjects, clock: ManualClock) -> None:
     added = await assets.add(
         tenant=ACME, project=PROJECT, data=b"PNG", media_type="image/png", name="a ß.png", width=3, height=2
     )
     digest = hashlib.sha256(b"PNG").hexdigest()
-    assert added == Asset(added.id, digest, "image/png", 3, "a ß.png", 3, 2, None)
+    assert added == Asset(added.id, digest, "image/png", 3, clock.now_ms(), "a ß.png", 3, 2, None)
     assert await assets.get(ACME, added.id) == added
     assert blobs(objects) == [key_of(b"PNG")]
 

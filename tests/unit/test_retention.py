@@ -25,11 +25,15 @@ class Blobs:
     def __init__(self) -> None:
         self.removed: list[str] = []
         self.is_away = False
+        self.num_sweeps = 0
 
     async def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         if self.is_away:
             raise OSError("no store")
         self.removed += run_ids
+
+    async def sweep(self) -> None:
+        self.num_sweeps += 1
 
 
 @pytest.fixture
@@ -55,6 +59,7 @@ async def test_a_finished_run_goes_with_all_it_left_and_a_waiting_one_stays(
     blobs = Blobs()
     assert await Sweeper(store.records, clock, SETTINGS, blobs).sweep() == 1
     assert blobs.removed == [old.id]
+    assert blobs.num_sweeps == 1, "deletions that were cut short are finished, too"
     assert {run.id for run in await store.list(ACME)} == {waiting.id, young.id}
     assert await count(store.records) == [2, 3, 0]
 

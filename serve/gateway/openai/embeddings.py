@@ -1,17 +1,16 @@
 """Embeddings: vectors as lists of numbers or as base64 of little-endian float32, as the `openai` client asks."""
 
 import base64
-import sys
-from array import array
 from typing import Any
 
 from serve.domain.folds import Answer
+from serve.domain.generation import numbers_of
 from serve.domain.usage import Quantities
 
 
 def whole_embeddings(model: str, answer: Answer, encoding_format: str) -> dict[str, Any]:
     """The answer, vectors in the order of the inputs."""
-    encode = _base64 if encoding_format == "base64" else _numbers
+    encode = _base64 if encoding_format == "base64" else numbers_of
     data = [
         {"object": "embedding", "index": index, "embedding": encode(vector)}
         for index, vector in sorted(answer.vectors.items())
@@ -27,10 +26,3 @@ def whole_embeddings(model: str, answer: Answer, encoding_format: str) -> dict[s
 
 def _base64(float32: bytes) -> str:
     return base64.b64encode(float32).decode()
-
-
-def _numbers(float32: bytes) -> list[float]:
-    numbers = array("f", float32)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tolist()

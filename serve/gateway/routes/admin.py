@@ -10,11 +10,12 @@ from serve.auth.tenants import Tenant
 from serve.catalog.cards import Card
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import InvalidRequest
+from serve.domain.moments import at
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
 from serve.gateway.routing import Injected, applying_of
 from serve.gateway.services import Services
-from serve.gateway.views import AppliedView, DocumentView, Page, TenantBody, TenantView, at, plain_document
+from serve.gateway.views import AppliedView, DocumentView, Page, TenantBody, TenantView, plain_document
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allowed("admin"))]

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 from urllib.parse import quote
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
 from starlette.datastructures import UploadFile
@@ -14,13 +13,14 @@ from starlette.responses import Response, StreamingResponse
 from serve.auth.access import Caller
 from serve.domain.errors import InvalidRequest
 from serve.domain.media import Asset
+from serve.domain.moments import at
 from serve.domain.names import AssetId
 from serve.gateway.access import allowed
 from serve.gateway.byte_ranges import ByteRange, byte_range
 from serve.gateway.media_types import INLINE, SIGNATURE_BYTES, kept_media_type
 from serve.gateway.routing import Injected
 from serve.gateway.services import Services
-from serve.gateway.views import AssetView, Page, at
+from serve.gateway.views import AssetView, Page
 
 router = APIRouter(tags=["assets"])
 _CHUNK_BYTES = 2**20
@@ -172,6 +172,6 @@ def _view(asset: Asset, link: str | None = None) -> AssetView:
         width=asset.width,
         height=asset.height,
         seconds=asset.seconds,
-        created_at=at(UUID(asset.id).int >> 80),  # UUIDv7 begins with its moment
+        created_at=at(asset.created_ms),
         url=link or f"/v1/assets/{asset.id}/content",
     )

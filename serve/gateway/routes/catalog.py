@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Query
 from serve.auth.access import Caller
 from serve.catalog.cards import Card
 from serve.domain.modality import Modality
+from serve.domain.moments import at
 from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.task import Task
 from serve.gateway.access import allowed
 from serve.gateway.openai.requests import addressed_model
 from serve.gateway.routing import Injected
-from serve.gateway.views import CardView, Modalities, Page, Replicas, at
+from serve.gateway.views import CardView, Modalities, Page, Replicas
 
 router = APIRouter(tags=["catalog"])
 Reader = Annotated[Caller, Depends(allowed("catalog"))]

@@ -4,7 +4,6 @@ import asyncio
 import logging
 
 from fastapi import APIRouter
-from sqlalchemy import text
 from starlette.responses import Response
 
 from serve.domain.errors import ModelUnavailable
@@ -27,8 +26,8 @@ async def is_alive() -> HealthView:
 async def is_ready(services: Injected) -> HealthView:
     """The database answers."""
     try:
-        async with asyncio.timeout(_READY_SECONDS), services.records.read() as connection:
-            await connection.execute(text("SELECT 1"))
+        async with asyncio.timeout(_READY_SECONDS):
+            await services.records.ping()
     except Exception:
         _log.warning("the database does not answer", exc_info=True)
         raise ModelUnavailable("The database does not answer.", "not_ready") from None

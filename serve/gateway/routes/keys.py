@@ -7,10 +7,11 @@ from starlette.requests import Request
 
 from serve.auth.access import Caller
 from serve.auth.keys import KeyInfo
+from serve.domain.moments import at
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
 from serve.gateway.routing import Injected
-from serve.gateway.views import KeyView, NewKeyBody, NewKeyView, Page, at, at_or_none
+from serve.gateway.views import KeyView, NewKeyBody, NewKeyView, Page, at_or_none
 
 router = APIRouter(tags=["keys"])
 KeyMaker = Annotated[Caller, Depends(allowed("keys"))]

@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from serve.auth.access import Caller
 from serve.domain.errors import InvalidRequest
+from serve.domain.moments import at
 from serve.domain.names import RunId
-from serve.domain.run import Run, RunStatus
+from serve.domain.run import DeliveryStatus, Run, RunStatus
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_json
 from serve.gateway.exchange import exchange_of
@@ -21,16 +22,7 @@ from serve.gateway.routing import Injected
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, EventStream, sse_event, with_keep_alive
-from serve.gateway.views import (
-    DeliveryView,
-    Page,
-    RunErrorView,
-    RunUrls,
-    RunView,
-    WebhookSecret,
-    at,
-    at_or_none,
-)
+from serve.gateway.views import DeliveryView, Page, RunErrorView, RunUrls, RunView, WebhookSecret, at_or_none
 from serve.runs import events
 from serve.runs.store import Delivery
 from serve.telemetry import logs
@@ -113,10 +105,7 @@ async def get_run(run_id: RunId, services: Injected, caller: Reader) -> RunView:
 @router.post("/v1/runs/{run_id}/cancel", operation_id="cancelRun")
 async def cancel_run(run_id: RunId, services: Injected, caller: Writer) -> RunView:
     """Stop a run: a queued one at once, a running one within a step or a token."""
-    run = await services.runs.request_cancel(caller.tenant, run_id)
-    if not run.status.is_terminal:
-        await _nudge(services, run_id)
-    return run_view(run)
+    return run_view(await services.runs.request_cancel(caller.tenant, run_id))
 
 
 @router.delete("/v1/runs/{run_id}", operation_id="deleteRun", status_code=204)
@@ -139,7 +128,7 @@ async def follow_run(
 ) -> Response:
     """A run's events as they happen, and those that have happened."""
     after_seq = _seq(last_event_id)
-    await services.runs.get(caller.tenant, run_id)
+    await services.runs.progress(caller.tenant, run_id)  # an unknown run is a 404, not a stream that ends at once
     return EventStream(_events(services, caller, run_id, after_seq))
 
 
@@ -200,7 +189,7 @@ def run_view(run: Run) -> RunView:
 
 
 def _delivery_view(delivery: Delivery) -> DeliveryView:
-    is_pending = delivery.status == "pending"
+    is_pending = delivery.status == DeliveryStatus.PENDING
     values: dict[str, Any] = {
         name: getattr(delivery, name)
         for name in ("id", "event", "url", "status", "attempt", "response_status", "error")
