@@ -5,12 +5,12 @@ The map, from the bottom up; a package imports only what is above it in this lis
     domain      the vocabulary: documents, calls and their events, runs, usage, errors, and the ports
     clock       the real clock and the real ids, passed in wherever time or identity is needed
     settings    one frozen object from SLIPWAY_*, read in composition roots
-    storage     objects (filesystem, S3) and records (SQLite, PostgreSQL)
+    storage     objects (filesystem, S3), records (SQLite, PostgreSQL), and assets, which are both
     telemetry   every metric series, the log format
     catalog     model documents, the cards made from them, and the weights they name
     runs        durable work: rows, claims, leases, events, webhooks, retention
     auth        API keys, tenants, scopes
-    serving     documents -> Ray Serve configuration; the fair queue in front of an engine
+    serving     documents -> Ray Serve configuration, and Ray's REST API; the fair queue in front of an engine
     gateway     the HTTP surface: create_app(services)
     cli         the `slipway` command
 

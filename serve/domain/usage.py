@@ -1,6 +1,6 @@
 """What an attempt consumed: the only thing that is priced."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,6 @@ class Quantities:
     audio_seconds: float = 0.0
     video_seconds: float = 0.0
     gpu_ms: int = 0
-
-    def __add__(self, other: "Quantities") -> "Quantities":
-        return Quantities(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def nonzero(self) -> dict[str, int | float]:
         """The units that apply, by name; what an answer shows."""

@@ -18,7 +18,7 @@ from serve.telemetry import logs
 from serve.telemetry.metrics import UNMATCHED_ROUTE
 
 _log = logging.getLogger("slipway.access")
-_CLIENT_ID_HEADER = b"x-request-id"
+_REQUEST_ID_HEADER = b"x-request-id"
 _MAX_CLIENT_ID = 64
 
 
@@ -68,7 +68,7 @@ class Observation:
     def _own_headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         milliseconds = (self._services.clock.monotonic() - exchange.started) * 1000
         return [
-            (_CLIENT_ID_HEADER, exchange.request_id.encode()),
+            (_REQUEST_ID_HEADER, exchange.request_id.encode()),
             (b"openai-processing-ms", b"%d" % milliseconds),
             (b"x-content-type-options", b"nosniff"),
         ]
@@ -85,6 +85,6 @@ class Observation:
 
 def _client_id(scope: Scope) -> Mapping[str, Any]:
     for name, value in scope["headers"]:
-        if name == _CLIENT_ID_HEADER:
+        if name == _REQUEST_ID_HEADER:
             return {"client_request_id": value[:_MAX_CLIENT_ID].decode("latin-1")}
     return {}

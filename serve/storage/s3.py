@@ -37,7 +37,9 @@ _MAX_PRESIGN_SECONDS = 7 * 24 * 3600
 """The limit of AWS signature version 4."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MISSING = frozenset({"NoSuchKey", "NotFound"})
-_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"})
+REFUSED_CODES = frozenset(
+    {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}
+)
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class S3Objects:
         """
         self._settings = settings
         self._bucket = _check_bucket(settings.bucket)
-        self._client = _create_client(settings)
+        self._client = create_client(settings)
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="objects")
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes], media_type: str) -> StoredObject:
@@ -146,7 +148,7 @@ class S3Objects:
         if code == "NoSuchBucket":
             sentence = f"{where} has no bucket {self._bucket!r}: make it, or set SLIPWAY_OBJECTS_BUCKET"
             return StorageUnavailable(sentence, "storage_misconfigured")
-        if code in _REFUSED:
+        if code in REFUSED_CODES:
             sentence = f"{where} refuses our keys ({code}): check SLIPWAY_OBJECTS_ACCESS_KEY, _SECRET_KEY and _REGION"
             return StorageUnavailable(sentence, "storage_misconfigured")
         if code:
@@ -189,7 +191,12 @@ class _Download:
             response.release_conn()
 
 
-def _create_client(settings: ObjectsSettings) -> Any:
+def create_client(settings: ObjectsSettings) -> Any:
+    """A `minio` client with these credentials, bounded in time and retries.
+
+    Raises:
+        InvalidRequest: for an endpoint that does not read http(s)://host[:port], or half a pair of keys.
+    """
     address = urlsplit(settings.endpoint)
     if address.scheme not in ("http", "https") or not address.hostname or address.path.strip("/") or address.query:
         raise InvalidRequest(

@@ -1,7 +1,7 @@
 """Every metric series of the HTTP front, declared once.
 
-Units are base units (seconds, tokens). Labels are bounded: routes are templates, models are names of the catalogue or
-`unknown`, methods are the known ones or `OTHER`.
+Units are base units (seconds, tokens). Labels are bounded: routes are templates, models are names of the catalogue,
+methods are the known ones or `OTHER`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from serve.domain.usage import Quantities
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-UNKNOWN_MODEL = "unknown"
 UNMATCHED_ROUTE = "unmatched"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -23,7 +23,7 @@ def test_every_family_has_a_builder() -> None:
 
 
 def test_the_proxies_callback_resolves() -> None:
-    environment = local_ray.environment_of(Settings(), "id", "http://127.0.0.1:1")
+    environment = local_ray.environment_of(Settings(), "id", "http://127.0.0.1:1", "token")
     module, _, name = environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].rpartition(".")
     assert getattr(importlib.import_module(module), name)()
 

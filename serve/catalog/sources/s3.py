@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
-from minio import Minio
 from minio.error import MinioException, S3Error
 
 from serve.catalog.sources.source import CHUNK_BYTES, Interrupted, Listing, RemoteFile, Report, refusal, unreachable
 from serve.settings import ObjectsSettings
+from serve.storage.s3 import REFUSED_CODES, create_client
 
 _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.+)")
 MAX_OBJECTS = 10_000
@@ -33,7 +32,7 @@ class BucketSource:
         if not settings.endpoint:
             raise refusal("weights_source_off", f"{uri}: set SLIPWAY_OBJECTS_ENDPOINT and its keys to read buckets")
         self._bucket, self._prefix = match["bucket"], match["prefix"].strip("/")
-        self._client = _client(settings)
+        self._client = create_client(settings)
         self._keys: dict[str, str] = {}
 
     def listing(self, workdir: Path, report: Report) -> Listing:
@@ -59,7 +58,7 @@ class BucketSource:
                 if is_inside and not found.object_name.endswith("/"):
                     yield found
         except S3Error as error:
-            if error.code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+            if error.code in REFUSED_CODES:
                 raise refusal(
                     "weights_forbidden", f"the store refuses the bucket {self._bucket}: {error.code}"
                 ) from None
@@ -92,18 +91,3 @@ class BucketSource:
             if response is not None:
                 response.close()
                 response.release_conn()
-
-
-def _client(settings: ObjectsSettings) -> Minio:
-    parts = urlsplit(settings.endpoint)
-    return Minio(
-        parts.netloc,
-        access_key=settings.access_key.get_secret_value() or None,
-        secret_key=settings.secret_key.get_secret_value() or None,
-        secure=parts.scheme == "https",
-        region=settings.region or "us-east-1",
-        http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=settings.timeout_seconds, read=settings.timeout_seconds),
-            retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
-        ),
-    )

@@ -12,7 +12,7 @@ from serve.domain.moments import at
 from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.task import Task
 from serve.gateway.access import allowed
-from serve.gateway.openai.requests import addressed_model
+from serve.gateway.addresses import addressed_model
 from serve.gateway.routing import Injected
 from serve.gateway.views import CardView, Modalities, Page, Replicas
 
@@ -66,7 +66,6 @@ def _mentions(card: Card, words: Iterable[str]) -> bool:
 
 def _view(card: Card, status: ModelStatus) -> CardView:
     spec, record = card.document.spec, card.record
-    measured = status.cold_start_seconds
     return CardView(
         name=card.name,
         title=spec.card.title,
@@ -80,7 +79,7 @@ def _view(card: Card, status: ModelStatus) -> CardView:
         state=status.state,
         message=status.message,
         replicas=Replicas(ready=status.ready_replicas, desired=status.desired_replicas),
-        cold_start_seconds=measured if measured is not None or record is None else record.cold_start_seconds,
+        cold_start_seconds=record.cold_start_seconds if record else None,
         inputs={task.value: card.input_schema(task) for task in spec.tasks},
         examples=list(spec.card.examples),
         digest=card.digest,

@@ -13,6 +13,7 @@ from serve.domain.folds import Answer
 from serve.domain.generation import Event, ModelCall
 from serve.domain.task import Task
 from serve.gateway.access import caller_of
+from serve.gateway.addresses import addressed_model
 from serve.gateway.bodies import read_json
 from serve.gateway.calls import chunks, whole_answer
 from serve.gateway.content import check_content
@@ -20,7 +21,7 @@ from serve.gateway.exchange import exchange_of
 from serve.gateway.openai import chat, completions
 from serve.gateway.openai.embeddings import whole_embeddings
 from serve.gateway.openai.frames import Head
-from serve.gateway.openai.requests import Asked, addressed_model
+from serve.gateway.openai.requests import Asked
 from serve.gateway.openai.schemas import ChatCompletion, Completion, EmbeddingList, ModelList, ModelView
 from serve.gateway.routing import LeanRoute, requests_of, services_of
 from serve.gateway.streaming import EventStream

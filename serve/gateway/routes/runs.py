@@ -15,9 +15,9 @@ from serve.domain.moments import at
 from serve.domain.names import RunId
 from serve.domain.run import DeliveryStatus, Run, RunStatus
 from serve.gateway.access import allowed
+from serve.gateway.addresses import addressed_model
 from serve.gateway.bodies import read_json
 from serve.gateway.exchange import exchange_of
-from serve.gateway.openai.requests import addressed_model
 from serve.gateway.routing import Injected
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
 from serve.gateway.services import Services
