@@ -1,1 +1,1 @@
-"""The models: documents, the cards made from them, and the weights they name. Knows no callers, no calls and no runs."""
+"""The models: documents, the cards made from them, and the weights they name. Knows neither callers nor runs."""

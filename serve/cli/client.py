@@ -19,6 +19,10 @@ _CALL_TIMEOUT = httpx.Timeout(660.0, connect=5.0)
 """Seconds for an answer that a model writes: it may first have to start from zero."""
 
 
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (params or {}).items() if value is not None}
+
+
 class Client:
     """A connection to one platform. Close it, or use it in a `with`."""
 
@@ -42,8 +46,7 @@ class Client:
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """GET `path`; parameters that are None are left out."""
-        given = {name: value for name, value in (params or {}).items() if value is not None}
-        return self._ask("GET", path, params=given)
+        return self._ask("GET", path, params=_given(params))
 
     def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """POST `body` as JSON to `path`."""
@@ -53,9 +56,9 @@ class Client:
         """PUT `body` as JSON to `path`."""
         return self._ask("PUT", path, json=body)
 
-    def delete(self, path: str) -> None:
-        """DELETE `path`."""
-        self._ask("DELETE", path)
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
+        """DELETE `path`; parameters that are None are left out."""
+        self._ask("DELETE", path, params=_given(params))
 
     def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         with self._reaching():

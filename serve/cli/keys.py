@@ -15,6 +15,9 @@ _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+OfTenant = Annotated[str | None, typer.Option("--tenant", help="Of another tenant (admin keys only).")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command group to `app`."""
     group = typer.Typer(name="keys", help="Make, list and revoke API keys.", no_args_is_help=True)
@@ -50,10 +53,10 @@ def create(
     note(f"Key {made['id']} ({', '.join(made.get('scopes') or [])}). Keep it: it is not shown again.")
 
 
-def list_keys(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+def list_keys(ctx: typer.Context, tenant: OfTenant = None, output: Output = Format.TABLE) -> None:
     """The tenant's keys, without their secrets."""
     with connect(ctx) as client:
-        found = client.get("/v1/keys")["data"]
+        found = client.get("/v1/keys", {"tenant": tenant})["data"]
     if output is not Format.TABLE:
         print_data(found, output)
         return
@@ -61,12 +64,14 @@ def list_keys(ctx: typer.Context, output: Output = Format.TABLE) -> None:
 
 
 def revoke(
-    ctx: typer.Context, key_ids: Annotated[list[str], typer.Argument(help="Ids of keys.", metavar="KEY_ID...")]
+    ctx: typer.Context,
+    key_ids: Annotated[list[str], typer.Argument(help="Ids of keys.", metavar="KEY_ID...")],
+    tenant: OfTenant = None,
 ) -> None:
     """End keys. Requests with them are refused within seconds."""
     with connect(ctx) as client:
         for key_id in key_ids:
-            client.delete(f"/v1/keys/{segment(key_id)}")
+            client.delete(f"/v1/keys/{segment(key_id)}", {"tenant": tenant})
             typer.echo(f"key/{key_id} revoked")
 
 

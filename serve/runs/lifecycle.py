@@ -102,6 +102,8 @@ def raised(run: Run, error: BaseException, *, admitted: bool, now_ms: int, jitte
     match error:
         case DeadlineExceeded():
             return overdue()
+        case ModelUnavailable(code="model_failed"):
+            return _failed(error.code, error.message, error.param)  # nothing but a new document mends it
         case Overloaded() | ModelUnavailable() if not admitted:
             return _before_trying_again(run, now_ms) or _refused(run, error, now_ms, jitter)
         case ReplicaLost() | ModelUnavailable() | Overloaded() | Canceled():

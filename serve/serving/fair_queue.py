@@ -20,6 +20,8 @@ from serve.domain.ports import Clock
 
 _RETRY_FLOOR_SECONDS = 0.5
 """Never tell a refused caller to come back at once: that is how a full queue stays full."""
+_MIN_FORGET_AT = 64
+"""Accounts below which looking for idle ones is not worth it."""
 
 
 @dataclass(order=True, slots=True)
@@ -36,6 +38,10 @@ class _Account:
     num_waiting: int = 0
     num_running: int = 0
 
+    def matters(self, level_ms: float) -> bool:
+        """Whether a new account would not be just as good."""
+        return bool(self.num_running or self.num_waiting or self.served_ms > level_ms)
+
 
 class FairQueue:
     """Admits at most `capacity` calls at a time, fairly among tenants. One event loop; not thread-safe."""
@@ -45,6 +51,7 @@ class FairQueue:
         self.limits = limits
         self._clock = clock
         self._accounts: dict[TenantName, _Account] = {}
+        self._forget_at = _MIN_FORGET_AT
         self._level_ms = 0.0
         self._num_arrivals = 0
         self._waiting_ms = 0.0
@@ -83,10 +90,19 @@ class FairQueue:
     def _account(self, tenant: TenantName) -> _Account:
         account = self._accounts.get(tenant)
         if account is None:
+            self._forget_idle()
             account = self._accounts[tenant] = _Account(served_ms=self._level_ms)
         elif not account.num_running and not account.num_waiting:
             account.served_ms = max(account.served_ms, self._level_ms)
         return account
+
+    def _forget_idle(self) -> None:
+        """Tenants that would start at the level anyway. Under steady load the queue never empties, and every turn asks
+        all accounts."""
+        if len(self._accounts) < self._forget_at:
+            return
+        kept = {tenant: account for tenant, account in self._accounts.items() if account.matters(self._level_ms)}
+        self._accounts, self._forget_at = kept, max(_MIN_FORGET_AT, 2 * len(kept))
 
     async def _wait(self, account: _Account, predicted_ms: float, priority: int, deadline_at: float | None) -> None:
         self._refuse_if_full(account)

@@ -14,6 +14,7 @@ from fakes.weights import model_files, safetensors_bytes
 
 import serve.catalog.download
 from serve.catalog.sources.source import DownloadProgress
+from serve.catalog.weight_store import Entry, WeightStore
 from serve.catalog.weights import WeightCache, open_weight_cache, tree_digest
 from serve.domain.documents import Weights
 from serve.domain.errors import InvalidRequest, ModelUnavailable, Unprocessable
@@ -315,3 +316,18 @@ def test_a_link_within_the_folder_is_followed(cache: WeightCache, tmp_path: Path
 
 def test_a_broken_gguf_file_is_refused_by_its_first_bytes(cache: WeightCache, tmp_path: Path) -> None:
     assert refused(cache, folder_with(tmp_path / "m", {"m.gguf": b"GGUF"})).code == "invalid_gguf"
+
+
+def test_two_addresses_of_the_same_bytes_that_arrive_together_share_the_first(tmp_path: Path) -> None:
+    store = WeightStore(tmp_path, 2**30)
+    store.prepare()
+    staged = [store.workdir(key) / "files" for key in ("a", "b")]
+    for folder in staged:
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"same")
+    entry = Entry("0" * 64, f"sha256:{'0' * 64}", "hf://a/b", {"model.safetensors": 4})
+    with store.commit(entry, staged[0]) as first:
+        inode = (first.path / "model.safetensors").stat().st_ino
+        with store.commit(entry, staged[1]) as second:
+            assert (second.path / "model.safetensors").stat().st_ino == inode
+    assert store.hold(entry.name) is not None

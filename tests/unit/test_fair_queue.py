@@ -186,3 +186,14 @@ async def _storm(chance: random.Random, capacity: int, calls: int) -> None:
     assert most <= capacity
     assert (queue.num_running, queue.num_waiting) == (0, 0)
     assert queue.backlog_seconds == pytest.approx(0, abs=1e-9)
+
+
+async def test_tenants_that_come_and_go_under_steady_load_are_forgotten() -> None:
+    clock = ManualClock()
+    queue = FairQueue(2, ROOMY, clock)
+    async with queue.place(A, 10):
+        for number in range(1000):
+            async with queue.place(TenantName(f"guest-{number}"), 1):
+                clock.advance(0.001)
+    async with queue.place(A, 10), queue.place(B, 10):
+        assert len(queue._accounts) < 200

@@ -180,6 +180,21 @@ async def test_a_revoked_key_opens_nothing(tmp_path: Path):
             assert (await other.get("/v1/models")).status_code == 401
 
 
+async def test_an_admin_sees_and_ends_the_keys_of_a_tenant_and_nobody_else_does(tmp_path: Path):
+    async with gateway(tmp_path) as made, made.client() as admin, made.client(made.other_key) as theirs:
+        tenants = [tenant["name"] for tenant in (await admin.get("/v1/admin/tenants")).json()["data"]]
+        (name,) = (tenant for tenant in tenants if tenant != "default")
+        body = {"title": "t", "tenant": name, "scopes": ["inference", "read", "keys"]}
+        new = (await admin.post("/v1/keys", json=body)).json()
+        assert new["id"] in [key["id"] for key in (await admin.get(f"/v1/keys?tenant={name}")).json()["data"]]
+        async with made.client(new["key"]) as stranger:
+            assert (await stranger.get("/v1/keys?tenant=default")).status_code == 403
+        assert (await admin.delete(f"/v1/keys/{new['id']}?tenant={name}")).status_code == 204
+        async with made.client(new["key"]) as stranger:
+            assert (await stranger.get("/v1/models")).status_code == 401
+        assert (await theirs.get("/v1/models")).status_code == 200
+
+
 async def test_the_request_id_is_ours_whatever_the_client_sends(tmp_path: Path):
     async with gateway(tmp_path) as made, made.client() as client:
         response = await client.get("/v1/models", headers={"x-request-id": "mine"})

@@ -93,6 +93,12 @@ def test_a_model_that_takes_no_call_costs_no_attempt(error: Exception) -> None:
     assert decision.delay_seconds >= 7.0
 
 
+def test_a_model_that_cannot_start_fails_its_runs_with_the_reason() -> None:
+    decision = raised(running(), ModelUnavailable("Its weights are a pickle.", "model_failed"), admitted=False)
+    assert decision.status == RunStatus.FAILED
+    assert decision.error == lifecycle.RunError(code="model_failed", message="Its weights are a pickle.")
+
+
 def test_a_run_that_waited_long_for_its_model_knocks_less_often() -> None:
     young, old = (
         raised(running(created_ms=NOW - age_ms), ModelUnavailable("x"), admitted=False) for age_ms in (0, 100_000)

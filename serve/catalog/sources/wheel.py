@@ -8,7 +8,6 @@ import importlib.util
 import os
 import re
 import stat
-import subprocess
 import sys
 import zipfile
 import zlib
@@ -25,6 +24,7 @@ from serve.catalog.sources.source import (
     refusal,
     unreachable,
 )
+from serve.catalog.subprocesses import run_beside
 from serve.domain.errors import SlipwayError
 
 _ADDRESS = re.compile(
@@ -32,7 +32,6 @@ _ADDRESS = re.compile(
     r"/(?P<path>[^#?\s]+)#sha256=(?P<sha256>[0-9a-f]{64})"
 )
 MAX_MEMBERS = 10_000
-_POLL_SECONDS = 0.2
 
 
 class WheelSource:
@@ -125,32 +124,18 @@ class WheelSource:
         command = [sys.executable, *_pip(), "download", "--quiet", "--no-input", "--disable-pip-version-check"]
         command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(requirements), "-d", str(target)]
         log = requirements.with_name("pip.log")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**self._environment, "TMPDIR": str(scratch)},
-                cwd=scratch,
-            )
-            try:
-                self._watch(process, scratch, report)
-            finally:
-                process.kill()
-                process.wait()
-        if process.returncode:
-            raise self._refusal(log.read_text(errors="replace"))
 
-    def _watch(self, process: "subprocess.Popen[bytes]", scratch: Path, report: Report) -> None:
-        """pip tells no machine how far it is; the file it writes does."""
-        while process.poll() is None:
+        def tell() -> None:
+            # pip tells no machine how far it is; the file it writes does.
             done = sum(p.stat().st_size for p in _existing(scratch.rglob("*.whl*")))
             report(DownloadProgress(self._requirement, done, 0, "download"))
-            try:
-                process.wait(_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
+
+        try:
+            status = run_beside(command, log, {**self._environment, "TMPDIR": str(scratch)}, tell, scratch)
+        except TimeoutError as error:
+            raise unreachable(f"pip cannot fetch {self._requirement}: {error}") from None
+        if status:
+            raise self._refusal(log.read_text(errors="replace"))
 
     def _refusal(self, log: str) -> SlipwayError:
         if "DO NOT MATCH THE HASHES" in log:

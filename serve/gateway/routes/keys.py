@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
 from serve.auth.access import Caller
 from serve.auth.keys import KeyInfo
+from serve.domain.errors import PermissionDenied
 from serve.domain.moments import at
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
@@ -15,6 +16,7 @@ from serve.gateway.views import KeyView, NewKeyBody, NewKeyView, Page, at_or_non
 
 router = APIRouter(tags=["keys"])
 KeyMaker = Annotated[Caller, Depends(allowed("keys"))]
+OfTenant = Annotated[str | None, Query(max_length=40, description="Another tenant's keys; admin keys only.")]
 
 
 @router.post("/v1/keys", operation_id="createKey", status_code=201)
@@ -33,16 +35,22 @@ async def create_key(request: Request, services: Injected, caller: KeyMaker) -> 
 
 
 @router.get("/v1/keys", operation_id="listKeys")
-async def list_keys(services: Injected, caller: KeyMaker) -> Page[KeyView]:
-    """The keys of one's project; an admin's whole tenant. Revoked ones are among them."""
-    found = await services.keys.list(caller.tenant, None if caller.is_admin else caller.project)
+async def list_keys(services: Injected, caller: KeyMaker, tenant: OfTenant = None) -> Page[KeyView]:
+    """The keys of one's project; an admin's whole tenant, or another. Revoked ones are among them."""
+    found = await services.keys.list(_tenant(caller, tenant), None if caller.is_admin else caller.project)
     return Page(data=[KeyView(**_fields(info)) for info in found])
 
 
 @router.delete("/v1/keys/{key_id}", operation_id="revokeKey", status_code=204)
-async def revoke_key(key_id: str, services: Injected, caller: KeyMaker) -> None:
+async def revoke_key(key_id: str, services: Injected, caller: KeyMaker, tenant: OfTenant = None) -> None:
     """End a key. Within seconds no gateway takes it."""
-    await services.keys.revoke(caller.tenant, key_id, caller)
+    await services.keys.revoke(_tenant(caller, tenant), key_id, caller)
+
+
+def _tenant(caller: Caller, asked: str | None) -> str:
+    if asked not in (None, caller.tenant) and not caller.is_admin:
+        raise PermissionDenied("Only an admin key sees another tenant's keys.", "permission_denied", "tenant")
+    return asked or caller.tenant
 
 
 def _fields(info: KeyInfo) -> dict[str, Any]:
