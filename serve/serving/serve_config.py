@@ -182,20 +182,18 @@ def _scaling(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _placement(spec: ModelSpec) -> dict[str, Any]:
+    """Where a replica runs. The actor itself holds its GPUs, several too: Ray shows it those and no others, and vLLM's
+    tensor-parallel processes inherit the sight. Bundles of one GPU each would leave it with all of the node's."""
     placement = spec.placement
     pool = {f"pool_{placement.pool}": 0.001}
-    if placement.gpus > 1:
-        bundle = {"CPU": placement.cpus / placement.gpus, "GPU": 1.0}
-        bundles = [bundle | (pool if index == 0 else {}) for index in range(int(placement.gpus))]
-        return {
-            "ray_actor_options": {"num_cpus": bundle["CPU"], "num_gpus": 0, "resources": pool},
-            "placement_group_bundles": bundles,
-            "placement_group_strategy": "STRICT_PACK",
-        }
     options: dict[str, Any] = {"num_cpus": placement.cpus, "num_gpus": placement.gpus, "resources": pool}
+    bundle: dict[str, float] = {"CPU": placement.cpus, "GPU": placement.gpus} | pool
     if placement.memory is not None:
-        options["memory"] = quantity_bytes(placement.memory)
-    return {"ray_actor_options": options}
+        options["memory"] = bundle["memory"] = quantity_bytes(placement.memory)
+    if placement.gpus <= 1:
+        return {"ray_actor_options": options}
+    group = {"placement_group_bundles": [bundle], "placement_group_strategy": "STRICT_PACK"}
+    return {"ray_actor_options": options, **group}
 
 
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}

@@ -182,6 +182,7 @@ def test_vllm_dies_in_mid_stream_and_the_next_request_is_answered_within_a_minut
         assert answer.status_code == 200
 
 
+@pytest.mark.long
 def test_a_stopped_engine_process_is_found_and_replaced_within_a_minute(real_platform: TestPlatform) -> None:
     (engine,) = real_platform.pids("VLLM::EngineCore")
     os.kill(engine, signal.SIGSTOP)

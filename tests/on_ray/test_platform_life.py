@@ -31,8 +31,15 @@ def test_a_taken_port_is_said_before_anything_starts(platform: TestPlatform, tmp
     assert f"Port {platform.port} is in use" in refused.stdout
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-@pytest.mark.parametrize("moment", ["while it starts", "when it is ready"])
+@pytest.mark.parametrize(
+    ("signal_number", "moment"),
+    [
+        pytest.param(signal.SIGINT, "when it is ready", id="Ctrl-C when it is ready"),
+        pytest.param(signal.SIGINT, "while it starts", id="Ctrl-C while it starts", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, "when it is ready", id="SIGTERM when it is ready", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, "while it starts", id="SIGTERM while it starts", marks=pytest.mark.long),
+    ],
+)
 def test_a_platform_that_is_stopped_leaves_no_process(tmp_path: Path, signal_number: int, moment: str) -> None:
     (port,) = free_ports(1)
     environment = os.environ | {
@@ -59,6 +66,7 @@ def test_a_platform_that_is_stopped_leaves_no_process(tmp_path: Path, signal_num
     assert not state.exists()
 
 
+@pytest.mark.long
 def test_a_platform_whose_terminal_was_killed_is_cleared_by_the_next_up(tmp_path: Path) -> None:
     with running_platform(tmp_path, models_builtin="") as first:
         known = first.state["id"]

@@ -85,13 +85,11 @@ def test_a_share_of_a_gpu_is_an_actor_option() -> None:
 
 
 def test_several_gpus_are_one_placement_group_of_whole_gpus() -> None:
-    found = deployment(model(placement={"gpus": 4, "cpus": 8, "pool": "h200"}))
-    bundles = found["placement_group_bundles"]
-    assert [bundle["GPU"] for bundle in bundles] == [1.0] * 4
-    assert sum(bundle["CPU"] for bundle in bundles) == 8
+    found = deployment(model(placement={"gpus": 4, "cpus": 8, "pool": "h200", "memory": "1Gi"}))
+    assert found["placement_group_bundles"] == [{"CPU": 8, "GPU": 4, "pool_h200": 0.001, "memory": 2**30}]
     assert found["placement_group_strategy"] == "STRICT_PACK"
-    assert found["ray_actor_options"]["num_gpus"] == 0  # tensor-parallel workers take the bundles' GPUs
-    assert found["ray_actor_options"]["resources"] == {"pool_h200": 0.001}
+    options = {"num_cpus": 8, "num_gpus": 4, "resources": {"pool_h200": 0.001}, "memory": 2**30}
+    assert found["ray_actor_options"] == options, "only what an actor holds itself does Ray show it"
 
 
 @pytest.mark.parametrize(
