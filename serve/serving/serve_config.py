@@ -23,10 +23,13 @@ REPLICA_DEPLOYMENT = "replica"
 
 IMPORT_PATHS: dict[Family, str] = {Family.LLM: "deployments.llm:build"}
 
-HEALTH_PERIOD_SECONDS = 5
-HEALTH_TIMEOUT_SECONDS = 15
-"""Three failures in a row replace a replica: a wedged engine is gone in under a minute."""
-_DRAIN_SECONDS = 20
+_SUPERVISION = {
+    "health_check_period_s": 5,
+    # Three failures in a row replace a replica: a wedged engine is gone in under a minute.
+    "health_check_timeout_s": 15,
+    "graceful_shutdown_timeout_s": 20,
+}
+"""Of every deployment, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,7 @@ def _gateway(platform: PlatformDocument, models: Iterable[ModelDocument]) -> dic
                 **_replicas(spec.min_replicas, spec.max_replicas, target_ongoing=spec.max_ongoing_requests / 4),
                 "max_ongoing_requests": spec.max_ongoing_requests,
                 "ray_actor_options": {"num_cpus": 0.1},
-                "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
-                "health_check_period_s": HEALTH_PERIOD_SECONDS,
-                "health_check_timeout_s": HEALTH_TIMEOUT_SECONDS,
+                **_SUPERVISION,
                 "user_config": {"catalog": _catalog_digest(models)},
             }
         ],
@@ -110,9 +111,7 @@ def _runner(platform: PlatformDocument) -> dict[str, Any]:
                 "name": "runner",
                 "num_replicas": spec.replicas,
                 "ray_actor_options": {"num_cpus": 0.1},
-                "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
-                "health_check_period_s": HEALTH_PERIOD_SECONDS,
-                "health_check_timeout_s": HEALTH_TIMEOUT_SECONDS,
+                **_SUPERVISION,
             }
         ],
     }
@@ -132,9 +131,7 @@ def _model(document: ModelDocument) -> dict[str, Any]:
                 **_placement(spec),
                 "max_ongoing_requests": max_ongoing_requests(spec),
                 "max_queued_requests": -1,
-                "health_check_period_s": HEALTH_PERIOD_SECONDS,
-                "health_check_timeout_s": HEALTH_TIMEOUT_SECONDS,
-                "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
+                **_SUPERVISION,
                 "user_config": {"name": document.name, "digest": document.digest()},
             }
         ],

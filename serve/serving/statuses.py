@@ -1,8 +1,8 @@
 """How the models are doing, read from Ray's report and kept for a moment."""
 
 import asyncio
-import contextlib
 import itertools
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -15,7 +15,11 @@ from serve.domain.serving import ModelState, ModelStatus
 from serve.serving.ray_rest import RayRest
 from serve.serving.serve_config import MODEL_APP_PREFIX, REPLICA_DEPLOYMENT
 
+_log = logging.getLogger(__name__)
+
 _FRESH_SECONDS = 1.0
+_ANSWER_SECONDS = 3.0
+"""Callers wait for the report: a dashboard that hangs must not hang the catalogue with it."""
 _MESSAGE_LENGTH = 500
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r'  File ".*", line \d+')
@@ -31,6 +35,7 @@ class RayStatuses:
         self._lock = asyncio.Lock()
         self._read_at = -_FRESH_SECONDS
         self._statuses: Mapping[str, ModelStatus] = {}
+        self._is_answering = True
 
     async def current(self) -> Mapping[str, ModelStatus]:
         """By model name."""
@@ -40,8 +45,15 @@ class RayStatuses:
         return self._statuses
 
     async def _refresh(self) -> None:
-        with contextlib.suppress(httpx.HTTPError, SlipwayError):
-            self._statuses = read_statuses(await self._rest.applications())
+        is_answering = True
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                self._statuses = read_statuses(await self._rest.applications())
+        except (httpx.HTTPError, SlipwayError, TimeoutError) as error:
+            is_answering = False
+            if self._is_answering:
+                _log.warning("Ray does not say how the models are doing: %s", error or type(error).__name__)
+        self._is_answering = is_answering
         self._read_at = time.monotonic()
 
 

@@ -330,4 +330,3 @@ def test_two_addresses_of_the_same_bytes_that_arrive_together_share_the_first(tm
         inode = (first.path / "model.safetensors").stat().st_ino
         with store.commit(entry, staged[1]) as second:
             assert (second.path / "model.safetensors").stat().st_ino == inode
-    assert store.hold(entry.name) is not None

@@ -1,10 +1,12 @@
 """Ray's report on applications, read as how the models are doing."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from serve.domain.serving import ModelState
+from serve.serving import statuses
 from serve.serving.statuses import read_statuses
 
 
@@ -61,3 +63,27 @@ def test_a_report_reads_as(application: dict[str, Any], state: ModelState, messa
 
 def test_only_model_applications_are_models() -> None:
     assert read_statuses({"gateway": report("RUNNING", [], 0)}) == {}
+
+
+class Silent:
+    """Ray's REST API, which answers once and then never."""
+
+    def __init__(self) -> None:
+        self.num_asked = 0
+
+    async def applications(self) -> dict[str, Any]:
+        self.num_asked += 1
+        if self.num_asked > 1:
+            await asyncio.Event().wait()
+        return {"model-a": report("RUNNING", ["RUNNING"], 1)}
+
+
+async def test_the_last_report_counts_while_ray_is_silent_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(statuses, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(statuses, "_ANSWER_SECONDS", 0.01)
+    found = statuses.RayStatuses(Silent())
+    for _ in range(3):
+        assert (await found.current())["a"].state is ModelState.READY
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
