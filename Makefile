@@ -28,6 +28,9 @@ fmt: $(VENV)/.installed ## Format the code
 bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON
 	@$(BIN)/python -m benchmarks.llm_overhead
 
+ui: ## Build the web app (there is none in this version: it serves the API only)
+	@echo "This version has no web app. The API is documented at http://127.0.0.1:8000/docs when the platform runs."
+
 render: $(VENV)/.installed ## Make the generated files anew: the OpenAPI snapshot, the README's table of settings
 	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md
 

@@ -9,14 +9,13 @@ from serve.auth.keys import Keys
 from serve.auth.tenants import Tenants
 from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
-from serve.domain.documents import API_VERSION, PlatformDocument
 from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.services import Services
 from serve.runs.store import RunStore
 from serve.serving.ray_rest import RayDesiredState, RayRest
-from serve.serving.serve_config import RUNNER_APP, Listener
+from serve.serving.serve_config import RUNNER_APP, Listener, default_platform
 from serve.serving.statuses import RayStatuses
 from serve.settings import Settings
 from serve.storage.assets import Assets
@@ -61,9 +60,6 @@ def compose(settings: Settings) -> Services:
     assets = Assets(records, open_object_store(settings), clock, ids)
     rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
     listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
-    platform = PlatformDocument.model_validate(
-        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
-    )
     return Services(
         settings=settings,
         clock=clock,
@@ -75,7 +71,7 @@ def compose(settings: Settings) -> Services:
         tenants=Tenants(records, clock),
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
-        desired=RayDesiredState(rest, platform, listener),
+        desired=RayDesiredState(rest, default_platform(), listener),
         nudge=nudge_runner,
         fetcher=GuardedFetcher(settings.webhooks.allow_private_addresses),
         metrics=Metrics(),

@@ -26,7 +26,7 @@ class LlmReplica(ModelReplica):
         if isinstance(spec, TransformersEngine):
             from deployments.engines.embeddings import TransformersEngine as Embeddings
 
-            return Embeddings(spec, weights)
+            return Embeddings(spec, weights, document.spec.placement.gpus)
         from deployments.engines.vllm import VllmEngine
 
         return VllmEngine(spec, weights, document.name, document.spec.placement.gpus)

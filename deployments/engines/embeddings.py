@@ -56,8 +56,10 @@ class _Model:
 class TransformersEngine:
     """One encoder, one thread that runs it."""
 
-    def __init__(self, spec: TransformersSpec, weights: Path) -> None:
+    def __init__(self, spec: TransformersSpec, weights: Path, num_gpus: float = 0) -> None:
+        """`num_gpus` above 0 puts the model on the GPU that the replica was given; 0 leaves GPUs alone."""
         self._spec = spec
+        self._device = "cuda" if num_gpus else "cpu"
         self._weights = weights
         self._counts = Counts()
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="embed")
@@ -209,7 +211,7 @@ class TransformersEngine:
         network = AutoModel.from_pretrained(
             self._weights, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
-        network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        network.eval().to(self._device)
         fast = tokenizer.backend_tokenizer
         fast.no_truncation()
         fast.no_padding()

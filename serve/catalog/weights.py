@@ -40,19 +40,26 @@ OpenSource = Callable[[str], Source]
 
 
 def open_weight_cache(settings: Settings) -> "WeightCache":
-    """This node's cache, as `settings` have it. HF_ENDPOINT and HF_TOKEN are read here."""
+    """This node's cache, as `settings` have it. HF_ENDPOINT and the hub's token are read here."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_SECRETS)}
     endpoint = os.environ.get("HF_ENDPOINT", "")
-    token = settings.models.hf_token.get_secret_value() or os.environ.get("HF_TOKEN", "")
+    token = settings.models.hf_token.get_secret_value()
     sources: dict[str, OpenSource] = {
         "file": FileSource.from_uri,
         "builtin": lambda uri: builtin_source(uri, reference_models()),
-        "hf": lambda uri: HubSource(uri, endpoint, token),
+        "hf": lambda uri: HubSource(uri, endpoint, token or _hub_token()),
         "s3": lambda uri: BucketSource(uri, settings.objects),
         "wheel": lambda uri: WheelSource(uri, settings.models.wheels_allowed, environment),
     }
     store = WeightStore(settings.storage.cache_dir / "weights", settings.storage.cache_max_bytes)
     return WeightCache(store, sources, environment)
+
+
+def _hub_token() -> str:
+    """HF_TOKEN, or what `hf auth login` wrote down."""
+    from huggingface_hub import get_token
+
+    return get_token() or ""
 
 
 class WeightCache:

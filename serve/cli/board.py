@@ -1,10 +1,12 @@
 """What the terminal shows while a platform starts: one line per part, with its state."""
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +14,27 @@ from rich.text import Text
 _MARKS = {"ready": ("✓", "green"), "failed": ("✗", "red"), "at_zero": ("·", "dim")}
 
 
+_BAR_WIDTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    state: str
+    detail: str
+    fraction: float | None
+    since: float
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.since
+
+
 class Board:
     """Lines by part. On a terminal they change in place; elsewhere each change is a line of the log."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._rows: dict[str, tuple[str, str, float]] = {}
+        self._rows: dict[str, _Row] = {}
         self._live = Live(console=console, refresh_per_second=8, transient=False) if console.is_terminal else None
 
     def __enter__(self) -> "Board":
@@ -31,27 +48,30 @@ class Board:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, part: str, state: str, detail: str = "") -> None:
-        """`part` is now in `state`: waiting, downloading, converting, starting, ready, at_zero, failed."""
+    def show(self, part: str, state: str, detail: str = "", fraction: float | None = None) -> None:
+        """`part` is now in `state`: waiting, downloading, converting, starting, ready, at_zero, failed.
+
+        `fraction`, from 0 to 1, is how much of a download is there.
+        """
         known = self._rows.get(part)
-        since = known[2] if known else time.monotonic()
-        self._rows[part] = (state, detail, since)
+        row = self._rows[part] = _Row(state, detail, fraction, known.since if known else time.monotonic())
         if self._live is not None:
             self._live.update(self._table())
-        elif known is None or known[0] != state:
-            seconds = time.monotonic() - since
-            self._console.print(f"{part}: {state}{f' {detail}' if detail else ''} ({seconds:.0f} s)", highlight=False)
+        elif known is None or known.state != state:
+            text = f"{part}: {state}{f' {detail}' if detail else ''} ({row.seconds:.0f} s)"
+            self._console.print(text, highlight=False)
 
     def state(self, part: str) -> str | None:
         """The state last shown for `part`."""
         row = self._rows.get(part)
-        return row[0] if row else None
+        return row.state if row else None
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
-        for part, (state, detail, since) in self._rows.items():
-            mark = _MARKS.get(state)
+        for part, row in self._rows.items():
+            mark = _MARKS.get(row.state)
             icon = Text(mark[0], style=mark[1]) if mark else Spinner("dots")
-            seconds = "" if mark else f"{time.monotonic() - since:.0f} s"
-            table.add_row(icon, part, Text(state.replace("_", " "), style=mark[1] if mark else ""), detail, seconds)
+            state = Text(row.state.replace("_", " "), style=mark[1] if mark else "")
+            bar = "" if row.fraction is None else ProgressBar(1.0, row.fraction, width=_BAR_WIDTH)
+            table.add_row(icon, part, state, bar, row.detail, "" if mark else f"{row.seconds:.0f} s")
         return table

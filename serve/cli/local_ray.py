@@ -64,17 +64,6 @@ def free_port() -> int:
         return port
 
 
-def port_is_free(host: str, port: int) -> bool:
-    """Whether one could listen there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
-
-
 def ray_token(settings: Settings) -> str:
     """Ray's token, made on first use, readable by this user alone."""
     path = settings.storage.state_dir / "ray-token"

@@ -76,6 +76,11 @@ def installed_version(name: str) -> str | None:
         return None
 
 
+def has_gpu_build() -> bool:
+    """Whether the vLLM that is installed is the one for NVIDIA GPUs; the other is a distribution of its own."""
+    return installed_version("vllm") is not None
+
+
 def port_is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -15,15 +15,15 @@ from serve.auth.keys import Keys
 from serve.catalog.builtin import builtin_documents
 from serve.catalog.catalog import Catalog
 from serve.catalog.weights import DownloadProgress, open_weight_cache
-from serve.cli import local_ray
+from serve.cli import local_ray, machine
 from serve.cli.board import Board
 from serve.cli.context import load_context, save_context
 from serve.clock import SystemClock
-from serve.domain.documents import API_VERSION, ModelDocument, PlatformDocument
+from serve.domain.documents import ModelDocument
 from serve.domain.errors import SlipwayError
 from serve.domain.serving import ModelState
 from serve.serving.ray_rest import RayDesiredState, RayRest
-from serve.serving.serve_config import GATEWAY_APP, RUNNER_APP, Listener
+from serve.serving.serve_config import GATEWAY_APP, RUNNER_APP, Listener, default_platform
 from serve.serving.statuses import read_statuses
 from serve.settings import Settings
 from serve.storage.records import Records
@@ -31,6 +31,8 @@ from serve.storage.records import Records
 _POLL_SECONDS = 0.5
 _RAY_SECONDS = 90
 _DRAIN_SECONDS = 10
+_GPU_SHARE = 0.25
+"""Of one GPU, for a built-in model: room for three more beside it."""
 
 
 def up(detach: bool) -> None:
@@ -76,7 +78,7 @@ def down() -> None:
 
 def _refuse_if_taken(settings: Settings, console: Console) -> None:
     gateway = settings.gateway
-    if not local_ray.port_is_free(gateway.host, gateway.port):
+    if not machine.port_is_free(gateway.host, gateway.port):
         console.print(f"Port {gateway.port} is in use. Set another: SLIPWAY_GATEWAY_PORT=8080 slipway up")
         raise typer.Exit(1)
 
@@ -91,18 +93,11 @@ async def _bring_up(settings: Settings, platform: local_ray.Platform, console: C
         try:
             await asyncio.gather(_ray_answers(rest, platform, board), *(_fetch(settings, m, board) for m in warm))
             listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
-            await RayDesiredState(rest, local_platform(), listener).apply(models)
+            await RayDesiredState(rest, default_platform(), listener).apply(models)
             await _all_ready(rest, platform, {model.name for model in warm}, models, board)
         finally:
             await rest.close()
     _print_welcome(platform, models, console, is_new=key is not None)
-
-
-def local_platform() -> PlatformDocument:
-    """The platform document of one machine: every default."""
-    return PlatformDocument.model_validate(
-        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
-    )
 
 
 async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]:
@@ -113,10 +108,18 @@ async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]
         key = await Keys(records, SystemClock(), settings.gateway.key_cache_seconds).bootstrap()
         catalog = Catalog(records, SystemClock())
         for document in builtin_documents(name for name in settings.models.builtin.split(",") if name):
-            await catalog.install(document)
+            await catalog.install(fitted(document, machine.has_gpu_build()))
         return key, [card.document for card in (await catalog.cards()).values()]
     finally:
         await records.close()
+
+
+def fitted(document: ModelDocument, has_gpu: bool) -> ModelDocument:
+    """A built-in model as this machine runs it: vLLM's GPU build needs one, and takes a share of it."""
+    if not has_gpu or document.spec.engine.kind != "vllm" or document.spec.placement.gpus:
+        return document
+    placement = document.spec.placement.model_copy(update={"gpus": _GPU_SHARE})
+    return document.model_copy(update={"spec": document.spec.model_copy(update={"placement": placement})})
 
 
 def _is_warm(model: ModelDocument) -> bool:
@@ -147,7 +150,8 @@ async def _fetch(settings: Settings, model: ModelDocument, board: Board) -> None
         megabytes = f"{progress.done_bytes / 1e6:.0f}"
         total = f" of {progress.total_bytes / 1e6:.0f}" if progress.total_bytes else ""
         state = {"download": "downloading", "convert": "converting"}.get(progress.phase, "checking")
-        loop.call_soon_threadsafe(board.show, model.name, state, f"{progress.file} {megabytes}{total} MB")
+        fraction = progress.done_bytes / progress.total_bytes if progress.total_bytes else None
+        loop.call_soon_threadsafe(board.show, model.name, state, f"{progress.file} {megabytes}{total} MB", fraction)
 
     board.show(model.name, "waiting")
     cache = open_weight_cache(settings)

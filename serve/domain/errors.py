@@ -106,7 +106,7 @@ class Canceled(SlipwayError):
 
 
 class StorageUnavailable(SlipwayError):
-    """The blob store does not answer, refuses our keys, or is full; the sentence is for the operator's log."""
+    """The database or the blob store does not answer, refuses our keys, or is full; the sentence is for the log."""
 
     default_code = "storage_unavailable"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serve.domain.documents import LlmEngine, ModelDocument, ModelSpec, PlatformDocument
+from serve.domain.documents import API_VERSION, LlmEngine, ModelDocument, ModelSpec, PlatformDocument
 from serve.domain.task import Family
 
 GATEWAY_APP = "gateway"
@@ -39,6 +39,13 @@ class Listener:
     host: str
     port: int
     every_node: bool = True
+
+
+def default_platform() -> PlatformDocument:
+    """The platform of one machine: every default."""
+    return PlatformDocument.model_validate(
+        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
+    )
 
 
 def model_app(model: str) -> str:

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,11 @@ from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy import Connection, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from serve.domain.errors import StorageUnavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x511B_3A11
@@ -80,14 +84,16 @@ class Records:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection, None]:
         """A connection for statements that change nothing; one that would is refused by the database."""
-        async with self._reader.connect() as connection:
-            yield connection
+        with _unavailability():
+            async with self._reader.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection, None]:
         """A transaction: committed at the end, rolled back on any exception. Keep it short, and never nest it."""
-        async with self._writer.begin() as connection:
-            yield connection
+        with _unavailability():
+            async with self._writer.begin() as connection:
+                yield connection
 
     async def take_turns(self, connection: AsyncConnection, subject: str) -> None:
         """Until `connection`'s transaction ends, let no other transaction past this line with the same `subject`.
@@ -129,6 +135,19 @@ class Records:
         """Give back every connection."""
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+@contextmanager
+def _unavailability() -> Generator[None, None, None]:
+    """A database that is away, or lets go of us, is no fault of the request: it is answered as such."""
+    try:
+        yield
+    except (ConnectionError, PoolTimeout) as error:
+        raise StorageUnavailable("The database does not answer. Retry shortly.", "database_unavailable") from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise StorageUnavailable("The database does not answer. Retry shortly.", "database_unavailable") from error
 
 
 async def insert_if_absent(

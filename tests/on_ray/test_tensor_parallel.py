@@ -7,8 +7,8 @@ import tempfile
 
 from fakes.platform import echo_document
 
-from serve.domain.documents import API_VERSION, ModelDocument, PlatformDocument
-from serve.serving.serve_config import Listener, model_app, serve_config
+from serve.domain.documents import ModelDocument
+from serve.serving.serve_config import Listener, default_platform, model_app, serve_config
 
 TWO_REPLICAS = """
 import json, os, sys
@@ -43,10 +43,7 @@ ray.shutdown()
 
 def test_every_replica_on_two_gpus_sees_its_own_two() -> None:
     model = ModelDocument.model_validate(echo_document("wide", placement={"gpus": 2, "cpus": 0.5}))
-    platform = PlatformDocument.model_validate(
-        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
-    )
-    applications = serve_config(platform, [model], Listener("127.0.0.1", 8000))["applications"]
+    applications = serve_config(default_platform(), [model], Listener("127.0.0.1", 8000))["applications"]
     (wanted,) = next(app["deployments"] for app in applications if app["name"] == model_app("wide"))
     # Ray's sockets live under its folder, and their paths are short or do not work.
     with tempfile.TemporaryDirectory(prefix="slw-", dir="/tmp") as folder:

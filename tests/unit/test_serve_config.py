@@ -6,16 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve.domain.documents import API_VERSION, ModelDocument, PlatformDocument
-from serve.serving.serve_config import Listener, build_digest, quantity_bytes, serve_config
+from serve.domain.documents import API_VERSION, ModelDocument
+from serve.serving.serve_config import Listener, build_digest, default_platform, quantity_bytes, serve_config
 
 LISTENER = Listener("127.0.0.1", 8000, every_node=False)
-
-
-def platform() -> PlatformDocument:
-    return PlatformDocument.model_validate(
-        {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "slipway"}}
-    )
 
 
 def model(name: str = "echo", **spec: Any) -> ModelDocument:
@@ -26,29 +20,31 @@ def model(name: str = "echo", **spec: Any) -> ModelDocument:
 
 
 def deployment(document: ModelDocument) -> dict[str, Any]:
-    config = serve_config(platform(), [document], LISTENER)
+    config = serve_config(default_platform(), [document], LISTENER)
     result: dict[str, Any] = config["applications"][-1]["deployments"][0]
     return result
 
 
 def test_the_order_of_documents_changes_nothing() -> None:
     one, two = model("one"), model("two")
-    assert serve_config(platform(), [one, two], LISTENER) == serve_config(platform(), [two, one], LISTENER)
+    assert serve_config(default_platform(), [one, two], LISTENER) == serve_config(
+        default_platform(), [two, one], LISTENER
+    )
 
 
 def test_five_hundred_models_stay_under_a_megabyte() -> None:
     models = [model(f"model-{index}", card={"title": "t", "description": "d" * 4000}) for index in range(500)]
-    assert len(json.dumps(serve_config(platform(), models, LISTENER))) < 1_000_000
+    assert len(json.dumps(serve_config(default_platform(), models, LISTENER))) < 1_000_000
 
 
 def test_only_the_gateway_has_a_route() -> None:
-    config = serve_config(platform(), [model()], LISTENER)
+    config = serve_config(default_platform(), [model()], LISTENER)
     assert [app["name"] for app in config["applications"] if app["route_prefix"]] == ["gateway"]
 
 
 def test_a_new_card_keeps_the_replicas_and_tells_the_gateways() -> None:
     old, new = model(), model(card={"title": "another"})
-    before, after = (serve_config(platform(), [each], LISTENER)["applications"] for each in (old, new))
+    before, after = (serve_config(default_platform(), [each], LISTENER)["applications"] for each in (old, new))
     assert before[-1]["args"] == after[-1]["args"]
     assert before[-1]["deployments"][0]["user_config"] != after[-1]["deployments"][0]["user_config"]
     assert before[0]["deployments"][0]["user_config"] != after[0]["deployments"][0]["user_config"]
