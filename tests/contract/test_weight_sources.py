@@ -223,3 +223,10 @@ def test_the_converter_says_in_a_sentence_what_it_cannot(tmp_path: Path) -> None
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_finding_pip_leaves_setuptools_as_it_was():
+    """In a process of its own: what it guards against cannot be undone in one."""
+    code = "from serve.catalog.sources.wheel import _pip; _pip(); import distutils.core, setuptools"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

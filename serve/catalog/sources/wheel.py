@@ -4,6 +4,7 @@ pip fetches it, so that the user's indexes, proxies and certificates apply; it t
 the hash that the address names.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -157,9 +158,19 @@ def _existing(paths: Iterator[Path]) -> Iterator[Path]:
         return
 
 
+def _has_pip() -> bool:
+    """Asked of the metadata, not of the import system: a search for the module `pip` makes setuptools' distutils step
+    aside in this process for good, and vLLM's later import of setuptools then fails."""
+    try:
+        importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _pip() -> list[str]:
     """How to run pip here: as a module, or from the copy that Python carries for new environments."""
-    if importlib.util.find_spec("pip") is not None:
+    if _has_pip():
         return ["-m", "pip"]
     spec = importlib.util.find_spec("ensurepip")
     folder = Path(spec.origin).parent / "_bundled" if spec and spec.origin else Path(os.devnull)
