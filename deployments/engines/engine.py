@@ -1,9 +1,29 @@
 """What a replica asks of an engine."""
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.generation import Event, ModelCall
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """A finished output as bytes. The replica stores it and tells the caller of the asset: it goes no further as it is.
+
+    `width` and `height` are pixels, `seconds` are of play time.
+    """
+
+    name: str
+    media_type: str
+    data: bytes
+    index: int = 0
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+
+
+EngineBatch = list[Event | Produced]
 
 
 class Engine(Protocol):
@@ -17,8 +37,8 @@ class Engine(Protocol):
         """
         ...
 
-    def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
-        """Batches of events, `Completed` last. Closing the generator aborts the work; each batch is awaited for.
+    def stream(self, call: ModelCall) -> AsyncGenerator[EngineBatch, None]:
+        """Batches of events, `Completed` last. Inputs that hold pictures are bytes. Closing the generator aborts the work; each batch is awaited for.
 
         A token that has no log probability (the first of an echoed prompt) carries NaN.
 

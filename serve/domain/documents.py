@@ -152,6 +152,26 @@ class TransformersEngine(Spec):
     """Padded tokens of one forward pass."""
 
 
+class DiffusionEngine(Spec):
+    """Our own engine for UNet diffusion models (SD 1.5, SSD-1B, SDXL): requests join and leave at every step."""
+
+    kind: Literal["diffusion"]
+    max_concurrency: int = Field(default=16, ge=1, le=1024)
+    """Calls that are worked on together; their latents stay in memory."""
+    max_rows: int | None = Field(default=None, ge=2, le=256)
+    """Rows of one forward pass; a guided image takes two. Unset, the knee that is measured when the model starts."""
+    max_pixels: int = Field(default=2048 * 2048, ge=64 * 64, le=4096 * 4096)
+    """Pixels of one image at the most, outpainted margins included."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    variant: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,32}$")
+    """Of the weight files, as diffusers names them: `fp16` takes *.fp16.safetensors."""
+    compile: bool = False
+    """Compile the repeated blocks of the UNet, and record CUDA graphs: faster steps, a start of minutes. For GPUs."""
+    prompt_cache: int = Field(default=256, ge=0, le=65_536)
+    """Encoded prompts that are kept."""
+
+
 class EchoEngine(Spec):
     """The deterministic engine: repeats the prompt's words at a set pace. For load, chaos and contract tests."""
 
@@ -161,9 +181,19 @@ class EchoEngine(Spec):
     prefill_ms: float = Field(default=0, ge=0, le=60_000)
     token_ms: float = Field(default=0, ge=0, le=60_000)
     """Milliseconds between tokens."""
+    step_ms: float = Field(default=0, ge=0, le=60_000)
+    """Milliseconds between the denoising steps of a picture."""
 
 
-LlmEngine = Annotated[VllmEngine | TransformersEngine | EchoEngine, Field(discriminator="kind")]
+Engine = Annotated[
+    VllmEngine | TransformersEngine | DiffusionEngine | EchoEngine, Field(discriminator="kind")
+]
+ENGINES: dict[Family, tuple[type[Spec], ...]] = {
+    Family.LLM: (VllmEngine, TransformersEngine, EchoEngine),
+    Family.TEXT_TO_IMAGE: (DiffusionEngine, EchoEngine),
+    Family.IMAGE_TO_IMAGE: (DiffusionEngine, EchoEngine),
+}
+"""Which engines serve which family."""
 
 
 class ModelSpec(Spec):
@@ -174,15 +204,17 @@ class ModelSpec(Spec):
     weights: Weights | None = None
     card: CardSpec
     placement: Placement = Placement()
-    engine: LlmEngine
+    engine: Engine
     scaling: Scaling = Scaling()
     queue: Queue = Queue()
 
     @model_validator(mode="after")
     def _agrees(self) -> "ModelSpec":
         for task in self.tasks:
-            if TASKS[task].family is not self.family:
-                raise ValueError(f"tasks: {task} is served by the family {TASKS[task].family}, not {self.family}")
+            if self.family not in (families := TASKS[task].families):
+                raise ValueError(f"tasks: {task} is served by the family {' or '.join(families)}, not {self.family}")
+        if not isinstance(self.engine, ENGINES[self.family]):
+            raise ValueError(f"engine: {self.engine.kind} does not serve the family {self.family}")
         if self.weights is None and self.engine.kind != "echo":
             raise ValueError(f"weights: the engine {self.engine.kind} needs them")
         return self

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serve.domain.documents import API_VERSION, LlmEngine, ModelDocument, ModelSpec, PlatformDocument
+from serve.domain.documents import API_VERSION, Engine, ModelDocument, ModelSpec, PlatformDocument
 from serve.domain.task import Family
 
 GATEWAY_APP = "gateway"
@@ -21,7 +21,11 @@ MODEL_APP_PREFIX = "model-"
 REPLICA_DEPLOYMENT = "replica"
 """Every model application has one deployment, of this name, whatever its family."""
 
-IMPORT_PATHS: dict[Family, str] = {Family.LLM: "deployments.llm:build"}
+IMPORT_PATHS: dict[Family, str] = {
+    Family.LLM: "deployments.llm:build",
+    Family.TEXT_TO_IMAGE: "deployments.text_to_image:build",
+    Family.IMAGE_TO_IMAGE: "deployments.image_to_image:build",
+}
 
 _SUPERVISION = {
     "health_check_period_s": 5,
@@ -157,7 +161,7 @@ def max_ongoing_requests(spec: ModelSpec) -> int:
     return 2 * (engine_capacity(spec.engine) + spec.queue.max_waiting) + 64
 
 
-def engine_capacity(engine: LlmEngine) -> int:
+def engine_capacity(engine: Engine) -> int:
     """Calls that one replica runs at the same time."""
     return engine.max_concurrency
 
