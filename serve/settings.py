@@ -115,6 +115,24 @@ class WebhookSettings(Part):
     """Lets webhooks reach loopback and private networks. For tests and closed networks only."""
 
 
+class ImagesSettings(Part):
+    """Pictures that callers send."""
+
+    max_bytes: int = Field(default=32 * 2**20, ge=1024)
+    """Largest picture, in bytes, however it is sent."""
+    max_body_bytes: int = Field(default=24 * 2**20, ge=1024)
+    """Largest JSON body where a picture may be a data: URL, so 18 MB of picture; larger ones are uploaded as assets."""
+    max_pixels: int = Field(default=36_000_000, ge=64 * 64)
+    """Largest picture, in pixels: what a good telephone takes. A gateway holds up to 4 bytes per pixel while it
+    checks one."""
+    num_threads: int = Field(default=2, ge=1, le=64)
+    """Pictures that one gateway replica checks at the same time."""
+    fetch_seconds: float = Field(default=20.0, gt=0)
+    """How long fetching a picture from its address may take, redirects included."""
+    allow_private_addresses: bool = False
+    """Lets pictures come from loopback and private networks. For tests and closed networks only."""
+
+
 class ModelsSettings(Part):
     """What is served when nothing else was applied."""
 
@@ -167,6 +185,7 @@ class Settings(BaseSettings):
     objects: ObjectsSettings = ObjectsSettings()
     runs: RunsSettings = RunsSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    images: ImagesSettings = ImagesSettings()
     models: ModelsSettings = ModelsSettings()
     ray: RaySettings = RaySettings()
     log: LogSettings = LogSettings()

@@ -51,14 +51,19 @@ def _apply(rules: list[Pair], pieces: list[str]) -> list[str]:
         pieces = [*pieces[:at], pieces[at] + pieces[at + 1], *pieces[at + 2 :]]
 
 
+def tokens() -> list[str]:
+    """Every token, in the order of the ids: bytes, bytes that end a word, what the rules make, start, end."""
+    symbols = byte_symbols()
+    made = dict.fromkeys(first + second for first, second in merges())
+    return [*symbols, *(symbol + "</w>" for symbol in symbols), *made, START, END]
+
+
 def build(folder: Path, *, pad: str = END) -> CLIPTokenizer:
     """Write the tokenizer's files into `folder` and return it. SDXL pads its second tokenizer with "!"."""
-    symbols, rules = byte_symbols(), merges()
-    tokens = [*symbols, *(symbol + "</w>" for symbol in symbols), *dict.fromkeys(a + b for a, b in rules), START, END]
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = {token: index for index, token in enumerate(tokens)}
+    vocabulary = {token: index for index, token in enumerate(tokens())}
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in rules))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges()))
     tokenizer = CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token=pad, model_max_length=WINDOW
     )

@@ -164,3 +164,11 @@ assets = Table(
     Index(None, "run_id"),
     Index(None, "deleting_ms"),
 )
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("secret", String(80), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)

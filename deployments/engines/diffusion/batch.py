@@ -1,0 +1,205 @@
+"""The images that make a step together: rows in, one forward pass, one update for all of them.
+
+Rows are the prompts of all images first, then the negative prompts of those with guidance. Membership changes at any
+step; while it does not, nothing is gathered again.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from deployments.engines.diffusion.planning import bucket
+from deployments.engines.diffusion.slot import Slot
+
+_COEFFICIENTS = (
+    "input_scale",
+    "derive_x",
+    "derive_out",
+    "carry",
+    "direct",
+    "previous",
+    "before",
+    "noise",
+    "blend_clean",
+    "blend_noise",
+)
+
+
+class Predictor(Protocol):
+    """A forward pass of the UNet.
+
+    ControlNet's residuals and IP-Adapter's tokens belong here: a branch of its own that sees the rows it is for, each
+    with its own scale, and hands its tensors to the UNet beside `context`.
+    """
+
+    buckets: Sequence[int]
+    """Row counts it was prepared for; empty where any will do."""
+
+    def __call__(
+        self,
+        sample: torch.Tensor,
+        timesteps: torch.Tensor,
+        context: torch.Tensor,
+        pooled: torch.Tensor | None,
+        time_ids: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """[R, C, h, w], [R], [R, L, D], [R, P], [R, 6] -> [R, 4, h, w], float32."""
+        ...
+
+
+class Batch:
+    """A fixed set of slots of one lane. Their tensors live here, stacked; `release` gives them back."""
+
+    def __init__(self, slots: Sequence[Slot], predictor: Predictor) -> None:
+        self.slots = tuple(slots)
+        self._predictor = predictor
+        self._latents = torch.stack([slot.latents for slot in slots])
+        self._last = torch.stack([slot.last for slot in slots])
+        self._second_last = torch.stack([slot.second_last for slot in slots])
+        self._device = self._latents.device
+        self._gather_rows()
+        self._gather_canvas()
+
+    @property
+    def num_rows(self) -> int:
+        return self._num_rows
+
+    def _gather_rows(self) -> None:
+        guided = [i for i, slot in enumerate(self.slots) if slot.num_rows == 2]
+        owners = [*range(len(self.slots)), *guided]
+        self._num_rows = len(owners)
+        padded = owners + [0] * (bucket(len(owners), self._predictor.buckets) - len(owners))
+        self._owners = torch.tensor(padded, device=self._device)
+        self._owner_list = padded
+        self._guided = torch.tensor(guided, device=self._device)
+        scales = [self.slots[i].request.guidance_scale for i in guided]
+        self._guidance = torch.tensor(scales, device=self._device, dtype=torch.float32).view(-1, 1, 1, 1)
+        conditionings = [slot.conditionings[0] for slot in self.slots]
+        conditionings += [self.slots[i].conditionings[1] for i in guided]
+        conditionings += conditionings[:1] * (len(padded) - len(owners))
+        self._context = torch.stack([c.context for c in conditionings])
+        self._pooled = _stacked([c.pooled for c in conditionings])
+        self._time_ids = _stacked([c.time_ids for c in conditionings])
+
+    def _gather_canvas(self) -> None:
+        """Masks of the slots that have one; the others count as free everywhere."""
+        canvases = [slot.canvas for slot in self.slots]
+        self._extra = None
+        if canvases[0].masked is not None:
+            self._extra = torch.stack([torch.cat([_known(c.mask), _known(c.masked)]) for c in canvases])
+            self._extra = self._extra[self._owners]
+        self._mask = None
+        if self._extra is None and any(c.mask is not None for c in canvases):
+            free = torch.ones_like(self._latents[0, :1])
+            self._mask = torch.stack([free if c.mask is None else c.mask for c in canvases])
+            self._clean = torch.stack([c.noise if c.clean is None else c.clean for c in canvases])
+            self._noise = torch.stack([c.noise for c in canvases])
+
+    def step(self) -> None:
+        """One denoising step of every image."""
+        table = self._coefficients()
+        scaled = table[0] * self._latents
+        for i, slot in self._stepwise():
+            scaled[i] = slot.denoise.scale_input(self._latents[i], slot.position)  # type: ignore[union-attr]
+        out = self._predict(scaled)
+        self._seen = self._latents, out, [slot.position for slot in self.slots]
+        self._update(out, table)
+        for slot in self.slots:
+            slot.position += 1
+
+    def _predict(self, scaled: torch.Tensor) -> torch.Tensor:
+        """The model's answer per image, guidance applied."""
+        sample = scaled[self._owners]
+        if self._extra is not None:
+            sample = torch.cat([sample, self._extra], dim=1)
+        steps = [float(slot.denoise.timesteps[slot.position]) for slot in self.slots]
+        timesteps = torch.tensor([steps[i] for i in self._owner_list], dtype=torch.float32)
+        rows = self._predictor(
+            sample, timesteps.to(self._device, non_blocking=True), self._context, self._pooled, self._time_ids
+        )
+        num_images = len(self.slots)
+        out = rows[:num_images]
+        if len(self._guided):
+            without = rows[num_images : self._num_rows]
+            out = out.clone()
+            out[self._guided] = without + self._guidance * (out[self._guided] - without)
+        return out
+
+    def _update(self, out: torch.Tensor, table: torch.Tensor) -> None:
+        x = self._latents
+        _, derive_x, derive_out, carry, direct, previous, before, noise, blend_clean, blend_noise = table
+        derived = derive_x * x + derive_out * out
+        following = carry * x + direct * derived + previous * self._last + before * self._second_last
+        drawn = self._drawn()
+        if drawn is not None:
+            following = following + noise * drawn
+        for i, slot in self._stepwise():
+            following[i] = slot.denoise.step(  # type: ignore[union-attr]
+                out[i], slot.position, x[i], slot.canvas.generator
+            )
+        if self._mask is not None:
+            kept = blend_clean * self._clean + blend_noise * self._noise
+            following = torch.lerp(kept, following, self._mask)
+        self._second_last, self._last, self._latents = self._last, derived, following
+
+    def _stepwise(self) -> list[tuple[int, Slot]]:
+        """Those whose sampler keeps state that no table can express."""
+        return [(i, slot) for i, slot in enumerate(self.slots) if slot.table is None]
+
+    def _coefficients(self) -> torch.Tensor:
+        """[10, B, 1, 1, 1]: each slot's coefficients at its own position; copied to the device once."""
+        values = np.zeros((len(_COEFFICIENTS), len(self.slots)), dtype=np.float32)
+        for i, slot in enumerate(self.slots):
+            for j, name in enumerate(_COEFFICIENTS):
+                column = getattr(slot.denoise, name, None)
+                values[j, i] = 0.0 if column is None else column[slot.position]
+        return torch.from_numpy(values).to(self._device, non_blocking=True)[..., None, None, None]
+
+    def _drawn(self) -> torch.Tensor | None:
+        """Fresh noise for those whose sampler asks for it at this step, each from its own generator."""
+        needs = [slot.table is not None and slot.table.noise[slot.position] != 0 for slot in self.slots]
+        if not any(needs):
+            return None
+        shape = self._latents.shape[1:]
+        drawn = [
+            torch.randn(shape, generator=slot.canvas.generator) if need else torch.zeros(shape)
+            for slot, need in zip(self.slots, needs, strict=True)
+        ]
+        return torch.stack(drawn).to(self._device)
+
+    def clean_estimate(self, slot: Slot, prediction_type: str) -> torch.Tensor:
+        """[C, h, w]: what the model believes, at the step just made, that the image will be.
+
+        With x = a clean + s noise: epsilon predicts noise, sample predicts clean, and v_prediction their rotation
+        (Salimans and Ho, 2022, arXiv:2202.00512).
+        """
+        i = self.slots.index(slot)
+        latents, out, positions = self._seen
+        x, answer, position = latents[i], out[i], positions[i]
+        denoise = slot.denoise
+        a = float(denoise.start_clean if position == 0 else denoise.blend_clean[position - 1])
+        s = float(denoise.start_noise if position == 0 else denoise.blend_noise[position - 1])
+        if prediction_type == "sample":
+            return answer
+        if prediction_type == "v_prediction":
+            norm = float(np.hypot(a, s))
+            return (a / norm) * (x / norm) - (s / norm) * answer
+        return (x - s * answer) / max(a, 1e-4)
+
+    def release(self) -> None:
+        """Hand every slot its tensors back; the batch must not step afterwards."""
+        for i, slot in enumerate(self.slots):
+            slot.latents, slot.last, slot.second_last = self._latents[i], self._last[i], self._second_last[i]
+
+
+def _stacked(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(present) if present else None
+
+
+def _known(tensor: torch.Tensor | None) -> torch.Tensor:
+    if tensor is None:
+        raise ValueError("an inpainting model's canvas has a mask and masked latents")
+    return tensor

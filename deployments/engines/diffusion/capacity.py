@@ -1,0 +1,86 @@
+"""How many rows a forward pass should have: measured, because no formula knows the machine.
+
+Time per row falls with the rows until the machine is full; from that knee on, more rows only make every image wait for
+the others. A large picture on a small GPU is full at one row, a small one on a large GPU at thirty-two.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+TOLERANCE = 0.07
+"""A row count is good enough if its time per row is within this of the best that was measured."""
+SMOOTHING = 0.2
+"""Weight of the newest step in a lane's estimate."""
+CANDIDATES = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(slots=True)
+class StepTimes:
+    """Milliseconds of a step by its rows, at one shape."""
+
+    by_rows: dict[int, float] = field(default_factory=dict)
+
+    def learn(self, num_rows: int, milliseconds: float) -> None:
+        """Take in one measured step."""
+        known = self.by_rows.get(num_rows)
+        self.by_rows[num_rows] = milliseconds if known is None else known + SMOOTHING * (milliseconds - known)
+
+    def estimate(self, num_rows: int) -> float:
+        """Milliseconds of a step of `num_rows`: measured, or in proportion to the nearest that was; 0 if none was."""
+        if not self.by_rows:
+            return 0.0
+        nearest = min(self.by_rows, key=lambda rows: abs(rows - num_rows))
+        return self.by_rows[nearest] * num_rows / nearest
+
+    def scaled(self, factor: float) -> "StepTimes":
+        """The same machine at another number of pixels: a first guess, until steps of that shape are measured."""
+        return StepTimes({rows: milliseconds * factor for rows, milliseconds in self.by_rows.items()})
+
+
+def knee(times: StepTimes, most: int) -> int:
+    """The fewest rows whose time per row is close to the best; at least 2, so that guidance fits in one pass."""
+    measured = {rows: ms / rows for rows, ms in times.by_rows.items() if rows <= most}
+    if not measured:
+        return min(2, most)
+    best = min(measured.values())
+    return max(2, min(rows for rows, per_row in measured.items() if per_row <= best * (1 + TOLERANCE)))
+
+
+def measure(
+    run: Callable[[int], None], budget_seconds: float, candidates: Sequence[int] = CANDIDATES, repeats: int = 3
+) -> StepTimes:
+    """Time `run(num_rows)` at growing row counts, until the budget is spent or two in a row bring nothing.
+
+    `run` must not return before the work is done. The first run at each count is a warm-up and is not counted, unless
+    it alone takes a good part of the budget. An error of `run` at a larger count (memory) ends the measuring.
+    """
+    times = StepTimes()
+    began, no_gain = time.monotonic(), 0
+    for num_rows in candidates:
+        try:
+            milliseconds = _median_ms(run, num_rows, repeats, budget_seconds)
+        except Exception:
+            if not times.by_rows:
+                raise
+            break
+        best = min((ms / rows for rows, ms in times.by_rows.items()), default=float("inf"))
+        times.by_rows[num_rows] = milliseconds
+        no_gain = no_gain + 1 if milliseconds / num_rows > best * (1 - TOLERANCE) else 0
+        if no_gain == 2 or time.monotonic() - began > budget_seconds:
+            break
+    return times
+
+
+def _median_ms(run: Callable[[int], None], num_rows: int, repeats: int, budget_seconds: float) -> float:
+    first = _timed_ms(run, num_rows)
+    if first > budget_seconds * 1000 / 8:
+        return first
+    timed = sorted(_timed_ms(run, num_rows) for _ in range(repeats))
+    return timed[len(timed) // 2]
+
+
+def _timed_ms(run: Callable[[int], None], num_rows: int) -> float:
+    began = time.perf_counter()
+    run(num_rows)
+    return (time.perf_counter() - began) * 1000

@@ -1,0 +1,270 @@
+"""The engine as the platform sees it: calls in, events out, on an event loop that nothing here blocks.
+
+Pictures are decoded and encoded in threads; the model runs in the loop's own. Closing a stream takes its images out of
+the batch at the next step.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.diffusion import canvas
+from deployments.engines.diffusion.assembly import assemble, device_of, dtype_of
+from deployments.engines.diffusion.bundle import Bundle
+from deployments.engines.diffusion.loop import StepLoop, Ticket
+from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Source, Stepped
+from deployments.engines.engine import EngineBatch, Produced
+from deployments.engines.generation_plan import read_inputs
+from serve.domain.documents import DiffusionEngine as DiffusionSpec
+from serve.domain.errors import EngineFailed, InvalidRequest
+from serve.domain.generation import Completed, ModelCall, Preview, Progress
+from serve.domain.images import Denoising, ImageFormat, ImageToImageInput, TextToImageInput
+from serve.domain.task import Task
+from serve.domain.usage import Quantities
+from serve.media import images
+
+NUM_CODEC_THREADS = 2
+STUCK_SECONDS = 120.0
+"""A turn of the loop is a step and a decode: seconds at the most, even of a large model on a CPU."""
+PROGRESS_SECONDS = 0.1
+"""Progress goes out this often at the most: people see no more, and every message costs."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A call that runs."""
+
+    inputs: Denoising
+    request: ImageRequest
+    finish: canvas.Finish | None
+    num_input_images: int
+    done: dict[int, int] = field(default_factory=dict)
+    num_painted: int = 0
+    num_steps: int = 0
+    num_pixels: int = 0
+    num_pixel_steps: int = 0
+    timing: dict[str, float] = field(default_factory=dict)
+    told_at: float = 0.0
+
+
+class DiffusionEngine:
+    """One loaded model. See `Engine` for what the methods promise."""
+
+    def __init__(self, spec: DiffusionSpec, weights: Path, name: str, num_gpus: float) -> None:
+        self._spec, self._weights, self._name = spec, weights, name
+        self._device = device_of(num_gpus)
+        self._counts = Counts()
+        self._codecs = ThreadPoolExecutor(NUM_CODEC_THREADS, "slipway-codec")
+        self._bundle: Bundle | None = None
+        self._loop: StepLoop | None = None
+
+    async def start(self) -> None:
+        """Load, and measure how many rows a step should have."""
+        self._bundle, self._loop = await asyncio.to_thread(
+            assemble,
+            self._weights,
+            device=self._device,
+            dtype=dtype_of(self._spec.dtype, self._device),
+            variant=self._spec.variant,
+            compile=self._spec.compile,
+            max_rows=self._spec.max_rows,
+            num_cached_prompts=self._spec.prompt_cache,
+        )
+
+    async def close(self) -> None:
+        """End the thread; what runs fails."""
+        if self._loop is not None:
+            await asyncio.to_thread(self._loop.close)
+        self._codecs.shutdown(wait=False, cancel_futures=True)
+
+    async def check_health(self) -> None:
+        """Raises EngineFailed when the thread has died, or has been in one turn for minutes."""
+        if self._loop is None:
+            return
+        if not self._loop.is_alive:
+            raise EngineFailed("The diffusion engine's thread has ended.", "engine_dead")
+        if (silent := self._loop.silent_seconds()) > STUCK_SECONDS:
+            raise EngineFailed(f"The diffusion engine has not made a step for {silent:.0f} s.", "engine_stuck")
+
+    def counters(self) -> Mapping[str, float]:
+        """As the Protocol has them, and the images and steps that were made."""
+        counts = self._counts.snapshot()
+        if self._loop is not None:
+            totals = self._loop.totals
+            counts |= {
+                "images_total": totals.num_images,
+                "steps_total": totals.num_steps,
+                "batches_total": totals.num_batches,
+                "shed_total": totals.num_shed,
+            }
+        return counts
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[EngineBatch, None]:
+        """See the Protocol. Progress is of all images' steps together."""
+        with self._counts.call() as open_call:
+            work = await self._read(call)
+            outcomes: asyncio.Queue[list[Outcome]] = asyncio.Queue()
+            post = asyncio.get_running_loop().call_soon_threadsafe
+            ticket = self._running().submit(work.request, lambda told: _post(post, outcomes, told))
+            try:
+                while work.num_painted < work.request.num_images:
+                    if batch := await self._batch(work, await outcomes.get(), call.stream):
+                        yield batch
+                yield [self._completed(work, ticket, open_call)]
+            finally:
+                ticket.cancel()
+
+    async def _batch(self, work: _Work, outcomes: list[Outcome], is_streamed: bool) -> EngineBatch:
+        """What a list of outcomes tells the caller; nothing, if it is only progress and some was told just now."""
+        batch: EngineBatch = []
+        for outcome in outcomes:
+            match outcome:
+                case Failed():
+                    raise outcome.error
+                case Stepped():
+                    work.done[outcome.index] = outcome.done
+                    if outcome.preview is not None and is_streamed:
+                        batch.append(await self._preview(outcome))
+                case Painted():
+                    batch.append(await self._produced(work, outcome))
+        now = time.monotonic()
+        if is_streamed and (batch or now - work.told_at >= PROGRESS_SECONDS):
+            work.told_at = now
+            batch.insert(0, _progress(work, outcomes))
+        return batch
+
+    async def _preview(self, stepped: Stepped) -> Preview:
+        run = asyncio.get_running_loop().run_in_executor
+        data = await run(self._codecs, images.encode_preview, stepped.preview)
+        return Preview(stepped.index, "image/jpeg", data)
+
+    async def _produced(self, work: _Work, painted: Painted) -> Produced:
+        inputs = work.inputs
+        pixels = painted.pixels if work.finish is None else work.finish.apply(painted.pixels)
+        height, width = pixels.shape[:2]
+        metadata = self._metadata(work, painted.index) if inputs.metadata else None
+        run = asyncio.get_running_loop().run_in_executor
+        data = await run(self._codecs, images.encode, pixels, inputs.output_format, inputs.quality, metadata)
+        work.num_painted += 1
+        work.num_pixels += width * height
+        work.num_steps += painted.num_steps
+        work.num_pixel_steps += work.request.width * work.request.height * painted.num_steps
+        work.timing = {phase: max(work.timing.get(phase, 0.0), s) for phase, s in painted.timing.items()}
+        name = f"image-{painted.index}.{'jpg' if inputs.output_format is ImageFormat.JPEG else inputs.output_format}"
+        media_type = f"image/{inputs.output_format}"
+        return Produced(name, media_type, data, painted.index, width, height)
+
+    def _completed(self, work: _Work, ticket: Ticket, open_call: OpenCall) -> Completed:
+        usage = Quantities(
+            prompt_tokens=ticket.num_prompt_tokens,
+            images=work.num_painted,
+            pixels=work.num_pixels,
+            pixel_steps=work.num_pixel_steps,
+            input_images=work.num_input_images,
+            gpu_ms=self._gpu_ms(ticket),
+        )
+        self._counts.prompt_tokens += usage.prompt_tokens
+        open_call.done()
+        return Completed(usage, work.timing)
+
+    def _gpu_ms(self, ticket: Ticket) -> int:
+        if self._device == "cpu":
+            return 0
+        return round(sum(slot.timing.device_ms for slot in ticket.slots))
+
+    def _metadata(self, work: _Work, index: int) -> dict[str, str]:
+        """What the file says of how it was made: enough to make it again."""
+        told = work.inputs.model_dump(mode="json", exclude={"image", "mask", "metadata", "previews", "num_images"})
+        told |= {"seed": work.request.seed + index, "width": work.request.width, "height": work.request.height}
+        return {"model": self._name} | {key: str(value) for key, value in told.items() if value not in (None, "")}
+
+    def _running(self) -> StepLoop:
+        if self._loop is None:
+            raise EngineFailed(f"The model {self._name} has not started.")
+        return self._loop
+
+    # --- from a call to a request
+
+    async def _read(self, call: ModelCall) -> _Work:
+        if call.task is Task.TEXT_TO_IMAGE:
+            inputs = read_inputs(TextToImageInput, call.inputs)
+            self._check_size(inputs.width, inputs.height)
+            return _Work(inputs, self._request(call, inputs, inputs.width, inputs.height, None), None, 0)
+        return await self._read_source(call)
+
+    async def _read_source(self, call: ModelCall) -> _Work:
+        image, mask = call.inputs["image"], call.inputs.get("mask")
+        named = dict(call.inputs) | {"image": "asset:input"} | ({} if mask is None else {"mask": "asset:mask"})
+        inputs = read_inputs(ImageToImageInput, named)
+        source, finish = await asyncio.get_running_loop().run_in_executor(
+            self._codecs, self._source_of, inputs, image, mask
+        )
+        height, width = source.image.shape[:2]
+        return _Work(inputs, self._request(call, inputs, width, height, source), finish, 1 + (mask is not None))
+
+    def _source_of(self, inputs: ImageToImageInput, image: bytes, mask: bytes | None) -> tuple[Source, canvas.Finish]:
+        most = self._spec.max_pixels
+        pixels = np.asarray(images.decode(image, max_pixels=most, param="image"))
+        covered = None if mask is None else np.asarray(images.decode_mask(mask, max_pixels=most, param="mask"))
+        source, finish = canvas.source_of(
+            pixels,
+            covered,
+            width=inputs.width,
+            height=inputs.height,
+            strength=inputs.strength,
+            margins=(inputs.outpaint_left, inputs.outpaint_right, inputs.outpaint_top, inputs.outpaint_bottom),
+        )
+        height, width = source.image.shape[:2]
+        self._check_size(width, height)
+        return source, finish
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self._spec.max_pixels:
+            raise InvalidRequest(
+                f"{width} x {height} pixels are more than this model's {self._spec.max_pixels}. Ask for a smaller one.",
+                "image_too_large",
+                "width",
+            )
+
+    def _request(
+        self, call: ModelCall, inputs: Denoising, width: int, height: int, source: Source | None
+    ) -> ImageRequest:
+        return ImageRequest(
+            prompt=inputs.prompt,
+            negative_prompt=inputs.negative_prompt,
+            width=width,
+            height=height,
+            steps=inputs.steps,
+            seed=inputs.seed or 0,
+            guidance_scale=inputs.guidance_scale,
+            sampler=inputs.sampler.value,
+            num_images=inputs.num_images,
+            source=source,
+            num_previews=inputs.previews if call.stream else 0,
+            deadline_at=_monotonic(call.context.deadline_at),
+        )
+
+
+def _post(post: object, outcomes: "asyncio.Queue[list[Outcome]]", told: list[Outcome]) -> None:
+    """From the engine's thread to the event loop, which may have closed meanwhile: then nobody listens any more."""
+    try:
+        post(outcomes.put_nowait, told)  # type: ignore[operator]
+    except RuntimeError:
+        return
+
+
+def _monotonic(unix_seconds: float | None) -> float | None:
+    return None if unix_seconds is None else time.monotonic() + unix_seconds - time.time()
+
+
+def _progress(work: _Work, outcomes: list[Outcome]) -> Progress:
+    """Steps of all images together."""
+    totals = [outcome.total for outcome in outcomes if isinstance(outcome, Stepped)]
+    total = (totals[0] if totals else max(work.done.values(), default=1)) * work.request.num_images
+    return Progress(min(sum(work.done.values()), total), total, "denoising")

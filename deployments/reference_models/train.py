@@ -1,0 +1,102 @@
+"""Train the reference models, one stage after the other; every stage resumes where it stopped.
+
+    python -m deployments.reference_models.train vae --out DIR
+    python -m deployments.reference_models.train latents --out DIR
+    python -m deployments.reference_models.train shapes-sd --out DIR
+    python -m deployments.reference_models.train shapes-sdxl --out DIR
+
+A stage finds what the one before it left in DIR. The last two leave a directory of their own name there, which
+`DiffusionPipeline.from_pretrained` loads. `--device cuda` takes a GPU; otherwise all is done by the CPU.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from deployments.reference_models import autoencoder, denoiser, export, latents, tokenizer, warm_start
+from deployments.reference_models.loop import Schedule, Training
+
+logger = logging.getLogger(__name__)
+
+NUM_SCENES: Final = 50_000
+STEPS: Final = {"vae": 3600, "shapes-sd": 5000, "shapes-sdxl": 2500}
+VAE_BATCH: Final = 16
+BATCH: Final = 64
+
+
+def main() -> None:
+    """Read the command line, train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["vae", "latents", "shapes-sd", "shapes-sdxl"])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", type=int, help="of the optimizer; for latents, the number of scenes")
+    parser.add_argument("--batch", type=int, default=BATCH, help="scenes a step, for the two denoisers")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    torch.manual_seed(chosen.seed)
+    if chosen.stage == "vae":
+        train_vae(chosen.out, chosen.steps or STEPS["vae"], chosen.seed, chosen.device)
+    elif chosen.stage == "latents":
+        encode_scenes(chosen.out, chosen.steps or NUM_SCENES, chosen.seed, chosen.device)
+    else:
+        steps = chosen.steps or STEPS[chosen.stage]
+        train_denoiser(chosen.stage, chosen.out, steps, chosen.batch, chosen.seed, chosen.device)
+
+
+def train_vae(out: Path, steps: int, seed: int, device: str) -> None:
+    """Train the autoencoder; leaves `vae.pt`, and `vae/` with whitened latents."""
+    model = autoencoder.build().to(memory_format=torch.channels_last)
+    training = Training(model, Schedule(steps, 2e-3), out / "vae.pt", seed, device)
+
+    def loss(batch: Tensor, _: torch.Generator) -> tuple[Tensor, float]:
+        # The last steps are taken in full precision, which settles the colours.
+        with torch.autocast(device, torch.bfloat16, enabled=training.step < 0.85 * steps):
+            return autoencoder.loss(model, batch.to(device, memory_format=torch.channels_last))
+
+    training.run(lambda start: autoencoder.batches(start, VAE_BATCH), loss, bf16=False, on_checkpoint=lambda: None)
+    model.load_state_dict(training.average)
+    autoencoder.whiten(model.eval(), next(autoencoder.plain_batches(seed, 256)).to(device))
+    model.to(memory_format=torch.contiguous_format).save_pretrained(out / "vae")
+
+
+def encode_scenes(out: Path, count: int, seed: int, device: str) -> None:
+    """Draw and encode the scenes the denoisers learn from; leaves `latents/`."""
+    model = AutoencoderKL.from_pretrained(out / "vae").eval().to(device, memory_format=torch.channels_last)
+    latents.encode(model, out / "latents", count, seed, device)
+
+
+def train_denoiser(name: str, out: Path, steps: int, size: int, seed: int, device: str) -> None:
+    """Train one of the two denoisers with its text encoders; leaves `NAME.pt` and the directory `NAME/`."""
+    sdxl = name == "shapes-sdxl"
+    first = tokenizer.build(out / "tokenizers" / "first", pad=export.SD_PAD)
+    second = tokenizer.build(out / "tokenizers" / "second", pad=export.SDXL_SECOND_PAD)
+    model = denoiser.ShapesSDXL(len(first)) if sdxl else denoiser.ShapesSD(len(first))
+    if isinstance(model, denoiser.ShapesSDXL) and (out / "shapes-sd.pt").exists():
+        teacher = denoiser.ShapesSD(len(first))
+        export.load_average(teacher, out / "shapes-sd.pt")
+        warm_start.copy(teacher, model)
+    model.unet.to(memory_format=torch.channels_last)
+    batches = denoiser.Captioned(latents.load(out / "latents"), first, second, size, sdxl=sdxl, device=device)
+    training = Training(model, Schedule(steps, 1e-3), out / f"{name}.pt", seed, device)
+    loss = denoiser.NoisePrediction(model, device)
+    training.run(batches, loss, bf16=True, on_checkpoint=_exporting(name, out))
+
+
+def _exporting(name: str, out: Path) -> Callable[[], None]:
+    def write() -> None:
+        export.from_checkpoint(name, out, out / name)
+
+    return write
+
+
+if __name__ == "__main__":
+    main()
