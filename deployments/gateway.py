@@ -6,6 +6,7 @@ from ray import serve as ray_serve
 
 from deployments.handles import RayModels
 from serve.auth.keys import Keys
+from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
 from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
@@ -74,6 +75,8 @@ def compose(settings: Settings) -> Services:
         desired=RayDesiredState(rest, default_platform(), listener),
         nudge=nudge_runner,
         fetcher=GuardedFetcher(settings.webhooks.allow_private_addresses),
+        downloads=GuardedFetcher(settings.images.allow_private_addresses),
+        links=AssetLinks(records, clock),
         metrics=Metrics(),
     )
 

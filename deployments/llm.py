@@ -8,7 +8,7 @@ from deployments.engines.echo import EchoEngine
 from deployments.engines.engine import Engine
 from deployments.replica import ModelArgs, ModelReplica
 from serve.domain.documents import EchoEngine as EchoSpec
-from serve.domain.documents import ModelDocument, TransformersEngine
+from serve.domain.documents import ModelDocument, TransformersEngine, VllmEngine
 from serve.domain.errors import Unprocessable
 from serve.serving.serve_config import REPLICA_DEPLOYMENT
 
@@ -21,15 +21,15 @@ class LlmReplica(ModelReplica):
         spec = document.spec.engine
         if isinstance(spec, EchoSpec):
             return EchoEngine(spec)
-        if weights is None:
+        if weights is None or not isinstance(spec, TransformersEngine | VllmEngine):
             raise Unprocessable(f"The model {document.name} has no weights.", "weights_missing")
         if isinstance(spec, TransformersEngine):
             from deployments.engines.embeddings import TransformersEngine as Embeddings
 
             return Embeddings(spec, weights, document.spec.placement.gpus)
-        from deployments.engines.vllm import VllmEngine
+        from deployments.engines.vllm import VllmEngine as Vllm
 
-        return VllmEngine(spec, weights, document.name, document.spec.placement.gpus)
+        return Vllm(spec, weights, document.name, document.spec.placement.gpus)
 
 
 def build(args: ModelArgs) -> ray_serve.Application:

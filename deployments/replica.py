@@ -9,16 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from deployments.autoscaling import BACKLOG_METRIC, LOAD_METRIC
+from deployments.call_assets import STORING_TASKS, CallAssets
 from deployments.engines.engine import Engine
 from deployments.replica_metrics import ReplicaMetrics
 from serve.catalog.catalog import Catalog
 from serve.catalog.weights import ResolvedWeights, open_weight_cache
-from serve.clock import SystemClock
+from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import EngineFailed, SlipwayError
 from serve.domain.generation import Completed, EventBatch, ModelCall
@@ -26,6 +27,8 @@ from serve.serving.fair_queue import FairQueue
 from serve.serving.prediction import Predictor
 from serve.serving.serve_config import engine_capacity
 from serve.settings import Settings
+from serve.storage.assets import Assets
+from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry import logs
 
@@ -53,6 +56,8 @@ class ModelReplica(ABC):
         self._engine: Engine | None = None
         self._queue: FairQueue | None = None
         self._weights: ResolvedWeights | None = None
+        self._records: Records | None = None
+        self._assets: CallAssets | None = None
         logs.configure(self._settings.log)
 
     @abstractmethod
@@ -76,10 +81,18 @@ class ModelReplica(ABC):
         weights = await self._resolve(document, catalog)
         engine = self.make_engine(document, weights)
         await engine.start()
+        if STORING_TASKS & set(document.spec.tasks):
+            self._open_assets()
         self._engine = engine
         seconds = self._clock.monotonic() - began
         await catalog.record_cold_start(self.name, seconds)
         logger.info("model %s ready after %.1f s", self.name, seconds)
+
+    def _open_assets(self) -> None:
+        """The stores, for as long as this replica lives: its calls have pictures."""
+        self._records = Records(self._settings.storage.url())
+        assets = Assets(self._records, open_object_store(self._settings), self._clock, Uuid7Ids())
+        self._assets = CallAssets(assets)
 
     async def _resolve(self, document: ModelDocument, catalog: Catalog) -> Path | None:
         """The folder of the weights. An address without a digest keeps to the bytes it first resolved to."""
@@ -90,7 +103,7 @@ class ModelReplica(ABC):
         if weights.digest is None and card.digest == document.digest() and card.record is not None:
             weights = weights.model_copy(update={"digest": card.record.weights_digest})
         cache = open_weight_cache(self._settings)
-        self._weights = await asyncio.to_thread(cache.resolve, weights)
+        self._weights = await asyncio.to_thread(cache.resolve, weights, None, document.spec.weights_variant)
         await catalog.record_weights(self.name, self._weights.digest)
         return self._weights.path
 
@@ -107,7 +120,7 @@ class ModelReplica(ABC):
         try:
             async with queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at) as waited:
                 began = self._clock.monotonic()
-                async with aclosing(engine.stream(call)) as batches:
+                async with aclosing(await self._batches(engine, call)) as batches:
                     async for batch in batches:
                         self._observe(call, batch, began, waited)
                         yield batch
@@ -116,6 +129,12 @@ class ModelReplica(ABC):
         except Exception as error:
             logger.exception("engine of %s failed on %s", self.name, context.request_id)
             raise EngineFailed(f"The model {self.name} failed on this call.") from error
+
+    async def _batches(self, engine: Engine, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+        """The engine's answer. A task without assets has nothing to be read or stored, and no layer in between."""
+        if self._assets is None or call.task not in STORING_TASKS:
+            return cast("AsyncGenerator[EventBatch, None]", engine.stream(call))
+        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call)))
 
     def _observe(self, call: ModelCall, batch: EventBatch, began: float, waited: float) -> None:
         if batch and isinstance(batch[-1], Completed):
@@ -149,5 +168,9 @@ class ModelReplica(ABC):
         """Ray awaits this when it takes the replica away."""
         if self._engine is not None:
             await self._engine.close()
+        if self._assets is not None:
+            await self._assets.close()
+        if self._records is not None:
+            await self._records.close()
         if self._weights is not None:
             self._weights.close()

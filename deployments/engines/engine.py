@@ -1,6 +1,6 @@
 """What a replica asks of an engine."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,8 +37,9 @@ class Engine(Protocol):
         """
         ...
 
-    def stream(self, call: ModelCall) -> AsyncGenerator[EngineBatch, None]:
-        """Batches of events, `Completed` last. Inputs that hold pictures are bytes. Closing the generator aborts the work; each batch is awaited for.
+    def stream(self, call: ModelCall) -> AsyncGenerator[Sequence[Event | Produced], None]:
+        """Batches of events, `Completed` last. Inputs that hold pictures are bytes. Closing the generator aborts the
+        work; each batch is awaited for.
 
         A token that has no log probability (the first of an echoed prompt) carries NaN.
 

@@ -69,7 +69,7 @@ class ShapesSD(nn.Module):
 
 
 class ShapesSDXL(nn.Module):
-    """SDXL's denoiser and its two text encoders. As there, the encoders' last layer serves the pooled embedding only."""
+    """SDXL's denoiser and two text encoders. As there, an encoder's last layer serves the pooled embedding only."""
 
     def __init__(self, num_tokens: int) -> None:
         super().__init__()
@@ -138,7 +138,9 @@ class Captioned:
         dropped = rng.random(self.size) < DROPPED_SHARE
         # A negative prompt that is given but empty is encoded, even by SDXL's pipeline: it must work as well.
         zeroed = dropped & (rng.random(self.size) < 0.7) & self.sdxl
-        captions = ["" if drop else _spoken(self.cache.scenes[row], rng) for row, drop in zip(rows, dropped, strict=True)]
+        captions = [
+            "" if drop else _spoken(self.cache.scenes[row], rng) for row, drop in zip(rows, dropped, strict=True)
+        ]
         ids, ids_2 = (
             one(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(self.device)
             for one in self.tokenizers

@@ -53,9 +53,9 @@ def encode(model: AutoencoderKL, folder: Path, count: int, seed: int, device: st
         views = [_view(drawn[row], rng, plain=row < int(count * PLAIN_SHARE)) for row in rows]
         sizes[rows.start : rows.stop] = [size for _, size in views]
         batch = autoencoder.pixels([picture for picture, _ in views]).to(device, memory_format=torch.channels_last)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             mean = model.encode(batch).latent_dist.mean * autoencoder.SCALING_FACTOR
-        latents[rows.start : rows.stop] = mean.cpu().numpy()
+        latents[rows.start : rows.stop] = mean.float().cpu().numpy()
         if start % (BATCH * 50) == 0:
             logger.info("encoded %d of %d scenes", rows.stop, count)
     latents.flush()
@@ -71,7 +71,8 @@ def load(folder: Path) -> Latents:
         second = facts.pop("second")
         found.append(
             scenes.Scene(
-                **facts | {"first": scenes.Thing(**facts["first"]), "second": scenes.Thing(**second) if second else None}
+                **facts
+                | {"first": scenes.Thing(**facts["first"]), "second": scenes.Thing(**second) if second else None}
             )
         )
     return Latents(np.load(folder / "latents.npy", mmap_mode="r"), np.load(folder / "sizes.npy"), found)

@@ -42,7 +42,9 @@ class Schedule:
 class Training:
     """A network under training, with its optimizer, running average, generator and step. Resumes where it stopped."""
 
-    def __init__(self, network: nn.Module, schedule: Schedule, checkpoint: Path, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self, network: nn.Module, schedule: Schedule, checkpoint: Path, seed: int, device: str = "cpu"
+    ) -> None:
         self.network, self.schedule, self.checkpoint = network.to(device), schedule, checkpoint
         self.seed, self.device, self.step = seed, device, 0
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.rate, betas=(0.9, 0.99), weight_decay=0.01)

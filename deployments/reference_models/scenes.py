@@ -25,7 +25,7 @@ COLOURS: Final[dict[str, tuple[int, int, int]]] = {
     "black": (20, 20, 20),
 }
 SHAPES: Final = ("circle", "square", "triangle", "star", "cross")
-RADII: Final[dict[str, float]] = {"small": 0.13, "medium": 0.19, "large": 0.27}
+RADII: Final[dict[str, float]] = {"small": 0.15, "medium": 0.2, "large": 0.26}
 """A shape's radius as a fraction of the picture's side."""
 POSITIONS: Final[dict[str, tuple[float, float]]] = {
     "centre": (0.5, 0.5),
@@ -248,7 +248,7 @@ def _cross(x: Mask, y: Mask) -> Mask:
     return np.asarray(np.maximum(far - np.float32(1.05), near - np.float32(0.34)), np.float32)
 
 
-def _star(x: Mask, y: Mask, inner: float = 0.45) -> Mask:
+def _star(x: Mask, y: Mask, inner: float = 0.4) -> Mask:
     """Five points, by folding the plane onto one of its edges (Inigo Quilez, "2D distance functions")."""
     cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
     x = abs(x)

@@ -1,6 +1,7 @@
 """A tokenizer of CLIP's kind whose vocabulary is the words of the scenes; any other text falls to single bytes."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,7 @@ def merges(words: tuple[str, ...] = WORDS) -> list[Pair]:
 def _apply(rules: list[Pair], pieces: list[str]) -> list[str]:
     ranks = {pair: rank for rank, pair in enumerate(rules)}
     while True:
-        found = [(ranks[pair], at) for at, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in ranks]
+        found = [(ranks[pair], at) for at, pair in enumerate(pairwise(pieces)) if pair in ranks]
         if not found:
             return pieces
         at = min(found)[1]

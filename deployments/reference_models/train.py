@@ -20,7 +20,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from deployments.reference_models import autoencoder, denoiser, export, latents, tokenizer, warm_start
+from deployments.reference_models import autoencoder, denoiser, export, latents, scenes, tokenizer, warm_start
 from deployments.reference_models.loop import Schedule, Training
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ def train_denoiser(name: str, out: Path, steps: int, size: int, seed: int, devic
     if isinstance(model, denoiser.ShapesSDXL) and (out / "shapes-sd.pt").exists():
         teacher = denoiser.ShapesSD(len(first))
         export.load_average(teacher, out / "shapes-sd.pt")
-        warm_start.copy(teacher, model)
+        words = [scenes.caption(scene) for scene in scenes.held_out_scenes(64, seed)]
+        ids = first(words, padding="max_length", return_tensors="pt").input_ids
+        logger.info("%d tensors from shapes-sd", warm_start.copy(teacher, model, ids))
     model.unet.to(memory_format=torch.channels_last)
     batches = denoiser.Captioned(latents.load(out / "latents"), first, second, size, sdxl=sdxl, device=device)
     training = Training(model, Schedule(steps, 1e-3), out / f"{name}.pt", seed, device)

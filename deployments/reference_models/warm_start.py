@@ -12,20 +12,44 @@ from torch import Tensor
 
 from deployments.reference_models.denoiser import ShapesSD, ShapesSDXL
 
-RENAMED: Final = (("text_encoder_2.", "text_encoder."),)
+RENAMED: Final = (("text_encoder_2.text_model.", "text_encoder."),)
 """SDXL's second text encoder starts from the one there is."""
 
 
+_READS_TEXT: Final = re.compile(r"attn2\.to_[kv]\.weight$")
+_DEEPER: Final = re.compile(r"transformer_blocks\.[1-9]\.(attn[12]\.to_out|ff\.net\.2)\.")
+"""What a further layer of a stack adds to its input with. Zero at the start, and so is what leaves a block that is new:
+the larger network begins as the smaller one and grows from there."""
+
+
 @torch.no_grad()
-def copy(source: ShapesSD, target: ShapesSDXL) -> int:
-    """Copy what fits from `source` into `target`, in place; returns how many of `target`'s tensors were found."""
+def copy(source: ShapesSD, target: ShapesSDXL, ids: Tensor) -> int:
+    """Copy what fits from `source` into `target`, in place; returns how many of `target`'s tensors were found.
+
+    `ids` are the tokens of some captions, N x 32.
+    """
     known = source.state_dict()
+    scale = _text_scale(source, ids)
+    known |= {name: weight * scale for name, weight in known.items() if _READS_TEXT.search(name)}
     found = 0
     for name, tensor in target.state_dict().items():
         original = known.get(_source_name(name))
         if original is not None and _fill(tensor, original):
             found += 1
+            silent = _DEEPER.search(name)
+        else:
+            silent = name.startswith("unet.") and (".proj_out." in name or "add_embedding.linear_2." in name)
+        if silent:
+            tensor.zero_()
     return found
+
+
+def _text_scale(source: ShapesSD, ids: Tensor) -> Tensor:
+    """By channel, about what the text encoder's final normalisation does: SDXL reads the layer before it."""
+    text = source.text_encoder(ids, output_hidden_states=True)
+    norm = source.text_encoder.final_layer_norm
+    deviation: Tensor = text.hidden_states[-1].std(dim=-1).mean()
+    return norm.weight.detach() / deviation
 
 
 def _source_name(name: str) -> str:

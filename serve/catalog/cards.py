@@ -76,7 +76,7 @@ class Card:
     def input_schema(self, task: Task) -> dict[str, Any]:
         """The same class as JSON Schema; callers must not change it."""
         if task not in self._schemas:
-            self._schemas[task] = self.input_model(task).model_json_schema()
+            self._schemas[task] = with_enums_inline(self.input_model(task).model_json_schema())
         return self._schemas[task]
 
     def validate(self, task: Task, value: Mapping[str, Any] | bytes) -> BaseModel:
@@ -92,3 +92,23 @@ class Card:
             return model.model_validate(parsed)
         except ValidationError as error:
             raise validation.invalid_request(error, parsed, model.model_fields) from None
+
+
+def with_enums_inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose properties list their values themselves: forms are made from it, and do not follow references."""
+    defined = schema.get("$defs", {})
+    plain = {f"#/$defs/{name}": body for name, body in defined.items() if "enum" in body}
+    properties = {name: _inline(prop, plain) for name, prop in schema.get("properties", {}).items()}
+    kept = {name: body for name, body in defined.items() if "enum" not in body}
+    return (
+        {k: v for k, v in schema.items() if k != "$defs"}
+        | {"properties": properties}
+        | ({"$defs": kept} if kept else {})
+    )
+
+
+def _inline(prop: dict[str, Any], plain: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    body = plain.get(prop.get("$ref", ""))
+    if body is None:
+        return prop
+    return {"type": body["type"], "enum": body["enum"]} | {k: v for k, v in prop.items() if k != "$ref"}

@@ -1,100 +1,54 @@
 """The inputs of a card: the family's input class, narrowed by what the card says. Never widened.
 
-The family's classes are the allow-list; a card may lower a maximum, raise a minimum, list the values it takes, and
-choose defaults within what is left.
+The family's classes are the allow-list; a card may lower a maximum, raise a minimum, list the values it takes, demand
+what the family leaves open, and choose defaults within what is left.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, create_model
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ValidationError, create_model, model_validator
 
+from serve.catalog.narrowing import Narrowing, refusal
 from serve.domain import validation
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
-from serve.domain.documents import InputOverride, ModelDocument
+from serve.domain.documents import DiffusionEngine, InputOverride, ModelDocument
+from serve.domain.images import ASSET_SCHEME, ImageToImageInput, TextToImageInput
 from serve.domain.task import Task
 
 FAMILY_INPUTS: dict[Task, type[BaseModel]] = {
     Task.CHAT: ChatInput,
     Task.COMPLETION: CompletionInput,
     Task.EMBEDDING: EmbeddingInput,
+    Task.TEXT_TO_IMAGE: TextToImageInput,
+    Task.IMAGE_TO_IMAGE: ImageToImageInput,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Narrowing:
-    """An override that is about to be laid over one field, and what the field was before."""
-
-    name: str
-    before: FieldInfo
-    override: InputOverride
-
-    @property
-    def is_numeric(self) -> bool:
-        return bool({int, float} & set(self._types()))
-
-    def _types(self) -> tuple[Any, ...]:
-        return get_args(self.before.annotation) or (self.before.annotation,)
-
-    def bound(self, *kinds: type[Ge | Gt | Le | Lt]) -> float | None:
-        """The family's own bound of one of these kinds."""
-        for constraint in self.before.metadata:
-            if isinstance(constraint, kinds):
-                return float(next(getattr(constraint, k) for k in ("ge", "gt", "le", "lt") if hasattr(constraint, k)))
-        return None
-
-    def annotation(self) -> Any:
-        """The field's type with the tighter constraints in place of the family's."""
-        override = self.override
-        dropped: list[type[Ge | Le]] = []
-        added: list[Ge | Le] = []
-        if override.minimum is not None:
-            dropped.append(Ge)
-            added.append(Ge(self._exact(override.minimum)))
-        if override.maximum is not None:
-            dropped.append(Le)
-            added.append(Le(self._exact(override.maximum)))
-        kept = [c for c in self.before.metadata if not isinstance(c, tuple(dropped))]
-        listed = [AfterValidator(one_of(override.enum))] if override.enum is not None else []
-        return Annotated[self.before.annotation, *kept, *added, *listed]
-
-    def _exact(self, bound: float) -> float:
-        return int(bound) if int in self._types() and float not in self._types() else bound
-
-    def field(self) -> Any:
-        """Default and description, the override's before the family's."""
-        override, before = self.override, self.before
-        default = override.default if "default" in override.model_fields_set else before.default
-        extra: dict[str, Any] | None = {"enum": override.enum} if override.enum is not None else None
-        return Field(default=default, description=override.description or before.description, json_schema_extra=extra)
-
-
-def one_of(values: list[Any]) -> Callable[[Any], Any]:
-    """A validator that takes these values, and null where the field does."""
-    told = ", ".join(map(repr, values))
-
-    def check(value: Any) -> Any:
-        if value is not None and value not in values:
-            raise PydanticCustomError("literal_error", "must be one of {expected}", {"expected": f"one of {told}"})
-        return value
-
-    return check
+_SIZE = ("width", "height")
+_ANY_PICTURE = ASSET_SCHEME + "any"
+PLAIN_INPUTS: dict[Task, dict[str, Any]] = {
+    Task.TEXT_TO_IMAGE: {"prompt": ""},
+    Task.IMAGE_TO_IMAGE: {"prompt": "", "image": _ANY_PICTURE, "mask": _ANY_PICTURE},
+}
+"""A call that leaves the rest to the defaults: it shows whether a card's defaults go together."""
 
 
 def overrides(document: ModelDocument, task: Task) -> dict[str, InputOverride]:
     """What the card says about the inputs of `task`, and what the engine's context length implies."""
     known = FAMILY_INPUTS[task].model_fields
     chosen = {name: o for name, o in document.spec.card.inputs.items() if name in known}
-    limit = document.spec.engine.max_model_len
+    if task is Task.IMAGE_TO_IMAGE:
+        chosen |= {name: without_default(chosen[name]) for name in _SIZE if name in chosen}
+    limit = getattr(document.spec.engine, "max_model_len", None)
     if limit is not None and "max_tokens" in known:
         own = chosen.get("max_tokens", InputOverride())
         if own.maximum is None or own.maximum > limit:
             chosen["max_tokens"] = own.model_copy(update={"maximum": float(limit)})
     return chosen
+
+
+def without_default(override: InputOverride) -> InputOverride:
+    """A default size is for pictures from words: one that starts from a picture has that picture's."""
+    return InputOverride.model_validate(override.model_dump(exclude_unset=True, exclude={"default"}))
 
 
 def input_model(document: ModelDocument, task: Task) -> type[BaseModel]:
@@ -103,7 +57,26 @@ def input_model(document: ModelDocument, task: Task) -> type[BaseModel]:
     narrowed = overrides(document, task)
     laid = {name: Narrowing(name, family.model_fields[name], o) for name, o in narrowed.items()}
     fields: dict[str, Any] = {name: (n.annotation(), n.field()) for name, n in laid.items()}
-    return create_model(family.__name__, __base__=family, __doc__=family.__doc__, **fields)
+    made: Any = {"__base__": family, "__doc__": family.__doc__, "__validators__": _rules(document, task)}
+    return create_model(family.__name__, **made, **fields)
+
+
+def _rules(document: ModelDocument, task: Task) -> dict[str, Any]:
+    """What no single field can say."""
+    engine = document.spec.engine
+    if not isinstance(engine, DiffusionEngine) or "width" not in FAMILY_INPUTS[task].model_fields:
+        return {}
+    return {"_fits_the_engine": model_validator(mode="after")(_at_most(engine.max_pixels))}
+
+
+def _at_most(max_pixels: int) -> Callable[[Any], Any]:
+    def check(inputs: Any) -> Any:
+        if inputs.width is not None and inputs.width * inputs.height > max_pixels:
+            asked = f"{inputs.width} x {inputs.height}"
+            raise ValueError(f"width times height is {asked}, and this model paints at most {max_pixels} pixels")
+        return inputs
+
+    return check
 
 
 def card_problems(document: ModelDocument) -> list[tuple[validation.Path, str]]:
@@ -118,7 +91,10 @@ def card_problems(document: ModelDocument) -> list[tuple[validation.Path, str]]:
         if not tasks:
             known = sorted({f for task in spec.tasks for f in FAMILY_INPUTS[task].model_fields})
             found.append((path, f"no task of this model has this input; there are {', '.join(known)}"))
-    return found or list(_example_problems(document))
+    if found:
+        return found
+    models = {task: input_model(document, task) for task in spec.tasks}
+    return [*_default_problems(models), *_example_problems(document, models)]
 
 
 def _override_problems(document: ModelDocument, task: Task, name: str, own: InputOverride) -> Iterator[str]:
@@ -135,9 +111,9 @@ def _bound_problems(n: Narrowing) -> Iterator[str]:
         yield "minimum and maximum are for numbers, and this input is none"
         return
     for told, bound in (("minimum", low), ("maximum", high)):
-        if bound is not None and n._exact(bound) != bound:
+        if bound is not None and n.exact(bound) != bound:
             yield f"{told} is a whole number for this input"
-    least, above, most, below = n.bound(Ge), n.bound(Gt), n.bound(Le), n.bound(Lt)
+    least, above, most, below = n.bound("ge"), n.bound("gt"), n.bound("le"), n.bound("lt")
     widens = "widens what the family allows"
     if low is not None and least is not None and low < least:
         yield f"minimum {low:g} {widens}, at least {least:g}"
@@ -155,31 +131,36 @@ def _value_problems(n: Narrowing) -> Iterator[str]:
     """Whether the listed values fit the bounds, and the default fits both."""
     unlisted = Narrowing(n.name, n.before, n.override.model_copy(update={"enum": None}))
     for value in n.override.enum or ():
-        if told := _refusal(unlisted.annotation(), value):
+        if told := refusal(unlisted.annotation(), value):
             yield f"enum: {value!r} {told}"
     if n.override.enum == []:
         yield "enum lists no value"
     chosen = "default" in n.override.model_fields_set
-    if n.before.is_required():
+    if n.is_required:
         if chosen:
             yield "this input is required, and takes no default"
         return
     default = n.override.default if chosen else n.before.default
-    if told := _refusal(n.annotation(), default):
+    if told := refusal(n.annotation(), default):
         yield f"default: {default!r} {told}" + ("" if chosen else "; set a default that is allowed")
 
 
-def _refusal(annotation: Any, value: Any) -> str | None:
-    """What is wrong with `value`, or None."""
-    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-    try:
-        adapter.validate_python(value, strict=True)
-    except ValidationError as error:
-        return validation.problems(error, value)[0].says
-    return None
+def _default_problems(models: Mapping[Task, type[BaseModel]]) -> Iterator[tuple[validation.Path, str]]:
+    """Defaults that are good each by itself may contradict one another: then every plain call would be refused."""
+    for task, plain in PLAIN_INPUTS.items():
+        if task not in models:
+            continue
+        try:
+            models[task].model_validate(plain)
+        except ValidationError as error:
+            for problem in validation.problems(error, plain):
+                if problem.code != "missing_field":
+                    yield ("spec", "card", "inputs"), f"the defaults for {task}: {problem.sentence()}"
 
 
-def _example_problems(document: ModelDocument) -> Iterator[tuple[validation.Path, str]]:
+def _example_problems(
+    document: ModelDocument, models: Mapping[Task, type[BaseModel]]
+) -> Iterator[tuple[validation.Path, str]]:
     """An example is `{title, task, input}`; its input must be one that the model takes."""
     tasks = document.spec.tasks
     for index, example in enumerate(document.spec.card.examples):
@@ -189,7 +170,7 @@ def _example_problems(document: ModelDocument) -> Iterator[tuple[validation.Path
             yield path, "an example has an input, and a task of this model (its first one by default)"
             continue
         try:
-            input_model(document, Task(task)).model_validate(example["input"])
+            models[Task(task)].model_validate(example["input"])
         except ValidationError as error:
             for problem in validation.problems(error, example["input"]):
                 yield (*path, "input", *problem.path), problem.says

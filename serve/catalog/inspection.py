@@ -1,6 +1,7 @@
 """What is inside the files of a model, looked at before any library opens them."""
 
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from serve.catalog.sources.source import refusal
 MAX_CONFIG_BYTES = 64 * 2**20
 _MAX_GGUF_ENTRIES = 1_000_000
 _CODE_KEYS = frozenset({"auto_map", "custom_pipeline", "custom_pipelines", "custom_generate"})
+_INDEX = re.compile(r"\.safetensors\.index(\.\w+)?\.json$")
 _PIPELINE_LIBRARIES = frozenset({None, "diffusers", "transformers", "stable_diffusion"})
 
 
@@ -37,7 +39,7 @@ def _kind(name: str) -> str:
     base = name.rsplit("/", 1)[-1]
     if base in ("model_index.json", "modules.json"):
         return base
-    return "index" if base.endswith(".safetensors.index.json") else "config" if "config" in base else ""
+    return "index" if _INDEX.search(base) else "config" if "config" in base else ""
 
 
 def _read(path: Path, name: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serve.catalog.diffusers_layout import MODEL_INDEX, DiffusersLayout
 from serve.catalog.sources.source import Listing, RemoteFile, refusal
 
 MAX_FILES = 10_000
@@ -51,11 +52,12 @@ class WeightPlan:
         return sum(file.num_bytes for file in self.chosen)
 
 
-def plan_weights(listing: Listing, passes_over_pickles: bool) -> WeightPlan:
-    """The plan for `listing`.
+def plan_weights(listing: Listing, passes_over_pickles: bool, variant: str | None = None) -> WeightPlan:
+    """The plan for `listing`; `variant` is which of several precisions of a diffusers repository is wanted.
 
     Raises:
-        InvalidRequest: unsafe_path, too_many_files, pickle_refused, code_refused, no_weights, ambiguous_weights.
+        InvalidRequest: unsafe_path, too_many_files, pickle_refused, code_refused, no_weights, ambiguous_weights,
+            variant_missing.
     """
     _check_paths([file.path for file in listing.files])
     formats = [file.path for file in listing.files if file.path.endswith(".safetensors")]
@@ -66,10 +68,21 @@ def plan_weights(listing: Listing, passes_over_pickles: bool) -> WeightPlan:
     if not formats and not ggufs:
         raise refusal("no_weights", "there is no safetensors file (and no GGUF file) in it")
     taking = Action.USE if listing.root else Action.FETCH
+    if any(file.path == MODEL_INDEX for file in listing.files):
+        return _diffusers_plan(listing, taking, variant)
     decided = (_decide(file, taking, formats, bool(ggufs and not formats)) for file in listing.files)
     return WeightPlan(
         tuple(sorted(decided, key=lambda d: d.file.path)), convert=ggufs[0] if ggufs and not formats else None
     )
+
+
+def _diffusers_plan(listing: Listing, taking: Action, variant: str | None) -> WeightPlan:
+    layout = DiffusersLayout((file.path for file in listing.files), variant)
+    decided = []
+    for file in sorted(listing.files, key=lambda file: file.path):
+        is_part, reason = layout.verdict(file.path)
+        decided.append(Decision(file, taking if is_part else Action.SKIP, reason))
+    return WeightPlan(tuple(decided), convert=None)
 
 
 def _decide(file: RemoteFile, taking: Action, formats: list[str], is_converted: bool) -> Decision:

@@ -71,8 +71,15 @@ class WeightCache:
         self._sources = sources
         self._environment = environment
 
-    def resolve(self, weights: Weights, progress: Callable[[DownloadProgress], None] | None = None) -> ResolvedWeights:
+    def resolve(
+        self,
+        weights: Weights,
+        progress: Callable[[DownloadProgress], None] | None = None,
+        variant: str | None = None,
+    ) -> ResolvedWeights:
         """A folder with the weights, kept until it is closed. Blocks while they are fetched, here or elsewhere.
+
+        `variant` is which of several precisions of a diffusers repository is wanted.
 
         Raises:
             InvalidRequest: the address or what is behind it is refused; `code` says which rule, the sentence why.
@@ -84,13 +91,14 @@ class WeightCache:
         if scheme not in self._sources:
             raise refusal("invalid_weights_uri", f"weights come from {', '.join(self._sources)}, not from {scheme}://")
         source = self._sources[scheme](weights.uri)
-        key = hashlib.sha256(weights.uri.encode()).hexdigest()
+        key = hashlib.sha256(f"{weights.uri}#{variant}".encode() if variant else weights.uri.encode()).hexdigest()
         if (held := self._cached(weights, source, key)) is not None:
             return held
         with self._store.turn(key):
             if (held := self._cached(weights, source, key)) is not None:
                 return held
-            return _Resolution(self._store, source, weights, key, _in_turns(progress), self._environment).run()
+            report = _in_turns(progress)
+            return _Resolution(self._store, source, weights, variant, key, report, self._environment).run()
 
     def _cached(self, weights: Weights, source: Source, key: str) -> ResolvedWeights | None:
         """What needs no look at the source: a known digest, or an address that pins its revision."""
@@ -112,6 +120,7 @@ class _Resolution:
     store: WeightStore
     source: Source
     weights: Weights
+    variant: str | None
     key: str
     report: Report
     environment: Mapping[str, str]
@@ -148,7 +157,7 @@ class _Resolution:
         return ResolvedWeights(listing.root, known.digest) if listing.root is not None else None
 
     def _make(self, listing: Listing) -> ResolvedWeights:
-        plan = plan_weights(listing, self.source.brings_code_beside)
+        plan = plan_weights(listing, self.source.brings_code_beside, self.variant)
         for decision in plan.decisions:
             _log.info("%s: %s %s: %s", self.weights.uri, decision.action, decision.file.path, decision.reason)
         folder, hashes = self._gather(listing, plan)

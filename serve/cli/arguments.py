@@ -2,7 +2,8 @@
 
 A field that takes text takes the value as it stands. Any other takes JSON: `max_tokens=64`, `stop='["\\n"]'`. Where a
 field takes both, JSON arrays and objects of the right shape are taken as such, and everything else is text. `key=@file`
-takes the file's text, `key=@-` stdin's, `key=@@x` the text "@x".
+takes the file's text, `key=@-` stdin's, `key=@@x` the text "@x". For a field that takes a picture, the file itself is
+uploaded, and the field is given its address.
 """
 
 import difflib
@@ -32,6 +33,8 @@ _WITH_ARTICLE = {
     "object": "a JSON object",
     "null": "null",
 }
+_PICTURES = ("image", "mask")
+_PICTURE_SOURCES = ("@", "asset:", "data:", "http://", "https://")
 _MAX_REFERENCES = 32
 """Schemas may refer in circles; no sensible one is deeper."""
 _MAX_TELLING_BOUND = 2**53
@@ -45,8 +48,16 @@ def read_text(name: str) -> str:
         raise CliError(f"Cannot read {name}: {error}", ExitCode.USAGE) from error
 
 
-def parse_inputs(words: Sequence[str], schema: Schema, read: Callable[[str], str] = read_text) -> dict[str, Any]:
-    """The inputs that `words` give. Raises CliError (usage) for a word, a name or a value that does not fit."""
+def parse_inputs(
+    words: Sequence[str],
+    schema: Schema,
+    read: Callable[[str], str] = read_text,
+    upload: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
+    """The inputs that `words` give; `upload` turns a picture's file into what its field takes.
+
+    Raises CliError (usage) for a word, a name or a value that does not fit.
+    """
     inputs: dict[str, Any] = {}
     for word in words:
         name, given, text = word.partition("=")
@@ -54,8 +65,30 @@ def parse_inputs(words: Sequence[str], schema: Schema, read: Callable[[str], str
             raise CliError(f"Inputs read name=value: {word!r}", ExitCode.USAGE)
         if name in inputs:
             raise CliError(f"{name} is given twice.", ExitCode.USAGE)
-        inputs[name] = typed(name, _contents(text, read), field_of(schema, name), schema)
+        field = field_of(schema, name)
+        is_picture = upload is not None and takes_picture(field, schema)
+        if is_picture:
+            _check_picture(name, text)
+        contents = _contents(text, upload if is_picture and upload else read)
+        inputs[name] = typed(name, contents, field, schema)
     return inputs
+
+
+def names_of(words: Sequence[str]) -> set[str]:
+    """The names of the inputs that `words` give."""
+    return {word.partition("=")[0] for word in words}
+
+
+def takes_picture(field: Schema, root: Schema) -> bool:
+    """Whether the field's text stands for a picture."""
+    return any(option.get("format") in _PICTURES for option in alternatives(field, root))
+
+
+def _check_picture(name: str, text: str) -> None:
+    if not text.startswith(_PICTURE_SOURCES):
+        raise CliError(
+            f"{name} takes a picture: {name}=@file.png, {name}=asset:<id> or {name}=https://...", ExitCode.USAGE
+        )
 
 
 def _contents(text: str, read: Callable[[str], str]) -> str:

@@ -52,6 +52,18 @@ class Client:
         """POST `body` as JSON to `path`."""
         return self._ask("POST", path, json=body, headers=headers)
 
+    def upload(self, name: str, content: bytes) -> dict[str, Any]:
+        """Store `content` as an asset called `name`."""
+        return self._ask("POST", "/v1/assets", params={"name": name}, content=content, timeout=_CALL_TIMEOUT)
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """The bytes at `path`, as they come."""
+        with self._reaching(), self._http.stream("GET", path, timeout=_CALL_TIMEOUT) as response:
+            if response.is_error:
+                response.read()
+                raise refusal(response)
+            yield from response.iter_bytes()
+
     def put(self, path: str, body: Any) -> dict[str, Any]:
         """PUT `body` as JSON to `path`."""
         return self._ask("PUT", path, json=body)

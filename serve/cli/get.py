@@ -1,4 +1,4 @@
-"""`slipway get`: lists of models, runs, keys and tenants, or one of them."""
+"""`slipway get`: lists of models, runs, assets, keys and tenants, or one of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +41,11 @@ def run_time(run: Row) -> str | None:
     """How long the run took from its start to its end."""
     seconds = seconds_between(run.get("started_at"), run.get("finished_at"))
     return None if seconds is None else f"{seconds:.1f}s" if seconds < 60 else duration(seconds)
+
+
+def asset_size(asset: Row) -> str | None:
+    """`512x512` for a picture."""
+    return f"{asset['width']}x{asset['height']}" if asset.get("width") and asset.get("height") else None
 
 
 def key_state(key: Row) -> str:
@@ -86,6 +91,20 @@ NOUNS = {
         ),
         frozenset({"status", "model", "limit"}),
     ),
+    "assets": Noun(
+        "/v1/assets",
+        "id",
+        True,
+        (
+            ("id", lambda a: a["id"]),
+            ("name", lambda a: a.get("name")),
+            ("type", lambda a: a.get("media_type")),
+            ("bytes", lambda a: a.get("num_bytes")),
+            ("size", asset_size),
+            ("age", lambda a: age(a.get("created_at"))),
+        ),
+        frozenset({"limit"}),
+    ),
     "keys": Noun(
         "/v1/keys",
         "id",
@@ -117,13 +136,13 @@ def register(app: typer.Typer) -> None:
 
 def get(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="models, runs, keys or tenants.", metavar="KIND")],
+    kind: Annotated[str, typer.Argument(help="models, runs, assets, keys or tenants.", metavar="KIND")],
     name: Annotated[str | None, typer.Argument(help="One of them, by name or id.")] = None,
     status: Annotated[str | None, typer.Option(help="Runs in this status.")] = None,
     model: Annotated[str | None, typer.Option(help="Runs of this model.")] = None,
     task: Annotated[str | None, typer.Option(help="Models with this task.")] = None,
     modality: Annotated[str | None, typer.Option(help="Models that take or give this modality.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="Runs to show.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="Runs or assets to show.")] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """List things, newest first, or show one: `get models`, `get runs --status running`."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serve.cli.arguments import parse_inputs, read_text
+from serve.cli import pictures
+from serve.cli.arguments import names_of, parse_inputs, read_text
 from serve.cli.describe import usage_line
 from serve.cli.exits import CliError, ExitCode, Unreachable
 from serve.cli.follow import Display, follow
@@ -31,9 +32,13 @@ def run(
     model: Annotated[str, typer.Argument(help="The model's name.")],
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(help="name=value, name=@file or name=@- (stdin).", metavar="NAME=VALUE..."),
+        typer.Argument(
+            help="name=value, name=@file or name=@- (stdin). A picture's file is uploaded.", metavar="NAME=VALUE..."
+        ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="What to ask of it.", show_default="the model's first task")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What to ask of it.", show_default="the first that takes these inputs")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the run to its end, or only start it.")] = True,
     webhook: Annotated[str | None, typer.Option(help="A URL that is told how the run ended.")] = None,
     deadline: Annotated[float | None, typer.Option(min=0.001, help="Seconds after which the run is given up.")] = None,
@@ -41,11 +46,19 @@ def run(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A JSON object of inputs; name=value comes on top.")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for the files that the run makes.", show_default="this folder")
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Run a model: `slipway run smollm2-135m-instruct prompt="Why is the sky blue?" max_tokens=64`.
 
     Text models print their answer as it is written. prompt=... and system=... are short for a chat's messages.
+
+    Image models save their pictures and print the files' names: `slipway run shapes-sd prompt="a red circle"
+    num_images=4 --save out`. With a picture to start from: `... image=@cat.png strength=0.5`. With -o json or yaml
+    files are saved only with --save.
+
     Ctrl-C asks whether to cancel the run or to leave it running.
     """
     with connect(ctx) as client:
@@ -58,19 +71,39 @@ def run(
             return
         finished = watch(client, started, Display(quiet=output is not Format.TABLE))
         if finished is not None:
+            if save is not None or output is Format.TABLE:
+                _save(client, finished, save or Path(), output)
             _end(finished, output)
+
+
+def _save(client: "Client", finished: dict[str, Any], folder: Path, output: Format) -> None:
+    for path in pictures.save(client, finished, folder):
+        if output is Format.TABLE:
+            typer.echo(str(path))
+        else:
+            note(f"saved {path}")
 
 
 def _request(client: "Client", model: str, task: str | None, words: list[str], file: Path | None) -> dict[str, Any]:
     card = client.get(f"/v1/catalog/{segment(model)}")
-    chosen = task or card["tasks"][0]
+    base = _from_file(file) if file else {}
+    chosen = task or _task_for(card, names_of(words) | base.keys())
     if chosen not in card["inputs"]:
         raise CliError(f"{model} does not do {chosen!r}. It does: {', '.join(card['tasks'])}.", ExitCode.USAGE)
-    base = _from_file(file) if file else {}
     shortened = chosen == "chat" and "messages" not in base
     schema = _with_short_forms(card["inputs"][chosen]) if shortened else card["inputs"][chosen]
-    inputs = base | parse_inputs(words, schema)
+    inputs = base | parse_inputs(words, schema, upload=lambda name: pictures.upload(client, name))
     return {"task": chosen, "input": chat_messages(inputs) if shortened else inputs}
+
+
+def _task_for(card: dict[str, Any], names: set[str]) -> str:
+    """The first task that takes every input of these names, or else the first."""
+    tasks: list[str] = card["tasks"]
+    for task in tasks:
+        schema = _with_short_forms(card["inputs"][task]) if task == "chat" else card["inputs"][task]
+        if names <= (schema.get("properties") or {}).keys():
+            return task
+    return tasks[0]
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -157,9 +190,10 @@ def _can_ask() -> bool:
 
 def _print_rest(output: dict[str, Any] | None, has_text: bool) -> None:
     """Of the outputs, what was not streamed: further choices, tool calls, vectors, or text if none came."""
-    if output is None or "choices" not in output:
-        if output is not None:
-            print_data(output, Format.JSON)
+    if output is None or "artifacts" in output:
+        return
+    if "choices" not in output:
+        print_data(output, Format.JSON)
         return
     for choice in output["choices"]:
         if choice.get("text") and not (has_text and choice["index"] == 0):

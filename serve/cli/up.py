@@ -155,7 +155,7 @@ async def _fetch(settings: Settings, model: ModelDocument, board: Board) -> None
 
     board.show(model.name, "waiting")
     cache = open_weight_cache(settings)
-    resolved = await asyncio.to_thread(cache.resolve, weights, show)
+    resolved = await asyncio.to_thread(cache.resolve, weights, show, model.spec.weights_variant)
     resolved.close()
 
 

@@ -55,6 +55,8 @@ class InputOverride(Spec):
     minimum: float | None = None
     maximum: float | None = None
     enum: list[JsonValue] | None = None
+    required: bool = False
+    """Demand an input that the family leaves open: an inpainting model cannot do without a mask."""
     description: str | None = None
 
 
@@ -185,9 +187,7 @@ class EchoEngine(Spec):
     """Milliseconds between the denoising steps of a picture."""
 
 
-Engine = Annotated[
-    VllmEngine | TransformersEngine | DiffusionEngine | EchoEngine, Field(discriminator="kind")
-]
+Engine = Annotated[VllmEngine | TransformersEngine | DiffusionEngine | EchoEngine, Field(discriminator="kind")]
 ENGINES: dict[Family, tuple[type[Spec], ...]] = {
     Family.LLM: (VllmEngine, TransformersEngine, EchoEngine),
     Family.TEXT_TO_IMAGE: (DiffusionEngine, EchoEngine),
@@ -218,6 +218,11 @@ class ModelSpec(Spec):
         if self.weights is None and self.engine.kind != "echo":
             raise ValueError(f"weights: the engine {self.engine.kind} needs them")
         return self
+
+    @property
+    def weights_variant(self) -> str | None:
+        """Which of several precisions of the weight files is wanted; None for the plain ones."""
+        return self.engine.variant if isinstance(self.engine, DiffusionEngine) else None
 
     @property
     def input_modalities(self) -> list[Modality]:

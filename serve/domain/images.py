@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from serve.domain.chat import Strict
 from serve.domain.task import Task
 
+MIN_SIDE = 64
 MAX_SIDE = 2048
 MAX_STEPS = 150
 MAX_IMAGES = 8
@@ -28,11 +29,15 @@ class Sampler(StrEnum):
     step through diffusers' own scheduler of that name; results are the same as diffusers' in both."""
 
     EULER = "euler"
+    EULER_KARRAS = "euler_karras"
     EULER_ANCESTRAL = "euler_ancestral"
     DDIM = "ddim"
     DPMPP_2M = "dpmpp_2m"
     DPMPP_2M_KARRAS = "dpmpp_2m_karras"
+    DPMPP_2M_SDE = "dpmpp_2m_sde"
+    DPMPP_2M_SDE_KARRAS = "dpmpp_2m_sde_karras"
     UNIPC = "unipc"
+    UNIPC_KARRAS = "unipc_karras"
     LCM = "lcm"
 
     DDPM = "ddpm"
@@ -41,15 +46,14 @@ class Sampler(StrEnum):
     DPM2_KARRAS = "dpm2_karras"
     DPM2_ANCESTRAL = "dpm2_ancestral"
     DPM2_ANCESTRAL_KARRAS = "dpm2_ancestral_karras"
-    DPMPP_2M_SDE = "dpmpp_2m_sde"
-    DPMPP_2M_SDE_KARRAS = "dpmpp_2m_sde_karras"
     DPMPP_2S = "dpmpp_2s"
     DPMPP_2S_KARRAS = "dpmpp_2s_karras"
-    EULER_KARRAS = "euler_karras"
+    DPMPP_3M_SDE = "dpmpp_3m_sde"
+    DPMPP_3M_SDE_KARRAS = "dpmpp_3m_sde_karras"
     HEUN = "heun"
-    LMS = "lms"
-    LMS_KARRAS = "lms_karras"
+    HEUN_KARRAS = "heun_karras"
     PNDM = "pndm"
+    SA_SOLVER = "sa_solver"
     TCD = "tcd"
 
 
@@ -72,7 +76,7 @@ MaskSource = Annotated[
     Field(json_schema_extra={"format": "mask"}),
 ]
 PromptText = Annotated[str, StringConstraints(max_length=16_384)]
-Side = Annotated[int, Field(ge=64, le=MAX_SIDE, multiple_of=SIZE_MULTIPLE)]
+Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE, multiple_of=SIZE_MULTIPLE)]
 Margin = Annotated[int, Field(ge=0, le=MAX_MARGIN)]
 
 
@@ -128,10 +132,23 @@ class ImageToImageInput(Denoising):
             raise ValueError("outpaint_* already says how large the result is: leave out width and height")
         return self
 
+    def result_size(self, image_width: int, image_height: int) -> tuple[int, int]:
+        """(width, height) in pixels of what an image of this size becomes."""
+        if self.width is not None and self.height is not None:
+            return self.width, self.height
+        return (
+            _to_multiple(image_width + self.outpaint_left + self.outpaint_right),
+            _to_multiple(image_height + self.outpaint_top + self.outpaint_bottom),
+        )
+
     @property
     def has_margins(self) -> bool:
         """Whether the result is larger than the image."""
         return any((self.outpaint_left, self.outpaint_right, self.outpaint_top, self.outpaint_bottom))
+
+
+def _to_multiple(pixels: int) -> int:
+    return -(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE
 
 
 IMAGE_FIELDS: dict[Task, dict[str, Literal["image", "mask"]]] = {

@@ -42,6 +42,7 @@ _RANGES = {
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
     "finite_number": "must be a finite number",
     "too_short": "must have at least {min_length} item(s), and has {actual_length}",
     "too_long": "must have at most {max_length} item(s)",

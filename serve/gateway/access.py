@@ -4,13 +4,19 @@ Decided on `scope["path"]` alone, which is what the router matches too: a URL pu
 say something else. What is neither public nor under /v1/ does not exist, whatever is mounted by mistake.
 """
 
+import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.auth.access import Caller, require_group
+from serve.auth.access import Scope as KeyScope
+from serve.auth.links import SIGNATURE
+from serve.auth.tenants import DEFAULT_PROJECT
 from serve.domain.errors import NotFound, Overloaded
+from serve.domain.names import AssetId, KeyId
 from serve.gateway.docs import FILES, PAGE
 from serve.gateway.exchange import exchange_of
 from serve.gateway.services import Services
@@ -21,6 +27,8 @@ PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", PAGE
 
 PUBLIC_PREFIX = f"{FILES}/"
 API_PREFIX = "/v1/"
+_CONTENT = re.compile(r"/v1/assets/([^/]+)/content")
+_LINK = KeyId("link")
 _BEARER = b"bearer "
 _RETRY_SECONDS = 1.0
 
@@ -31,7 +39,7 @@ def is_public(path: str) -> bool:
 
 
 class Access:
-    """Default deny: public path, or a valid key and a free place."""
+    """Default deny: public path, or a valid key (for an asset's content, a signed link) and a free place."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
@@ -56,7 +64,7 @@ class Access:
             self._in_flight -= 1
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = await self._services.keys.authenticate(_token(scope))
+        caller = await self._linked(scope) or await self._services.keys.authenticate(_token(scope))
         exchange_of(scope).caller = caller
         logs.bind(tenant=caller.tenant, key_id=caller.key_id)
         held = self._in_flight_of.get(caller.tenant, 0)
@@ -70,6 +78,15 @@ class Access:
             await self._app(scope, receive, send)
         finally:
             self._leave(caller)
+
+    async def _linked(self, scope: Scope) -> Caller | None:
+        """Who made the signed link that this is; it opens this one path, and only for reading."""
+        found = _CONTENT.fullmatch(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
+        query = scope["query_string"].decode("latin-1")
+        if found is None or f"{SIGNATURE}=" not in query:
+            return None
+        tenant = await self._services.links.tenant(AssetId(unquote(found[1])), query)
+        return Caller(tenant, DEFAULT_PROJECT, _LINK, frozenset({KeyScope.READ}))
 
     def _leave(self, caller: Caller) -> None:
         left = self._in_flight_of[caller.tenant] - 1

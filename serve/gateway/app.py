@@ -11,13 +11,23 @@ from serve.gateway.access import Access
 from serve.gateway.bodies import BodyLimit
 from serve.gateway.docs import add_docs
 from serve.gateway.errors import on_framework_error
+from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.observation import Observation
 from serve.gateway.openai.requests import Requests
 from serve.gateway.openapi import document_of
-from serve.gateway.routes import admin, assets, catalog, health, keys, openai, runs
+from serve.gateway.routes import admin, assets, catalog, health, images, keys, openai, runs
 from serve.gateway.services import Services
 
-_ROUTERS = (openai.router, runs.router, catalog.router, assets.router, keys.router, admin.router, health.router)
+_ROUTERS = (
+    openai.router,
+    images.router,
+    runs.router,
+    catalog.router,
+    assets.router,
+    keys.router,
+    admin.router,
+    health.router,
+)
 """In the order they are tried: the hot path first."""
 
 
@@ -38,6 +48,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.requests = Requests()
+    app.state.image_inputs = ImageInputs(services)
     app.state.applying = asyncio.Lock()
     for router in _ROUTERS:
         app.include_router(router)

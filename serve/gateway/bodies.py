@@ -1,6 +1,7 @@
 """Request bodies: how much is read, how long it may take, and what JSON is accepted."""
 
 import asyncio
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,8 @@ from serve.gateway.services import Services
 Model = TypeVar("Model", bound=BaseModel)
 
 UPLOAD_PATH = "/v1/assets"
+EDITS_PATH = "/v1/images/edits"
+_RUNS_PATH = re.compile(r"/v1/models/[^/]+/runs")
 MAX_DEPTH = 64
 """Levels of arrays and objects. Deeper JSON is an attack on whatever walks it next: pickle, a template, a schema."""
 
@@ -25,17 +28,26 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._settings = services.settings.gateway
+        self._images = services.settings.images
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        is_upload = scope["path"] == UPLOAD_PATH
-        limit = self._settings.max_upload_bytes if is_upload else self._settings.max_body_bytes
+        limit = self._limit(scope["path"])
         if _declared_bytes(scope) > limit:
             raise _too_large(limit)
         counted = _CountedBody(receive, limit, self._settings.body_idle_seconds)
         await self._app(scope, counted.receive, send)
+
+    def _limit(self, path: str) -> int:
+        """Bytes. A form brings a picture, its mask and a few words; a run's picture may be a data: URL."""
+        settings, images = self._settings, self._images
+        if path == UPLOAD_PATH:
+            return settings.max_upload_bytes
+        if path == EDITS_PATH:
+            return min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes)
+        return max(settings.max_body_bytes, images.max_body_bytes if _RUNS_PATH.fullmatch(path) else 0)
 
 
 class _CountedBody:

@@ -2,7 +2,8 @@
 
 A name is resolved once, every address it has is judged, and the connection goes to exactly one of those; TLS and
 `Host` keep the name. The judgement sits where sockets are opened, so no reading of the URL, no redirect and no second
-answer of a name server gets past it. Redirects are not followed. Time and bytes are bounded.
+answer of a name server gets past it. What is posted follows no redirect; what is read follows a few, each judged
+anew. Time and bytes are bounded.
 
 Source: OWASP Server-Side Request Forgery Prevention; the registries of special-purpose addresses of IANA.
 """
@@ -11,9 +12,10 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpcore
 
@@ -25,6 +27,8 @@ _MAX_URL_LENGTH = 2048
 _MAX_ANSWER_BYTES = 64 * 1024
 """What is read of an answer whose content nobody wants, so that the connection closes in good order."""
 _RESOLVE_SECONDS = 5.0
+_MAX_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _PRIVATE_V4 = [
     IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
@@ -134,6 +138,28 @@ class GuardedFetcher:
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise ConnectionError(str(error)) from error
 
+    async def get(self, url: str, *, max_bytes: int, timeout: float, param: str) -> bytes:
+        """The bytes at `url`, in at most `timeout` seconds, redirects included.
+
+        Raises:
+            InvalidRequest: about `param`: invalid_url, forbidden_address, or fetch_failed for what does not answer,
+                not with 200, or with more than `max_bytes`.
+        """
+        try:
+            async with asyncio.timeout(timeout), httpcore.AsyncConnectionPool(network_backend=self._network) as pool:
+                for _ in range(_MAX_REDIRECTS + 1):
+                    found = await _read(pool, _parsed(url, param), max_bytes, param)
+                    if isinstance(found, bytes):
+                        return found
+                    url = urljoin(url, found.location)
+        except ForbiddenAddress as error:
+            raise InvalidRequest(str(error), "forbidden_address", param) from None
+        except (TimeoutError, httpcore.TimeoutException):
+            raise _unfetched(f"It did not answer whole within {timeout:g} seconds.", param) from None
+        except (OSError, httpcore.NetworkError, httpcore.ProtocolError):
+            raise _unfetched("Nothing answers there.", param) from None
+        raise _unfetched("It redirects too often.", param)
+
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Opens sockets to judged addresses only."""
@@ -184,20 +210,53 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 async def _exchange(
     pool: httpcore.AsyncConnectionPool, parts: SplitResult, headers: Mapping[str, str], body: bytes
 ) -> int:
-    host = parts.netloc.encode()
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    url = httpcore.URL(
-        scheme=parts.scheme.encode(), host=(parts.hostname or "").encode(), port=parts.port, target=target.encode()
-    )
-    sent = [(b"host", host), (b"connection", b"close"), (b"content-length", str(len(body)).encode())]
+    sent = [*_head(parts), (b"content-length", str(len(body)).encode())]
     sent += [(name.encode(), value.encode()) for name, value in headers.items()]
-    async with pool.stream("POST", url, headers=sent, content=body) as answer:
+    async with pool.stream("POST", _url(parts), headers=sent, content=body) as answer:
         num_bytes = 0
         async for chunk in answer.aiter_stream():
             num_bytes += len(chunk)
             if num_bytes > _MAX_ANSWER_BYTES:
                 break
         return int(answer.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Redirect:
+    location: str
+
+
+async def _read(
+    pool: httpcore.AsyncConnectionPool, parts: SplitResult, max_bytes: int, param: str
+) -> bytes | _Redirect:
+    sent = [*_head(parts), (b"accept-encoding", b"identity"), (b"user-agent", b"Slipway")]
+    async with pool.stream("GET", _url(parts), headers=sent) as answer:
+        headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+        if answer.status in _REDIRECTS and b"location" in headers:
+            return _Redirect(headers[b"location"])
+        if answer.status != 200:
+            raise _unfetched(f"It answers {answer.status}.", param)
+        data = bytearray()
+        async for chunk in answer.aiter_stream():
+            data += chunk
+            if len(data) > max_bytes:
+                raise _unfetched(f"It holds more than {max_bytes} bytes.", param)
+        return bytes(data)
+
+
+def _unfetched(why: str, param: str) -> InvalidRequest:
+    return InvalidRequest(f"{param} could not be fetched from its address. {why}", "fetch_failed", param)
+
+
+def _head(parts: SplitResult) -> list[tuple[bytes, bytes]]:
+    return [(b"host", parts.netloc.encode()), (b"connection", b"close")]
+
+
+def _url(parts: SplitResult) -> httpcore.URL:
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return httpcore.URL(
+        scheme=parts.scheme.encode(), host=(parts.hostname or "").encode(), port=parts.port, target=target.encode()
+    )
 
 
 def _parsed(url: str, param: str | None) -> SplitResult:

@@ -17,7 +17,9 @@ from pydantic.json_schema import models_json_schema
 
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
 from serve.domain.documents import ModelDocument
+from serve.domain.images import ImageToImageInput, TextToImageInput
 from serve.gateway.access import PUBLIC_PATHS
+from serve.gateway.openai.image_requests import ImageExtras
 from serve.gateway.openai.requests import ChatExtras, EmbeddingExtras, GenerationExtras
 from serve.gateway.views import NewKeyBody, NewRunBody, TenantBody
 
@@ -40,20 +42,26 @@ class Error(BaseModel):
 
 
 def _request(name: str, inputs: type[BaseModel], extras: type[BaseModel]) -> type[BaseModel]:
+    """Where both have a field, it is OpenAI's that is meant."""
     doc = f"{inputs.__doc__} A model's card may narrow the ranges: GET /v1/catalog/{{model}} has its own schema."
-    return create_model(name, __base__=(inputs, extras), __doc__=doc)
+    return create_model(name, __base__=(extras, inputs), __doc__=doc)
 
 
 BODIES: Mapping[str, type[BaseModel]] = {
     "createChatCompletion": _request("ChatCompletionRequest", ChatInput, ChatExtras),
     "createCompletion": _request("CompletionRequest", CompletionInput, GenerationExtras),
     "createEmbedding": _request("EmbeddingRequest", EmbeddingInput, EmbeddingExtras),
+    "createImage": _request("ImageGenerationRequest", TextToImageInput, ImageExtras),
+    "createImageEdit": _request("ImageEditRequest", ImageToImageInput, ImageExtras),
     "createRun": NewRunBody,
     "createKey": NewKeyBody,
     "applyDocument": ModelDocument,
     "createTenant": TenantBody,
 }
-"""Operation id -> what its JSON body is."""
+"""Operation id -> what its body is."""
+
+FORMS = frozenset({"createImageEdit"})
+"""Operations whose body is a form; the others take JSON."""
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
@@ -89,7 +97,8 @@ def _complete(operation: dict[str, Any], refs: Mapping[str, dict[str, Any]], is_
     operation["responses"] |= {"4XX": error, "5XX": error}
     body = refs.get(operation["operationId"])
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        kind = "multipart/form-data" if operation["operationId"] in FORMS else "application/json"
+        operation["requestBody"] = {"required": True, "content": {kind: {"schema": body}}}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.openai.requests import Requests
 from serve.gateway.services import Services
 
@@ -22,6 +23,11 @@ def services_of(request: Request) -> Services:
 def requests_of(request: Request) -> Requests:
     """The reader of OpenAI bodies, with its cache of request classes."""
     return cast(Requests, request.app.state.requests)
+
+
+def image_inputs_of(request: Request) -> ImageInputs:
+    """The reader of requests' pictures, with its threads."""
+    return cast(ImageInputs, request.app.state.image_inputs)
 
 
 def applying_of(request: Request) -> asyncio.Lock:

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,7 @@ import orjson
 
 from serve.auth.access import Caller
 from serve.catalog.cards import Card
-from serve.domain.errors import InvalidRequest
+from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.names import RequestId, RunId
 from serve.domain.run import NewRun, RunEventKind, WebhookTarget
 from serve.domain.task import Task
@@ -40,7 +42,7 @@ def wait_seconds(prefer: str) -> int | None:
 
 
 async def new_run(services: Services, asked: RunRequest) -> NewRun:
-    """The row. Defaults and the seed are resolved here, and never again.
+    """The row. Defaults and the seed are resolved here, and never again; pictures are still as they were sent.
 
     Raises:
         InvalidRequest: with the path of the field.
@@ -57,7 +59,7 @@ async def new_run(services: Services, asked: RunRequest) -> NewRun:
         target=asked.card.name,
         task=task,
         inputs=_inputs(services, asked.card, task, body.input),
-        request_hash=_hash(asked.body),
+        request_hash=hash_of(asked.body),
         idempotency_key=asked.idempotency_key,
         priority=body.priority,
         deadline_ms=_deadline_ms(services, body),
@@ -67,18 +69,30 @@ async def new_run(services: Services, asked: RunRequest) -> NewRun:
 
 
 def _inputs(services: Services, card: Card, task: Task, given: dict[str, Any]) -> dict[str, Any]:
-    try:
+    with about_input():
         inputs = card.validate(task, given).model_dump(mode="json", by_alias=True)
         check_content(card, inputs)
-    except InvalidRequest as error:
-        param = "input" if error.param is None else f"input.{error.param}"
-        raise InvalidRequest(error.message, error.code, "task" if error.code == "unsupported_task" else param) from None
-    if "seed" in inputs and inputs["seed"] is None:
-        inputs["seed"] = services.draw_seed()
-    return inputs
+    return with_seed(services, inputs)
 
 
-def _hash(body: dict[str, Any]) -> str:
+def with_seed(services: Services, inputs: dict[str, Any]) -> dict[str, Any]:
+    """`inputs` with a seed drawn where they leave it open."""
+    is_open = "seed" in inputs and inputs["seed"] is None
+    return inputs | {"seed": services.draw_seed()} if is_open else inputs
+
+
+@contextmanager
+def about_input(path: str = "input") -> Iterator[None]:
+    """Errors about a field within are about that field of `path`, the part of the body that holds the inputs."""
+    try:
+        yield
+    except (InvalidRequest, NotFound) as error:
+        param = ".".join(word for word in (path, error.param) if word) or None
+        raise type(error)(error.message, error.code, "task" if error.code == "unsupported_task" else param) from None
+
+
+def hash_of(body: Mapping[str, Any]) -> str:
+    """What tells one request from another under the same Idempotency-Key."""
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

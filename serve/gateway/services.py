@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve.auth.keys import Keys
+from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
 from serve.catalog.catalog import Catalog
 from serve.domain.names import RunId
@@ -32,6 +33,14 @@ class ChecksUrls(Protocol):
         ...
 
 
+class Downloads(Protocol):
+    """Reads strangers' addresses."""
+
+    async def get(self, url: str, *, max_bytes: int, timeout: float, param: str) -> bytes:
+        """What is there. Raises InvalidRequest about `param` for what may not, cannot or need not be read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Every part that routes call."""
@@ -51,4 +60,6 @@ class Services:
     nudge: Callable[[RunId], Awaitable[None]]
     """Tells a runner of a new run. It may fail or be late: runners look for themselves."""
     fetcher: ChecksUrls
+    downloads: Downloads
+    links: AssetLinks
     draw_seed: Callable[[], int] = field(default=draw_seed)

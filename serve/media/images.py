@@ -8,8 +8,9 @@ import io
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from serve.domain.errors import InvalidRequest
@@ -49,14 +50,8 @@ class ImageInfo:
     height: int
 
 
-class ArrayLike(Protocol):
-    """An array of bytes [height, width, 3] or [height, width], such as numpy's."""
-
-    @property
-    def __array_interface__(self) -> dict[str, object]: ...
-
-
-Picture = Image.Image | ArrayLike
+Picture = Image.Image | NDArray[np.uint8]
+"""An array is [height, width, 3], or [height, width] for grey."""
 
 
 def inspect(data: bytes, *, max_pixels: int, param: str) -> ImageInfo:
@@ -94,6 +89,16 @@ def decode(data: bytes, *, max_pixels: int, param: str) -> Image.Image:
 def decode_mask(data: bytes, *, max_pixels: int, param: str) -> Image.Image:
     """A mask as 8-bit grey, upright; transparent parts are black, which is kept. Raises as `decode`."""
     return _flattened(_loaded(data, max_pixels, param), _BLACK).convert("L")
+
+
+def pixels(data: bytes, *, max_pixels: int, param: str) -> NDArray[np.uint8]:
+    """`decode` as an array [height, width, 3]."""
+    return np.array(decode(data, max_pixels=max_pixels, param=param))
+
+
+def mask_pixels(data: bytes, *, max_pixels: int, param: str) -> NDArray[np.uint8]:
+    """`decode_mask` as an array [height, width]."""
+    return np.array(decode_mask(data, max_pixels=max_pixels, param=param))
 
 
 def mask_of_transparency(data: bytes, *, max_pixels: int, param: str) -> Image.Image | None:

@@ -2,7 +2,7 @@
 
     chat, completion   {"text", "choices": [{"index", "text", "finish_reason", "tool_calls"?}]}
     embedding          {"embeddings": [[...]]}
-    artifacts          {"artifacts": [{"name", "index", "asset": {...}}]}
+    pictures           {"artifacts": [{"name", "index", "asset": {...}, "seed"?}]}, by index; seed is that one's own
 
 A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": {...}}` refers to it.
 """
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from serve.domain.errors import EngineFailed
 from serve.domain.folds import Answer, ChoiceFold
-from serve.domain.generation import numbers_of
+from serve.domain.generation import Artifact, numbers_of
 from serve.domain.media import INLINE_LIMIT_BYTES, Asset
 from serve.domain.run import Run
 
@@ -46,7 +46,7 @@ async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, An
     """
     if answer.usage is None:
         raise EngineFailed("The model ended its answer early.")
-    document = _document(answer)
+    document = _document(run, answer)
     try:
         data = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError:
@@ -56,7 +56,7 @@ async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, An
     return {"document": await sink.store(run, "output.json", data, "application/json")}
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def _document(run: Run, answer: Answer) -> dict[str, Any]:
     document: dict[str, Any] = {}
     if answer.choices:
         choices = [_choice(index, answer.choices[index]) for index in sorted(answer.choices)]
@@ -64,8 +64,16 @@ def _document(answer: Answer) -> dict[str, Any]:
     if answer.vectors:
         document["embeddings"] = [numbers_of(answer.vectors[index]) for index in sorted(answer.vectors)]
     if answer.artifacts:
-        document["artifacts"] = [{"name": a.name, "index": a.index, "asset": view(a.asset)} for a in answer.artifacts]
+        by_index = sorted(answer.artifacts, key=lambda artifact: artifact.index)
+        document["artifacts"] = [_artifact(run, artifact) for artifact in by_index]
     return document
+
+
+def _artifact(run: Run, artifact: Artifact) -> dict[str, Any]:
+    """With the seed that makes this one again: image i of a call is made from the call's seed and i."""
+    shown: dict[str, Any] = {"name": artifact.name, "index": artifact.index, "asset": view(artifact.asset)}
+    seed = run.inputs.get("seed")
+    return shown if seed is None else shown | {"seed": seed + artifact.index}
 
 
 def _choice(index: int, fold: ChoiceFold) -> dict[str, Any]:

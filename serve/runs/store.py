@@ -71,13 +71,13 @@ class RunStore:
             InvalidRequest: the inputs hold what no database stores, or the webhook asks for unknown news.
         """
         _check(new)
-        if first := await self._replayed(new):
+        if first := await self.replayed(new):
             return first, False
         await self._admit(new.tenant)
         created = Run(**new.model_dump(), created_ms=self.clock.now_ms())
         if await self._insert(created):
             return created.model_copy(update={"num_events": 1}), True
-        if first := await self._replayed(new):
+        if first := await self.replayed(new):
             return first, False
         raise Conflict("The run of this Idempotency-Key was deleted just now; send the request again.")
 
@@ -89,7 +89,8 @@ class RunStore:
                 await append(connection, run.id, [Line(RunEventKind.QUEUED, {"attempt": 0})], run.created_ms)
         return is_new
 
-    async def _replayed(self, new: NewRun) -> Run | None:
+    async def replayed(self, new: NewRun) -> Run | None:
+        """The run that has the Idempotency-Key of `new` already. Raises Conflict when it is of another request."""
         if new.idempotency_key is None:
             return None
         mine = (runs.c.tenant == new.tenant, runs.c.idempotency_key == new.idempotency_key)

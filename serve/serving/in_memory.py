@@ -1,17 +1,20 @@
 """`ports.Models` over engines of this very process: for tests, for benchmarks, for a gateway without Ray."""
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Protocol
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Protocol
 
 from serve.domain.errors import NotFound
 from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.serving import ModelState, ModelStatus
 
+Stream = AsyncGenerator[Sequence[Any], None]
+"""Batches of events, and of finished outputs where the call's task has any."""
+
 
 class SupportsStream(Protocol):
     """What an engine must offer here: batches of events, `Completed` last; closing the stream aborts the work."""
 
-    def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    def stream(self, call: ModelCall) -> Stream:
         """The answer to `call`."""
         ...
 
@@ -20,20 +23,39 @@ class SupportsStream(Protocol):
         ...
 
 
+class StoresOutputs(Protocol):
+    """What stands between an engine and its callers where calls have assets: reads theirs, stores the engine's."""
+
+    async def with_inputs(self, call: ModelCall) -> ModelCall:
+        """The call with the bytes of its pictures."""
+        ...
+
+    def stored(self, call: ModelCall, batches: Stream) -> AsyncGenerator[EventBatch, None]:
+        """The batches with assets in place of finished outputs."""
+        ...
+
+
 class InMemoryModels:
     """Engines by model name. They are started and closed by whoever made them."""
 
-    def __init__(self, engines: Mapping[str, SupportsStream]) -> None:
+    def __init__(self, engines: Mapping[str, SupportsStream], assets: StoresOutputs | None = None) -> None:
+        """`assets` is needed for engines that are given pictures, or make them."""
         self._engines = engines
+        self._assets = assets
 
     async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         """Batches of events, `Completed` last. Closing it cancels the work. Raises NotFound at the first batch."""
-        stream = self._engine(model).stream(call)
+        stream = await self._stream(self._engine(model), call)
         try:
             async for batch in stream:
-                yield batch
+                yield list(batch)
         finally:
             await stream.aclose()
+
+    async def _stream(self, engine: SupportsStream, call: ModelCall) -> Stream:
+        if self._assets is None:
+            return engine.stream(call)
+        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call)))
 
     async def counters(self, model: str) -> Mapping[str, float]:
         """The engine's own. Raises NotFound."""

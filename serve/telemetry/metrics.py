@@ -38,12 +38,14 @@ class ModelSeries:
     cached_tokens: Counter
     completion_tokens: Counter
     overloaded: Counter
+    images: Counter
 
     def count(self, usage: Quantities) -> None:
         """Add what an answer consumed."""
         self.prompt_tokens.inc(usage.prompt_tokens)
         self.cached_tokens.inc(usage.cached_prompt_tokens)
         self.completion_tokens.inc(usage.completion_tokens)
+        self.images.inc(usage.images)
 
 
 class Metrics:
@@ -94,6 +96,9 @@ class Metrics:
             ("model", "kind"),
             registry=self.registry,
         )
+        self._images_total = Counter(
+            "slipway_images_total", "Images of finished answers on OpenAI's routes.", ("model",), registry=self.registry
+        )
         self._overloaded_total = Counter(
             "slipway_overloaded_total", "Calls refused with a full queue.", ("model",), registry=self.registry
         )
@@ -123,6 +128,7 @@ class Metrics:
             tokens(name, "cached"),
             tokens(name, "completion"),
             self._overloaded_total.labels(name),
+            self._images_total.labels(name),
         )
 
     def render(self) -> bytes:

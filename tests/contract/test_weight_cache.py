@@ -330,3 +330,33 @@ def test_two_addresses_of_the_same_bytes_that_arrive_together_share_the_first(tm
         inode = (first.path / "model.safetensors").stat().st_ino
         with store.commit(entry, staged[1]) as second:
             assert (second.path / "model.safetensors").stat().st_ino == inode
+
+
+def diffusers_files() -> dict[str, bytes]:
+    """A pipeline as it lies on a hub: both precisions, pickles, a whole checkpoint, a component nobody serves."""
+    tensors, half = safetensors_bytes(), safetensors_bytes(data=b"\1" * 16)
+    networks = {f"{folder}/diffusion_pytorch_model": folder for folder in ("unet", "vae")}
+    files = {"model_index.json": b'{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "X"]}'}
+    for stem in (*networks, "text_encoder/model", "safety_checker/model"):
+        files |= {f"{stem}.safetensors": tensors, f"{stem}.fp16.safetensors": half, f"{stem}.bin": b"pickle"}
+        files[stem.rpartition("/")[0] + "/config.json"] = b"{}"
+    return files | {"tokenizer/vocab.json": b"{}", "v1-5.ckpt": b"pickle", "v1-5.safetensors": tensors}
+
+
+def test_of_a_pipeline_one_precision_is_fetched(hub: Hub, cache: WeightCache) -> None:
+    hub.files = diffusers_files()
+    names = {"model_index.json", "tokenizer/vocab.json", *(f"{f}/config.json" for f in ("unet", "vae", "text_encoder"))}
+    stems = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
+    with cache.resolve(MAIN, None, "fp16") as half, cache.resolve(MAIN) as plain:
+        assert contents(half.path).keys() == names | {f"{stem}.fp16.safetensors" for stem in stems}
+        assert contents(plain.path).keys() == names | {f"{stem}.safetensors" for stem in stems}
+        assert half.digest != plain.digest
+    assert not [path for path, _ in hub.asked if path.endswith((".bin", ".ckpt")) or "safety" in path]
+    num_asked = len(hub.asked)
+    cache.resolve(MAIN, None, "fp16").close()
+    assert len(hub.asked) == num_asked, "each precision is remembered by itself"
+
+
+def test_a_pipeline_that_brings_code_is_refused(hub: Hub, cache: WeightCache) -> None:
+    hub.files = diffusers_files() | {"unet/pipeline.py": b"import os"}
+    assert refused(cache, MAIN).code == "code_refused"

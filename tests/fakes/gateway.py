@@ -12,9 +12,11 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import create_engine
 
+from deployments.call_assets import CallAssets
 from deployments.engines.echo import EchoEngine
 from serve.auth.access import ALL_SCOPES, Scope
 from serve.auth.keys import Keys
+from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
 from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
@@ -22,6 +24,7 @@ from serve.domain.documents import API_VERSION, ModelDocument
 from serve.domain.errors import InvalidRequest
 from serve.domain.names import RunId
 from serve.gateway.app import create_app
+from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.services import Services
 from serve.runs.store import RunStore
 from serve.serving.in_memory import InMemoryModels, SupportsStream
@@ -137,21 +140,24 @@ def _services(
 
     chat, embedder = model_document(CHAT, ["chat"]), model_document(EMBEDDER, ["embedding"])
     echoes = {document.name: EchoEngine(document.spec.engine) for document in (chat, embedder)}  # type: ignore[arg-type]
+    assets = Assets(records, open_object_store(settings), clock, ids)
     services = Services(
         settings=settings,
         clock=clock,
         ids=ids,
         records=records,
-        models=InMemoryModels({**echoes, **engines}),
+        models=InMemoryModels({**echoes, **engines}, CallAssets(assets)),
         catalog=Catalog(records, clock),
         keys=Keys(records, clock, settings.gateway.key_cache_seconds),
         tenants=Tenants(records, clock),
-        runs=RunStore(records, clock, settings.runs),
-        assets=Assets(records, open_object_store(settings), clock, ids),
+        runs=RunStore(records, clock, settings.runs, assets),
+        assets=assets,
         desired=desired,
         metrics=Metrics(),
         nudge=nudge,
         fetcher=OneForbiddenHost(),
+        downloads=GuardedFetcher(settings.images.allow_private_addresses),
+        links=AssetLinks(records, clock),
     )
     return services, desired, nudged
 

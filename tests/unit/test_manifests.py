@@ -44,7 +44,7 @@ def test_every_problem_has_its_line_and_path() -> None:
         "models.yaml:8: spec.card.title: must have at least 1 character(s)",
         "models.yaml:11: spec.scaling.minReplicas: must be at least 0 (got -1)",
         "models.yaml:15: metadata.name: a name holds lower-case letters, digits and inner hyphens, at most 40: 'Echo!'",
-        "models.yaml:21: spec.engine.kind: must be one of 'vllm', 'transformers', 'echo'",
+        "models.yaml:21: spec.engine.kind: must be one of 'vllm', 'transformers', 'diffusion', 'echo'",
     ]
 
 
@@ -110,5 +110,5 @@ def test_a_builtin_model_is_a_good_document(name: str) -> None:
 
 
 def test_an_unknown_builtin_is_told_the_known_ones() -> None:
-    with pytest.raises(InvalidRequest, match="echo, minilm-l6-v2, smollm2-135m-instruct"):
+    with pytest.raises(InvalidRequest, match="echo, minilm-l6-v2, sd15, .*, smollm2-135m-instruct"):
         builtin_documents(["gpt-9"])

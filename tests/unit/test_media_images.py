@@ -25,6 +25,8 @@ from serve.media.images import (
     encode_preview,
     inspect,
     mask_of_transparency,
+    mask_pixels,
+    pixels,
 )
 from serve.media.metadata import read_metadata
 
@@ -237,6 +239,14 @@ def test_a_mask_is_grey_and_keeps_what_is_transparent() -> None:
     mask = decode_mask(saved(drawn, "PNG"), max_pixels=2, param="mask")
     assert mask.mode == "L"
     assert mask.tobytes() == b"\x00\xff"
+
+
+def test_pictures_and_masks_come_as_arrays() -> None:
+    image = saved(corners(), "PNG")
+    assert pixels(image, max_pixels=128, param="image").shape == (8, 16, 3)
+    array = mask_pixels(image, max_pixels=128, param="mask")
+    assert (array.shape, array.dtype) == ((8, 16), np.uint8)
+    assert array.flags.writeable
 
 
 def test_holes_become_a_mask() -> None:

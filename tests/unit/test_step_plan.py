@@ -17,9 +17,7 @@ class Image:
     order: int = 0
 
 
-images = st.lists(
-    st.builds(Image, st.integers(1, 2), st.floats(0, 100), st.integers(0, 1000)), min_size=1, max_size=40
-)
+images = st.lists(st.builds(Image, st.integers(1, 2), st.floats(0, 100), st.integers(0, 1000)), min_size=1, max_size=40)
 
 
 @given(images, st.integers(2, 32))

@@ -85,12 +85,12 @@ def _blank_rows(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Inputs of the right shapes, as a forward pass takes them."""
     height, width, num_tokens = shape
-    config, here = bundle.unet.config, {"device": bundle.device}
-    sample = torch.randn(num_rows, bundle.unet_channels, height, width, **here)
-    timesteps = torch.full((num_rows,), 500.0, **here)
-    context = torch.randn(num_rows, num_tokens, config.cross_attention_dim, dtype=bundle.dtype, **here)
+    config, device, dtype = bundle.unet.config, bundle.device, bundle.dtype
+    sample = torch.randn(num_rows, bundle.unet_channels, height, width, device=device)
+    timesteps = torch.full((num_rows,), 500.0, device=device)
+    context = torch.randn(num_rows, num_tokens, config.cross_attention_dim, dtype=dtype, device=device)
     if config.addition_embed_type != "text_time":
         return sample, timesteps, context, None, None
     pooled_dim = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-    pooled = torch.randn(num_rows, pooled_dim, dtype=bundle.dtype, **here)
-    return sample, timesteps, context, pooled, torch.zeros(num_rows, 6, dtype=bundle.dtype, **here)
+    pooled = torch.randn(num_rows, pooled_dim, dtype=dtype, device=device)
+    return sample, timesteps, context, pooled, torch.zeros(num_rows, 6, dtype=dtype, device=device)

@@ -89,13 +89,13 @@ class Batch:
         self._extra = None
         if canvases[0].masked is not None:
             self._extra = torch.stack([torch.cat([_known(c.mask), _known(c.masked)]) for c in canvases])
-            self._extra = self._extra[self._owners]
+            self._extra = self._extra[self._owners].float()
         self._mask = None
         if self._extra is None and any(c.mask is not None for c in canvases):
             free = torch.ones_like(self._latents[0, :1])
-            self._mask = torch.stack([free if c.mask is None else c.mask for c in canvases])
-            self._clean = torch.stack([c.noise if c.clean is None else c.clean for c in canvases])
-            self._noise = torch.stack([c.noise for c in canvases])
+            self._mask = torch.stack([free if c.mask is None else c.mask.float() for c in canvases])
+            self._clean = torch.stack([(c.noise if c.clean is None else c.clean).float() for c in canvases])
+            self._noise = torch.stack([c.noise.float() for c in canvases])
 
     def step(self) -> None:
         """One denoising step of every image."""
@@ -104,7 +104,7 @@ class Batch:
         for i, slot in self._stepwise():
             scaled[i] = slot.denoise.scale_input(self._latents[i], slot.position)  # type: ignore[union-attr]
         out = self._predict(scaled)
-        self._seen = self._latents, out, [slot.position for slot in self.slots]
+        self._seen = self._latents, out
         self._update(out, table)
         for slot in self.slots:
             slot.position += 1
@@ -170,21 +170,21 @@ class Batch:
         return torch.stack(drawn).to(self._device)
 
     def clean_estimate(self, slot: Slot, prediction_type: str) -> torch.Tensor:
-        """[C, h, w]: what the model believes, at the step just made, that the image will be.
+        """[C, h, w]: what the model believed, at the step just made, that the image will be.
 
-        With x = a clean + s noise: epsilon predicts noise, sample predicts clean, and v_prediction their rotation
-        (Salimans and Ho, 2022, arXiv:2202.00512).
+        A table's history is that. Without one it follows from what the model predicts: with x = a clean + s noise,
+        epsilon is the noise, sample the clean latent, and v_prediction their rotation (Salimans and Ho, 2022,
+        arXiv:2202.00512).
         """
         i = self.slots.index(slot)
-        latents, out, positions = self._seen
-        x, answer, position = latents[i], out[i], positions[i]
-        denoise = slot.denoise
+        if slot.table is not None or prediction_type == "sample":
+            return self._last[i] if slot.table is not None else self._seen[1][i]
+        x, answer = self._seen[0][i], self._seen[1][i]
+        denoise, position = slot.denoise, slot.position - 1
         a = float(denoise.start_clean if position == 0 else denoise.blend_clean[position - 1])
         s = float(denoise.start_noise if position == 0 else denoise.blend_noise[position - 1])
-        if prediction_type == "sample":
-            return answer
+        norm = float(np.hypot(a, s))
         if prediction_type == "v_prediction":
-            norm = float(np.hypot(a, s))
             return (a / norm) * (x / norm) - (s / norm) * answer
         return (x - s * answer) / max(a, 1e-4)
 

@@ -28,24 +28,22 @@ PIPELINES: Final[Mapping[str, Architecture]] = {
     "StableDiffusionXLImg2ImgPipeline": "sdxl",
     "StableDiffusionXLInpaintPipeline": "sdxl",
 }
-COMPONENTS: Final[Mapping[Architecture, Mapping[str, tuple[str, ...]]]] = {
-    "sd15": {
-        "unet": ("UNet2DConditionModel",),
-        "vae": ("AutoencoderKL",),
-        "text_encoder": ("CLIPTextModel",),
-        "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    },
-    "sdxl": {
-        "unet": ("UNet2DConditionModel",),
-        "vae": ("AutoencoderKL",),
-        "text_encoder": ("CLIPTextModel",),
-        "text_encoder_2": ("CLIPTextModelWithProjection",),
-        "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-        "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    },
+TEXT_ENCODERS: Final[Mapping[Architecture, tuple[str, ...]]] = {
+    "sd15": ("text_encoder",),
+    "sdxl": ("text_encoder", "text_encoder_2"),
 }
-WEIGHTS_STEMS: Final = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
-TEXT_WEIGHTS_STEM: Final = "model"
+TOKENIZERS: Final[Mapping[Architecture, tuple[str, ...]]] = {
+    "sd15": ("tokenizer",),
+    "sdxl": ("tokenizer", "tokenizer_2"),
+}
+CLASSES: Final[Mapping[str, Any]] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+}
+MAX_WHOLE_SIDE: Final = 2048
+"""Pixels that the autoencoder takes in one piece; larger pictures go through it in overlapping tiles of this side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,12 @@ class Bundle:
     """One loaded model. Networks are in evaluation mode, without gradients, on `device`."""
 
     architecture: Architecture
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
+    unet: Any
+    """UNet2DConditionModel; diffusers' classes are typed in part only, so their attributes are taken as they are."""
+    vae: Any
+    """AutoencoderKL, in a precision of its own (see `_vae_dtype`)."""
     text_encoders: tuple[Any, ...]
+    """CLIPTextModel; for SDXL also CLIPTextModelWithProjection, whose pooled embedding the UNet is told."""
     tokenizers: tuple[Any, ...]
     scheduler_config: dict[str, Any]
     device: str
@@ -84,9 +85,15 @@ class Bundle:
         return int(max(size) if isinstance(size, (list, tuple)) else size) * self.latent_scale
 
     @property
+    def prediction_type(self) -> str:
+        """What the UNet predicts: epsilon, v_prediction or sample."""
+        return str(self.scheduler_config.get("prediction_type", "epsilon"))
+
+    @property
     def window(self) -> int:
         """Tokens that the text encoders read at once, start and end included."""
-        return min(int(tokenizer.model_max_length) for tokenizer in self.tokenizers)
+        positions = (int(encoder.config.max_position_embeddings) for encoder in self.text_encoders)
+        return min(*(int(tokenizer.model_max_length) for tokenizer in self.tokenizers), *positions)
 
     @classmethod
     def load(cls, folder: Path, *, device: str, dtype: torch.dtype, variant: str | None = None) -> "Bundle":
@@ -97,12 +104,12 @@ class Bundle:
         """
         index = _read_index(folder)
         architecture = _architecture(folder, index)
-        for name in COMPONENTS[architecture]:
-            _check_component(folder, index, architecture, name, variant)
-        try:
-            parts = _load_parts(folder, architecture, dtype, variant)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
+        for name in ("unet", "vae", *TEXT_ENCODERS[architecture]):
+            _check_component(folder, index, name, CLASSES[name].__name__)
+            _check_weights(folder, name, variant)
+        for name in TOKENIZERS[architecture]:
+            _check_component(folder, index, name, "CLIPTokenizer", "CLIPTokenizerFast")
+        parts = _load_parts(folder, architecture, _dtypes(folder, architecture, device, dtype), variant)
         bundle = cls(
             architecture=architecture,
             scheduler_config=_scheduler_config(folder, architecture),
@@ -134,7 +141,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _architecture(folder: Path, index: Mapping[str, Any]) -> Architecture:
-    found = index.get("_class_name")
+    found = str(index.get("_class_name"))
     if found not in PIPELINES:
         raise EngineFailed(f"{folder} holds a {found}: this engine runs {', '.join(PIPELINES)}")
     if index.get("requires_aesthetics_score"):
@@ -142,22 +149,18 @@ def _architecture(folder: Path, index: Mapping[str, Any]) -> Architecture:
     return PIPELINES[found]
 
 
-def _check_component(
-    folder: Path, index: Mapping[str, Any], architecture: Architecture, name: str, variant: str | None
-) -> None:
-    known = COMPONENTS[architecture][name]
+def _check_component(folder: Path, index: Mapping[str, Any], name: str, *known: str) -> None:
     entry = index.get(name)
     found = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
     if found not in known:
         raise EngineFailed(f"{folder} says that its {name} is {found or 'absent'}: {' or '.join(known)} is expected")
     if not (folder / name).is_dir():
         raise EngineFailed(f"{folder} has no folder {name}, which its model_index.json names")
-    if not name.startswith("tokenizer"):
-        _check_weights(folder / name, WEIGHTS_STEMS.get(name, TEXT_WEIGHTS_STEM), variant)
 
 
-def _check_weights(folder: Path, stem: str, variant: str | None) -> None:
+def _check_weights(folder: Path, name: str, variant: str | None) -> None:
     """Safetensors must be there, in one file or many, before a library looks for anything else."""
+    folder, stem = folder / name, "model" if name in TEXT_ENCODERS["sdxl"] else "diffusion_pytorch_model"
     marked = f".{variant}" if variant else ""
     one, many = f"{stem}{marked}.safetensors", f"{stem}.safetensors.index{marked}.json"
     if (folder / one).is_file() or (folder / many).is_file():
@@ -166,24 +169,57 @@ def _check_weights(folder: Path, stem: str, variant: str | None) -> None:
     raise EngineFailed(f"{folder} has no {one}: found {', '.join(there) or 'no weights'}")
 
 
-def _load_parts(folder: Path, architecture: Architecture, dtype: torch.dtype, variant: str | None) -> dict[str, Any]:
-    given: dict[str, Any] = {"use_safetensors": True, "variant": variant, "local_files_only": True}
-    names = COMPONENTS[architecture]
-    text_classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-    return {
-        "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **given),
-        "vae": AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **given),
-        "text_encoders": tuple(
-            kind.from_pretrained(folder / name, dtype=dtype, **given)
-            for name, kind in text_classes.items()
-            if name in names
-        ),
-        "tokenizers": tuple(
-            CLIPTokenizer.from_pretrained(folder / name, local_files_only=True)
-            for name in ("tokenizer", "tokenizer_2")
-            if name in names
-        ),
-    }
+def _dtypes(folder: Path, architecture: Architecture, device: str, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """Precision of each network. SDXL's autoencoder overflows in half precision unless it says that it does not."""
+    vae = dtype
+    if device == "cpu":
+        vae = torch.float32
+    elif architecture == "sdxl" and dtype == torch.float16 and _upcasts(folder):
+        vae = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return {"unet": dtype, "vae": vae, "text_encoder": dtype, "text_encoder_2": dtype}
+
+
+def _upcasts(folder: Path) -> bool:
+    """Absent means yes: it is the default of AutoencoderKL."""
+    return bool(_read_json(folder / "vae" / "config.json").get("force_upcast", True))
+
+
+def _load_parts(
+    folder: Path, architecture: Architecture, dtypes: Mapping[str, torch.dtype], variant: str | None
+) -> dict[str, Any]:
+    def tokenizer(name: str) -> Any:
+        return CLIPTokenizer.from_pretrained(folder / name, local_files_only=True)
+
+    def network(name: str) -> Any:
+        return _load_network(folder, name, dtypes[name], variant)
+
+    try:
+        return {
+            "unet": network("unet"),
+            "vae": network("vae"),
+            "text_encoders": tuple(network(name) for name in TEXT_ENCODERS[architecture]),
+            "tokenizers": tuple(tokenizer(name) for name in TOKENIZERS[architecture]),
+        }
+    except EngineFailed:
+        raise
+    except Exception as error:
+        # The libraries raise whatever a broken file makes them stumble over.
+        raise EngineFailed(f"the model in {folder} cannot be loaded: {error}") from error
+
+
+def _load_network(folder: Path, name: str, dtype: torch.dtype, variant: str | None) -> Any:
+    network, report = CLASSES[name].from_pretrained(
+        folder / name,
+        dtype=dtype,
+        use_safetensors=True,
+        variant=variant,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    if missing := sorted(report["missing_keys"]):
+        # The libraries would go on with random numbers in their place.
+        raise EngineFailed(f"the weights in {folder / name} lack {len(missing)} tensors, {missing[0]} among them")
+    return network
 
 
 def _scheduler_config(folder: Path, architecture: Architecture) -> dict[str, Any]:
@@ -201,10 +237,10 @@ def _scheduler_config(folder: Path, architecture: Architecture) -> dict[str, Any
 
 
 def _check_shapes(folder: Path, bundle: Bundle) -> None:
-    channels, latents = bundle.unet_channels, bundle.latent_channels
-    if channels not in (latents, 2 * latents + 1):
+    channels, known = bundle.unet_channels, (bundle.latent_channels, 2 * bundle.latent_channels + 1)
+    if channels not in known:
         raise EngineFailed(
-            f"{folder}: the UNet takes {channels} channels; {latents} or, for inpainting, {2 * latents + 1} are expected"
+            f"{folder}: the UNet takes {channels} channels; {known[0]} or, for inpainting, {known[1]} are expected"
         )
     told = bundle.unet.config["addition_embed_type"]
     if told != ("text_time" if bundle.architecture == "sdxl" else None):
@@ -215,17 +251,9 @@ def _check_shapes(folder: Path, bundle: Bundle) -> None:
 
 def _place(bundle: Bundle) -> None:
     for network in (bundle.unet, bundle.vae, *bundle.text_encoders):
-        network.requires_grad_(False).eval()
-    bundle.unet.to(device=bundle.device, memory_format=torch.channels_last)
-    bundle.vae.to(device=bundle.device, dtype=_vae_dtype(bundle), memory_format=torch.channels_last)
-    for encoder in bundle.text_encoders:
-        encoder.to(device=bundle.device)
-
-
-def _vae_dtype(bundle: Bundle) -> torch.dtype:
-    """SDXL's autoencoder overflows in half precision unless it says that it does not."""
-    if bundle.device == "cpu":
-        return torch.float32
-    if bundle.architecture == "sdxl" and bundle.dtype == torch.float16 and bundle.vae.config["force_upcast"]:
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return bundle.dtype
+        network.requires_grad_(False).eval().to(device=bundle.device)
+    bundle.unet.to(memory_format=torch.channels_last)
+    bundle.vae.to(memory_format=torch.channels_last)
+    bundle.vae.tile_sample_min_size = MAX_WHOLE_SIDE
+    bundle.vae.tile_latent_min_size = MAX_WHOLE_SIDE // bundle.latent_scale
+    bundle.vae.enable_tiling()

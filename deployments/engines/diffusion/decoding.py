@@ -100,7 +100,8 @@ class StreamDecoder:
     def _run(self) -> None:
         stream: AbstractContextManager[object] = nullcontext()
         if self._bundle.device.startswith("cuda"):
-            stream = torch.cuda.stream(torch.cuda.Stream(device=self._bundle.device, priority=0))
+            device = torch.device(self._bundle.device)
+            stream = torch.cuda.stream(torch.cuda.Stream(device, priority=0))  # type: ignore[no-untyped-call]  # torch's
         with stream:
             while (slot := self._queue.get()) is not None:
                 if not slot.is_gone:

@@ -18,7 +18,8 @@ from deployments.engines.diffusion import canvas
 from deployments.engines.diffusion.assembly import assemble, device_of, dtype_of
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.loop import StepLoop, Ticket
-from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Source, Stepped
+from deployments.engines.diffusion.parameters import parameters_of
+from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source, Stepped
 from deployments.engines.engine import EngineBatch, Produced
 from deployments.engines.generation_plan import read_inputs
 from serve.domain.documents import DiffusionEngine as DiffusionSpec
@@ -130,7 +131,7 @@ class DiffusionEngine:
                 case Stepped():
                     work.done[outcome.index] = outcome.done
                     if outcome.preview is not None and is_streamed:
-                        batch.append(await self._preview(outcome))
+                        batch.append(await self._preview(outcome.index, outcome.preview))
                 case Painted():
                     batch.append(await self._produced(work, outcome))
         now = time.monotonic()
@@ -139,16 +140,15 @@ class DiffusionEngine:
             batch.insert(0, _progress(work, outcomes))
         return batch
 
-    async def _preview(self, stepped: Stepped) -> Preview:
+    async def _preview(self, index: int, pixels: Pixels) -> Preview:
         run = asyncio.get_running_loop().run_in_executor
-        data = await run(self._codecs, images.encode_preview, stepped.preview)
-        return Preview(stepped.index, "image/jpeg", data)
+        return Preview(index, "image/jpeg", await run(self._codecs, images.encode_preview, pixels))
 
     async def _produced(self, work: _Work, painted: Painted) -> Produced:
         inputs = work.inputs
         pixels = painted.pixels if work.finish is None else work.finish.apply(painted.pixels)
         height, width = pixels.shape[:2]
-        metadata = self._metadata(work, painted.index) if inputs.metadata else None
+        metadata = parameters_of(work.request, painted.index, self._name) if inputs.metadata else None
         run = asyncio.get_running_loop().run_in_executor
         data = await run(self._codecs, images.encode, pixels, inputs.output_format, inputs.quality, metadata)
         work.num_painted += 1
@@ -177,12 +177,6 @@ class DiffusionEngine:
         if self._device == "cpu":
             return 0
         return round(sum(slot.timing.device_ms for slot in ticket.slots))
-
-    def _metadata(self, work: _Work, index: int) -> dict[str, str]:
-        """What the file says of how it was made: enough to make it again."""
-        told = work.inputs.model_dump(mode="json", exclude={"image", "mask", "metadata", "previews", "num_images"})
-        told |= {"seed": work.request.seed + index, "width": work.request.width, "height": work.request.height}
-        return {"model": self._name} | {key: str(value) for key, value in told.items() if value not in (None, "")}
 
     def _running(self) -> StepLoop:
         if self._loop is None:

@@ -168,14 +168,10 @@ class StepLoop:
         )
         ticket.num_prompt_tokens = sum(c.num_tokens for c in (encoded.positive, encoded.negative) if c is not None)
         for index in range(request.num_images):
-            start = canvas.prepare(
-                self._bundle, request.source, request.width, request.height, request.seed + index
-            )
+            start = canvas.prepare(self._bundle, request.source, request.width, request.height, request.seed + index)
             denoise = prepare(request.sampler, self._bundle.scheduler_config, request.steps, strength)
             self._num_arrived += 1
-            slot = Slot(
-                request, index, denoise, encoded, start, 0.0, self._num_arrived, Timing(ticket.arrived_at)
-            )
+            slot = Slot(request, index, denoise, encoded, start, 0.0, self._num_arrived, Timing(ticket.arrived_at))
             alone = self._lanes.alone_seconds(slot.lane, slot.num_rows, denoise.num_steps) * request.num_images
             slot.deadline = due_at(ticket.arrived_at, request.deadline_at, alone)
             ticket.slots.append(slot)

@@ -30,7 +30,6 @@ class EagerPredictor:
     def __init__(self, bundle: Bundle) -> None:
         self._unet = bundle.unet
         self._dtype = bundle.dtype
-        self._is_cpu = bundle.device == "cpu"
 
     def __call__(
         self,
@@ -43,8 +42,10 @@ class EagerPredictor:
         """See Predictor."""
         added = None if pooled is None else {"text_embeds": pooled, "time_ids": time_ids}
         sample = sample.to(self._dtype, memory_format=torch.channels_last)
-        out = self._unet(sample, timesteps, encoder_hidden_states=context, added_cond_kwargs=added, return_dict=False)
-        return out[0].float()
+        out: torch.Tensor = self._unet(
+            sample, timesteps, encoder_hidden_states=context, added_cond_kwargs=added, return_dict=False
+        )[0]
+        return out.float()
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class GraphPredictor:
     def _record(self, inputs: list[torch.Tensor | None]) -> _Recorded | None:
         held = [None if given is None else given.clone() for given in inputs]
         try:
-            stream = torch.cuda.Stream()
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UP_PASSES):

@@ -9,7 +9,7 @@ Pixels = NDArray[np.uint8]
 """A picture [height, width, 3], or a mask [height, width] (255 is painted anew)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """What an image-to-image call starts from, already in the size of the result (multiples of 8).
 

@@ -49,10 +49,11 @@ class Slot:
     def __post_init__(self) -> None:
         """The start: pure noise, or the source's latents with the noise of the first timestep."""
         canvas, denoise = self.canvas, self.denoise
+        noise = canvas.noise.float()
         if canvas.clean is None or _is_painted_from_nothing(self.request):
-            self.latents = canvas.noise * denoise.initial_noise_sigma
+            self.latents = noise * denoise.initial_noise_sigma
         else:
-            self.latents = denoise.start_clean * canvas.clean + denoise.start_noise * canvas.noise
+            self.latents = denoise.start_clean * canvas.clean.float() + denoise.start_noise * noise
         self.last = torch.zeros_like(self.latents)
         self.second_last = torch.zeros_like(self.latents)
 

@@ -95,6 +95,44 @@ class EmbeddingList(BaseModel):
     usage: EmbeddingUsage
 
 
+class ImageLink(BaseModel):
+    """A picture: a link to it that needs no key and expires, its file in base64, or both."""
+
+    url: str | None = None
+    b64_json: str | None = None
+
+
+class InputTokenDetails(BaseModel):
+    """What the prompt's tokens are of."""
+
+    text_tokens: int
+    image_tokens: int
+
+
+class ImageUsage(BaseModel):
+    """Counted tokens of the prompt, and what was painted: `pixel_steps` is pixels times denoising steps."""
+
+    input_tokens: int
+    input_tokens_details: InputTokenDetails
+    output_tokens: int
+    total_tokens: int
+    images: int
+    pixels: int
+    pixel_steps: int
+    input_images: int
+
+
+class ImageList(BaseModel):
+    """Pictures, in order. Streams send `image_generation.*` or `image_edit.*` events instead, as OpenAI's do."""
+
+    created: int
+    data: list[ImageLink]
+    background: Literal["opaque"]
+    usage: ImageUsage
+    size: str
+    output_format: Literal["png", "jpeg", "webp"]
+
+
 class ModelView(BaseModel):
     """A model, as OpenAI's clients list it. `created` is Unix seconds."""
 

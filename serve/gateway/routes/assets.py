@@ -16,6 +16,7 @@ from serve.domain.media import Asset
 from serve.domain.moments import at
 from serve.domain.names import AssetId
 from serve.gateway.access import allowed
+from serve.gateway.asset_links import open_link
 from serve.gateway.byte_ranges import ByteRange, byte_range
 from serve.gateway.media_types import INLINE, SIGNATURE_BYTES, kept_media_type
 from serve.gateway.routing import Injected
@@ -103,9 +104,22 @@ async def list_assets(
 
 @router.get("/v1/assets/{asset_id}", operation_id="getAsset")
 async def get_asset(asset_id: AssetId, services: Injected, caller: Reader) -> AssetView:
-    """What an asset is; `url` is a link of the blob store where that has any."""
+    """What an asset is; `url` opens it without a key, for a while."""
     asset = await services.assets.get(caller.tenant, asset_id)
-    return _view(asset, await services.assets.link(asset, services.settings.objects.presign_seconds))
+    return _view(asset, await open_link(services, caller.tenant, asset))
+
+
+@router.head("/v1/assets/{asset_id}/content", operation_id="headAsset", response_class=Response)
+async def head_asset(
+    asset_id: AssetId,
+    services: Injected,
+    caller: Reader,
+    range: Annotated[str, Header(description="One range: bytes=first-last.")] = "",
+) -> Response:
+    """The headers of an asset's bytes."""
+    asset = await services.assets.get(caller.tenant, asset_id)
+    wanted = byte_range(range, asset.num_bytes)
+    return Response(None, 206 if wanted.is_part else 200, _content_headers(asset, wanted))
 
 
 @router.get(

@@ -1,6 +1,5 @@
 """Runs: start, follow, stop, forget."""
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -18,17 +17,17 @@ from serve.gateway.access import allowed
 from serve.gateway.addresses import addressed_model
 from serve.gateway.bodies import read_json
 from serve.gateway.exchange import exchange_of
-from serve.gateway.routing import Injected
+from serve.gateway.routing import Injected, image_inputs_of
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, EventStream, sse_event, with_keep_alive
+from serve.gateway.submission import submit
 from serve.gateway.views import DeliveryView, Page, RunErrorView, RunUrls, RunView, WebhookSecret, at_or_none
 from serve.runs import events
 from serve.runs.store import Delivery
 from serve.telemetry import logs
 
 router = APIRouter(tags=["runs"])
-_log = logging.getLogger("slipway.gateway")
 
 KEEP_ALIVE_SECONDS = 15.0
 """Half of what impatient proxies allow a silent connection."""
@@ -59,23 +58,13 @@ async def create_run(
     logs.bind(model=card.name)
     wait = wait_seconds(prefer)
     asked = RunRequest(card, caller, exchange_of(request.scope).request_id, await read_json(request), idempotency_key)
-    run, is_new = await services.runs.create(await new_run(services, asked))
-    logs.bind(run_id=run.id)
-    if is_new:
-        await _nudge(services, run.id)
+    new = await new_run(services, asked)
+    run, _ = await submit(services, image_inputs_of(request), card, new, path="input")
     if wait is None:
         return _answer(run, 202)
     async with CancelOnDisconnect(request.receive):
         run = await events.wait(services.runs, caller.tenant, run.id, wait)
     return _answer(run, 200 if run.status.is_terminal else 202, {"Preference-Applied": f"wait={wait}"})
-
-
-async def _nudge(services: Services, run_id: RunId) -> None:
-    """Only haste: a runner that hears nothing finds the run by itself."""
-    try:
-        await services.nudge(run_id)
-    except Exception:
-        _log.warning("no runner could be told of a run", exc_info=True)
 
 
 def _answer(run: Run, status: int, headers: dict[str, str] | None = None) -> Response:

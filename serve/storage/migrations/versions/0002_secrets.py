@@ -15,7 +15,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(40), nullable=False),
         sa.Column("secret", sa.String(80), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_secrets"),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_secrets")),
     )
 
 

@@ -1,0 +1,197 @@
+"""From prompts to what the UNet is conditioned on, as the stock pipelines' `encode_prompt` does it, and beyond it.
+
+A prompt that fits the text encoder's window and carries no weights gives the stock embeddings. A longer one is read in
+chunks of a window each, and their embeddings follow one another; the pooled embedding is the first chunk's. Weights
+move each token's embedding along the line from what the empty prompt has in its place.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from deployments.engines.diffusion.bundle import Bundle
+from deployments.engines.diffusion.weighting import fragments
+from serve.domain.errors import InvalidRequest
+
+MAX_CHUNKS: Final = 16
+"""Windows of text that one prompt may fill: the cost of every step grows with them."""
+BACKTRACK: Final = 0.25
+"""Share of a window that may stay empty so that a chunk ends at a comma, or else with a whole word."""
+_WORD_END: Final = "</w>"
+_COMMA: Final = ",</w>"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeCondition:
+    """What an SDXL model is told of the picture's size, as (height, width), and of its crop, as (top, left)."""
+
+    original: tuple[int, int]
+    target: tuple[int, int]
+    crop: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """One row's conditioning: context [L, D], pooled [P] and time_ids [6] of SDXL, all in the bundle's dtype."""
+
+    context: Tensor
+    pooled: Tensor | None
+    time_ids: Tensor | None
+    num_tokens: int
+    """Of the text: start, end and padding are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A prompt and, for guidance, its negative: contexts of one length."""
+
+    positive: Conditioning
+    negative: Conditioning | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """At most a window less start and end: token ids and the weight of each."""
+
+    ids: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """An encoded text: context [num_chunks * window, D]."""
+
+    context: Tensor
+    pooled: Tensor | None
+    num_tokens: int
+
+
+class PromptEncoder:
+    """Encodes prompts, and remembers the last `max_entries` texts. Used by one thread at a time."""
+
+    def __init__(self, bundle: Bundle, max_entries: int) -> None:
+        self._bundle = bundle
+        self._max_entries = max_entries
+        self._texts: OrderedDict[str, _Text] = OrderedDict()
+
+    def encode(self, prompt: str, negative: str, *, guided: bool, size: SizeCondition | None = None) -> Encoded:
+        """The conditioning of `prompt`, and of `negative` when `guided`. SDXL needs a `size`, others ignore it.
+
+        Raises:
+            InvalidRequest: a prompt is longer than MAX_CHUNKS windows.
+        """
+        text = self._text(prompt, "prompt")
+        against = self._against(negative, text) if guided else None
+        length = max(len(text.context), len(against.context) if against is not None else 0)
+        time_ids = self._time_ids(size)
+        return Encoded(
+            positive=self._conditioning(text, length, time_ids),
+            negative=None if against is None else self._conditioning(against, length, time_ids),
+        )
+
+    def _against(self, negative: str, text: _Text) -> _Text:
+        if negative or not self._bundle.empty_negative_is_zero:
+            return self._text(negative, "negative_prompt")
+        pooled = None if text.pooled is None else torch.zeros_like(text.pooled)
+        return _Text(torch.zeros_like(text.context), pooled, 0)
+
+    def _conditioning(self, text: _Text, length: int, time_ids: Tensor | None) -> Conditioning:
+        context = text.context
+        if missing := (length - len(context)) // self._bundle.window:
+            context = torch.cat([context, *[self._text("", "prompt").context] * missing])
+        return Conditioning(context, text.pooled, time_ids, text.num_tokens)
+
+    def _time_ids(self, size: SizeCondition | None) -> Tensor | None:
+        if self._bundle.architecture != "sdxl":
+            return None
+        if size is None:
+            raise ValueError("an SDXL model must be told the size of the picture")
+        numbers = [*size.original, *size.crop, *size.target]
+        return torch.tensor(numbers, dtype=self._bundle.dtype, device=self._bundle.device)
+
+    def _text(self, text: str, param: str) -> _Text:
+        if text in self._texts:
+            self._texts.move_to_end(text)
+            return self._texts[text]
+        made = self._encode(text, param)
+        self._texts[text] = made
+        while len(self._texts) > self._max_entries:
+            self._texts.popitem(last=False)
+        return made
+
+    @torch.no_grad()
+    def _encode(self, text: str, param: str) -> _Text:
+        room = self._bundle.window - 2
+        pairs = list(zip(self._bundle.tokenizers, self._bundle.text_encoders, strict=True))
+        read = [chunks(tokenizer, text, room) for tokenizer, _ in pairs]
+        num_chunks = max(map(len, read))
+        if num_chunks > MAX_CHUNKS:
+            told = f"at most {MAX_CHUNKS * room} tokens are read: this text fills {num_chunks} windows of {room}"
+            raise InvalidRequest(f"{param} is too long: {told}", "prompt_too_long", param)
+        contexts, pooled = [], None
+        for (tokenizer, encoder), mine in zip(pairs, read, strict=True):
+            padded = [*mine, *[Chunk()] * (num_chunks - len(mine))]
+            hidden, pooled = self._hidden(tokenizer, encoder, padded)
+            contexts.append(hidden.flatten(0, 1))
+        context = torch.cat(contexts, dim=-1).to(self._bundle.dtype)
+        num_tokens = sum(len(chunk.ids) for chunk in read[0])
+        return _Text(context, pooled if self._bundle.architecture == "sdxl" else None, num_tokens)
+
+    def _hidden(self, tokenizer: Any, encoder: Any, read: list[Chunk]) -> tuple[Tensor, Tensor]:
+        """Hidden states [chunks, window, D] with weights applied; what the encoder pools of the first chunk [P]."""
+        is_weighted = any(weight != 1.0 for chunk in read for weight in chunk.weights)
+        asked = [*read, Chunk()] if is_weighted else read
+        ids = torch.tensor([_framed(tokenizer, chunk.ids, self._bundle.window) for chunk in asked])
+        is_sdxl = self._bundle.architecture == "sdxl"
+        out = encoder(ids.to(self._bundle.device), output_hidden_states=is_sdxl)
+        # SDXL was trained on the last layer but one, without the final norm; Stable Diffusion 1.5 on the last.
+        hidden: Tensor = out.hidden_states[-2] if is_sdxl else out[0]
+        if is_weighted:
+            weights = [(1.0, *chunk.weights) for chunk in read]
+            hidden = _weighted(hidden[:-1], hidden[-1:], weights)
+        return hidden, out[0][0]
+
+
+def chunks(tokenizer: Any, text: str, room: int) -> list[Chunk]:
+    """`text` as chunks of at most `room` tokens; one empty chunk for an empty text."""
+    ids: list[int] = []
+    weights: list[float] = []
+    for fragment in fragments(text):
+        new = tokenizer(fragment.text, add_special_tokens=False, verbose=False).input_ids
+        ids += new
+        weights += [fragment.weight] * len(new)
+    bounds = [0, *cuts(tokenizer.convert_ids_to_tokens(ids), room), len(ids)]
+    return [Chunk(tuple(ids[start:end]), tuple(weights[start:end])) for start, end in pairwise(bounds)]
+
+
+def cuts(tokens: Sequence[str], room: int) -> list[int]:
+    """Where to cut `tokens` so that no part is longer than `room`: after a comma, or a word, if one ends near."""
+    found: list[int] = []
+    start = 0
+    while len(tokens) - start > room:
+        earliest = start + room - int(room * BACKTRACK)
+        near = range(start + room, earliest - 1, -1)
+        after_comma = (at for at in near if tokens[at - 1] == _COMMA)
+        after_word = (at for at in near if tokens[at - 1].endswith(_WORD_END))
+        start = next(after_comma, None) or next(after_word, None) or start + room
+        found.append(start)
+    return found
+
+
+def _framed(tokenizer: Any, ids: Sequence[int], window: int) -> list[int]:
+    framed = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]
+    return [*framed, *[tokenizer.pad_token_id] * (window - len(framed))]
+
+
+def _weighted(hidden: Tensor, empty: Tensor, weights: list[tuple[float, ...]]) -> Tensor:
+    """hidden [k, window, D] moved from empty [1, window, D] by a weight per token; positions without one keep 1."""
+    scale = torch.ones(hidden.shape[:2], dtype=torch.float32)
+    for row, numbers in enumerate(weights):
+        scale[row, : len(numbers)] = torch.tensor(numbers)
+    moved = torch.lerp(empty.float(), hidden.float(), scale.to(hidden.device).unsqueeze(-1))
+    return moved.to(hidden.dtype)

@@ -1,0 +1,137 @@
+"""OpenAI's image routes. Each call is a run underneath: see `serve.gateway.image_runs`."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from serve.catalog.cards import Card
+from serve.domain.errors import InvalidRequest
+from serve.domain.task import Task
+from serve.gateway.access import caller_of
+from serve.gateway.addresses import addressed_model
+from serve.gateway.bodies import EDITS_PATH, read_json
+from serve.gateway.image_runs import Started, ended, frames, painted, quantities_of, start
+from serve.gateway.openai.image_requests import AskedImages, form_values, image_fields, read_images
+from serve.gateway.openai.images import Kind, whole_images
+from serve.gateway.openai.schemas import ImageList
+from serve.gateway.routing import LeanRoute, services_of
+from serve.gateway.run_requests import hash_of
+from serve.gateway.streaming import EventStream
+from serve.telemetry import logs
+
+router = APIRouter(tags=["openai"], route_class=LeanRoute)
+_STREAM = {"text/event-stream": {"schema": {"type": "string", "description": "Pictures as server-sent events."}}}
+_HEADERS = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "description": "The same key and body give the first call's pictures. The retries of OpenAI's clients "
+            "join their first try without one.",
+        }
+    ]
+}
+_MAX_FILES = 4
+_MAX_FIELDS = 64
+_MAX_FIELD_BYTES = 256 * 1024
+"""Of one text field: the longest prompt, in four-byte characters, and room."""
+
+
+@router.post(
+    "/v1/images/generations",
+    operation_id="createImage",
+    responses={200: {"model": ImageList, "content": _STREAM}},
+    openapi_extra=_HEADERS,
+)
+async def create_image(request: Request) -> Response:
+    """Paint pictures from words; with `stream: true` as server-sent events."""
+    caller_of(request, "inference")
+    body = await read_json(request)
+    card = await _card(request, body.get("model"))
+    asked = read_images(body, card, Task.TEXT_TO_IMAGE)
+    return await _answer(request, asked, "image_generation", body)
+
+
+@router.post(
+    EDITS_PATH,
+    operation_id="createImageEdit",
+    responses={200: {"model": ImageList, "content": _STREAM}},
+    openapi_extra=_HEADERS,
+)
+async def create_image_edit(request: Request) -> Response:
+    """Paint pictures from a picture: all of it, or what the mask leaves free.
+
+    A form. `image` and `mask` are files, or text: asset:<id>, a data: URL or an http(s) address. A mask says by its
+    transparent parts what is painted anew, as OpenAI's do; one without any transparency is read as ours, white painted
+    anew. With a mask `strength` is by default the highest there is, without one the model's own default.
+    """
+    caller_of(request, "inference")
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise InvalidRequest("Send a form (multipart/form-data) with an image and a prompt.", "invalid_form")
+    async with request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES) as form:
+        fields, files = await _parts(form, services_of(request).settings.images.max_bytes)
+    card = await _card(request, fields.get("model"))
+    asked = read_images(form_values(fields), card, Task.IMAGE_TO_IMAGE, files)
+    digests = await asyncio.to_thread(_digests, files)
+    return await _answer(request, asked, "image_edit", {**fields, "files": digests})
+
+
+async def _card(request: Request, model: Any) -> Card:
+    card = await services_of(request).catalog.card(addressed_model(model))
+    logs.bind(model=card.name)
+    return card
+
+
+async def _parts(form: FormData, max_bytes: int) -> tuple[dict[str, str], dict[str, bytes]]:
+    """The text fields and the files of a form, each name once; `image[]` is how clients write a list of one."""
+    fields: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    for written, value in form.multi_items():
+        name = written.removesuffix("[]")
+        if name in fields or name in files:
+            raise InvalidRequest(f"{name} is given twice; this model takes one.", "too_many_values", name)
+        if isinstance(value, str):
+            fields[name] = value
+        else:
+            files[name] = await _content(name, value, max_bytes)
+    return fields, files
+
+
+async def _content(name: str, file: UploadFile, max_bytes: int) -> bytes:
+    if name not in image_fields(Task.IMAGE_TO_IMAGE):
+        raise InvalidRequest(f"{name} takes no file.", "invalid_type", name)
+    if (file.size or 0) > max_bytes:
+        raise InvalidRequest(f"{name} holds more than {max_bytes} bytes.", "image_too_large", name)
+    return await file.read()
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+
+
+async def _answer(request: Request, asked: AskedImages, kind: Kind, sent: Mapping[str, Any]) -> Response:
+    """`sent` is what the request says, files as digests: what tells it from another one."""
+    services = services_of(request)
+    key_id = caller_of(request, "inference").key_id
+    started = await start(request, asked, hash_of({"kind": kind, "key": key_id, "sent": sent}))
+    if services.settings.log.prompts:
+        logs.bind(inputs=started.run.inputs)
+    if asked.stream:
+        return EventStream(frames(services, started, kind, previews=asked.inputs["previews"] > 0))
+    return await _whole(request, asked, started)
+
+
+async def _whole(request: Request, asked: AskedImages, started: Started) -> Response:
+    run = await ended(request, started)
+    base_url = str(request.base_url) if asked.wants_url else None
+    pictures = await painted(services_of(request), run, run.outputs, base_url=base_url, with_bytes=asked.wants_bytes)
+    created = run.created_ms // 1000
+    return StreamingResponse(whole_images(created, pictures, quantities_of(run.usage)), media_type="application/json")

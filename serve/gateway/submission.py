@@ -1,0 +1,70 @@
+"""From a valid request to a run that is promised: joined to the first one, or its pictures and its row written."""
+
+import asyncio
+import logging
+
+from serve.catalog.cards import Card
+from serve.domain.names import RunId
+from serve.domain.run import NewRun, Run
+from serve.gateway.image_inputs import NO_UPLOADS, ImageInputs, Picture, Uploads
+from serve.gateway.run_requests import about_input
+from serve.gateway.services import Services
+from serve.telemetry import logs
+
+_log = logging.getLogger("slipway.gateway")
+
+
+async def submit(
+    services: Services,
+    image_inputs: ImageInputs,
+    card: Card,
+    new: NewRun,
+    *,
+    uploads: Uploads = NO_UPLOADS,
+    path: str = "",
+) -> tuple[Run, bool]:
+    """The stored run, and whether it is new. `path` is the part of the body that holds the inputs.
+
+    A request that joins the run of its Idempotency-Key reads no picture again. Of any other every picture is checked
+    before the first is stored, and what is stored goes again if the row cannot be written.
+
+    Raises:
+        InvalidRequest, NotFound: about an input, with its name. Conflict, Overloaded: as `RunStore.create`.
+    """
+    if first := await services.runs.replayed(new):
+        logs.bind(run_id=first.id)
+        return first, False
+    with about_input(path):
+        pictures = await image_inputs.read(new.tenant, card, new.task, new.inputs, uploads)
+    promising = asyncio.ensure_future(_promise(services, image_inputs, new, pictures))
+    try:
+        return await asyncio.shield(promising)
+    except asyncio.CancelledError:
+        await asyncio.wait({promising})  # a row and its pictures come together, also for a client that has left
+        raise
+
+
+async def _promise(
+    services: Services, image_inputs: ImageInputs, new: NewRun, pictures: list[Picture]
+) -> tuple[Run, bool]:
+    is_kept = False
+    try:
+        if pictures:
+            stored = await image_inputs.store(pictures, new)
+            new = new.model_copy(update={"inputs": {**new.inputs, **stored}})
+        run, is_kept = await services.runs.create(new)
+    finally:
+        if pictures and not is_kept:
+            await image_inputs.forget(new)
+    logs.bind(run_id=run.id)
+    if is_kept:
+        await _nudge(services, run.id)
+    return run, is_kept
+
+
+async def _nudge(services: Services, run_id: RunId) -> None:
+    """Only haste: a runner that hears nothing finds the run by itself."""
+    try:
+        await services.nudge(run_id)
+    except Exception:
+        _log.warning("no runner could be told of a run", exc_info=True)
