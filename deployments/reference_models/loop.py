@@ -30,7 +30,7 @@ class Schedule:
     steps: int
     rate: float
     warmup: int = 200
-    average_decay: float = 0.999
+    average_decay: float = 0.998
 
     def at(self, step: int) -> float:
         if step < self.warmup:

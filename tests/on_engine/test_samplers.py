@@ -254,6 +254,36 @@ def test_what_a_mask_keeps_is_blended_as_in_the_stock_pipeline(sampler):
         assert distance(sampler, SD15, Job(num_steps, strength, is_masked=True)) <= TOLERANCE, (num_steps, strength)
 
 
+V_ZERO_SNR = ZERO_SNR | {"prediction_type": "v_prediction"}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "changes"),
+    [
+        ("euler", {"final_sigmas_type": "sigma_min", "timestep_spacing": "linspace"}),
+        ("euler", {"timestep_type": "continuous", "prediction_type": "v_prediction"}),
+        ("ddim", {"set_alpha_to_one": True}),
+        ("ddim", V_ZERO_SNR),
+        ("lcm", {"timestep_scaling": 0.01}),
+        ("lcm", V_ZERO_SNR),
+        ("dpmpp_2m", {"final_sigmas_type": "sigma_min"}),
+        ("dpmpp_2m", {"final_sigmas_type": "sigma_min", "lower_order_final": False}),
+        ("dpmpp_2m", {"final_sigmas_type": "sigma_min", "lower_order_final": False, "euler_at_final": True}),
+        ("dpmpp_2m", {"solver_type": "heun"}),
+        ("dpmpp_2m", {"solver_order": 1}),
+        ("dpmpp_2m", {"use_lu_lambdas": True}),
+        ("dpmpp_2m_sde", {"solver_type": "heun", "final_sigmas_type": "sigma_min"}),
+        ("unipc", {"final_sigmas_type": "sigma_min", "lower_order_final": False}),
+        ("unipc", {"solver_order": 1}),
+    ],
+    ids=str,
+)
+def test_a_table_follows_the_configuration(sampler, changes):
+    for job in (Job(6), Job(14), Job(15), Job(15, 0.5, is_masked=True)):
+        assert isinstance(prepare(sampler, SD15 | changes, job.num_steps, job.strength), StepTable)
+        assert distance(sampler, SD15 | changes, job) <= TOLERANCE
+
+
 CONFIGURATIONS = st.fixed_dictionaries(
     {
         "timestep_spacing": st.sampled_from(["leading", "linspace", "trailing"]),
@@ -273,6 +303,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
         "lower_order_final": st.booleans(),
         "euler_at_final": st.booleans(),
         "predict_x0": st.booleans(),
+        "timestep_scaling": st.sampled_from([10.0, 0.01]),
         "disable_corrector": st.sampled_from([[], [0], [1, 2]]),
         "beta_schedule": st.sampled_from(["linear", "scaled_linear", "squaredcos_cap_v2"]),
     },

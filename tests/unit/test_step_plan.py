@@ -1,5 +1,6 @@
 """Which images step together, and how many rows a step should have."""
 
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -109,6 +110,21 @@ def test_measuring_stops_at_the_first_counts_that_bring_nothing_and_survives_a_f
 
     assert set(measure(run, 5).by_rows) == {1, 2}
     assert max(ran) == 4
+
+
+def test_what_is_paid_once_is_neither_counted_nor_charged_to_the_budget() -> None:
+    prepared: set[int] = set()
+
+    def prepare(num_rows: int) -> None:
+        time.sleep(0.06)
+        prepared.add(num_rows)
+
+    def run(num_rows: int) -> None:
+        assert num_rows in prepared
+
+    times = measure(run, 0.05, (1, 2), warm_up=prepare)
+    assert set(times.by_rows) == {1, 2}
+    assert max(times.by_rows.values()) < 50
 
 
 def test_the_estimate_of_an_unmeasured_count_is_in_proportion() -> None:

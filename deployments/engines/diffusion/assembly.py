@@ -69,15 +69,16 @@ def native_shape(bundle: Bundle) -> LaneKey:
 
 @torch.inference_mode()
 def measure_rows(bundle: Bundle, predictor: Predictor, shape: LaneKey, max_rows: int | None) -> StepTimes:
-    """Milliseconds of a step by rows, at `shape`; the first pass of each is also its warm-up."""
+    """Milliseconds of a step by rows, at `shape`. On a GPU each count's compilation and loading come before the clock."""
     candidates = [rows for rows in predictor.buckets or CANDIDATES if max_rows is None or rows <= max_rows]
+    is_cuda = bundle.device.startswith("cuda")
 
     def run(num_rows: int) -> None:
         predictor(*_blank_rows(bundle, num_rows, shape))
-        if bundle.device.startswith("cuda"):
+        if is_cuda:
             torch.cuda.synchronize(bundle.device)
 
-    return measure(run, MEASURE_SECONDS, candidates)
+    return measure(run, MEASURE_SECONDS, candidates, warm_up=run if is_cuda else None)
 
 
 def _blank_rows(

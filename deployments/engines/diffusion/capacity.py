@@ -48,26 +48,35 @@ def knee(times: StepTimes, most: int) -> int:
 
 
 def measure(
-    run: Callable[[int], None], budget_seconds: float, candidates: Sequence[int] = CANDIDATES, repeats: int = 3
+    run: Callable[[int], None],
+    budget_seconds: float,
+    candidates: Sequence[int] = CANDIDATES,
+    repeats: int = 3,
+    warm_up: Callable[[int], None] | None = None,
 ) -> StepTimes:
     """Time `run(num_rows)` at growing row counts, until the budget is spent or two in a row bring nothing.
 
     `run` must not return before the work is done. The first run at each count is a warm-up and is not counted, unless
-    it alone takes a good part of the budget. An error of `run` at a larger count (memory) ends the measuring.
+    it alone takes a good part of the budget. `warm_up(num_rows)` goes before the clock: it is for what is paid once and
+    may take far longer than the work, such as compiling. An error at a larger count (memory) ends the measuring.
     """
     times = StepTimes()
-    began, no_gain = time.monotonic(), 0
+    spent, no_gain = 0.0, 0
     for num_rows in candidates:
         try:
+            if warm_up is not None:
+                warm_up(num_rows)
+            began = time.monotonic()
             milliseconds = _median_ms(run, num_rows, repeats, budget_seconds)
         except Exception:
             if not times.by_rows:
                 raise
             break
+        spent += time.monotonic() - began
         best = min((ms / rows for rows, ms in times.by_rows.items()), default=float("inf"))
         times.by_rows[num_rows] = milliseconds
         no_gain = no_gain + 1 if milliseconds / num_rows > best * (1 - TOLERANCE) else 0
-        if no_gain == 2 or time.monotonic() - began > budget_seconds:
+        if no_gain == 2 or spent > budget_seconds:
             break
     return times
 

@@ -213,9 +213,11 @@ class StepLoop:
         return self._batch
 
     def _synchronise(self) -> None:
-        """Wait for the device: what is told, measured and canceled must be true."""
+        """Wait for the step: what is told, measured and canceled must be true. Not for the whole device, where a
+        picture may be decoding on another stream.
+        """
         if self._bundle.device.startswith("cuda"):
-            torch.cuda.synchronize(self._bundle.device)
+            torch.cuda.current_stream(self._bundle.device).synchronize()
 
     def _account(self, batch: Batch, began: float, milliseconds: float) -> None:
         self.totals.num_batches += 1

@@ -20,6 +20,9 @@ _MAX_GRAPHS = 24
 """Each holds its own inputs and output; the memory between them is one pool."""
 _WARM_UP_PASSES = 3
 """Before recording: compilation, algorithm choice and lazy allocations must be over."""
+_MAX_COMPILED = {"recompile_limit": 1024, "accumulated_recompile_limit": 4096}
+"""All blocks share one piece of code, which is compiled for each of their widths, each row count and each picture's
+size. PyTorch gives up at eight, with an error."""
 
 
 class EagerPredictor:
@@ -102,8 +105,10 @@ class GraphPredictor:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(_WARM_UP_PASSES):
-                    self._run(held)
+                # The setting belongs to the thread, so it is made where compiling happens.
+                with torch._dynamo.config.patch(_MAX_COMPILED):
+                    for _ in range(_WARM_UP_PASSES):
+                        self._run(held)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             # Other threads (decoding) may allocate while this one records.

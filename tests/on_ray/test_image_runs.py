@@ -1,0 +1,104 @@
+"""Runs of image models behind real replicas: pictures as assets, a replica that dies, a cancel among others."""
+
+import hashlib
+import io
+import time
+from typing import Any
+
+import httpx
+import pytest
+from fakes.platform import TestPlatform, echo_document, wait_for
+from PIL import Image
+
+STEP_MS = 40
+PROMPT = {"prompt": "a large red circle", "width": 64, "height": 64, "seed": 11}
+BOTH = ["text_to_image", "image_to_image"]
+
+
+@pytest.fixture(scope="module")
+def painter(platform: TestPlatform) -> TestPlatform:
+    """The platform with the model `painter`: 40 ms a step."""
+    engine = {"stepMs": STEP_MS, "maxConcurrency": 8}
+    platform.apply(echo_document("painter", engine=engine, family="text_to_image", tasks=BOTH))
+    return platform
+
+
+def start(client: httpx.Client, task: str = "text_to_image", **inputs: Any) -> str:
+    answer = client.post("/v1/models/painter/runs", json={"task": task, "input": PROMPT | inputs})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def ended(client: httpx.Client, run_id: str, seconds: float = 60) -> dict[str, Any]:
+    def is_over() -> bool:
+        return client.get(f"/v1/runs/{run_id}").json()["status"] in ("succeeded", "failed", "canceled")
+
+    wait_for(is_over, seconds, f"run {run_id} ends")
+    run: dict[str, Any] = client.get(f"/v1/runs/{run_id}").json()
+    return run
+
+
+def pictures(client: httpx.Client, run: dict[str, Any]) -> list[bytes]:
+    ids = [artifact["asset"]["id"] for artifact in run["output"]["artifacts"]]
+    return [client.get(f"/v1/assets/{asset_id}/content", follow_redirects=True).content for asset_id in ids]
+
+
+def test_pictures_are_assets_and_usage_is_counted(painter: TestPlatform) -> None:
+    with painter.client() as client:
+        run = ended(client, start(client, steps=3, num_images=2, previews=1))
+        assert run["status"] == "succeeded", run
+        shown = run["output"]["artifacts"]
+        assert [(each["index"], each["seed"], each["asset"]["width"]) for each in shown] == [(0, 11, 64), (1, 12, 64)]
+        found = pictures(client, run)
+        assert [hashlib.sha256(data).hexdigest() for data in found] == [each["asset"]["sha256"] for each in shown]
+        assert all(Image.open(io.BytesIO(data)).size == (64, 64) for data in found)
+        used = {name: run["usage"][name] for name in ("images", "pixels", "pixel_steps")}
+        assert used == {"images": 2, "pixels": 2 * 64 * 64, "pixel_steps": 2 * 64 * 64 * 3}
+        with client.stream("GET", f"/v1/runs/{run['id']}/events") as answer:
+            kinds = [line.removeprefix("event: ") for line in answer.iter_lines() if line.startswith("event: ")]
+        assert {"progress", "preview", "output", "succeeded"} <= set(kinds)
+        assert client.delete(f"/v1/runs/{run['id']}").status_code in (200, 204)
+        gone = client.get(f"/v1/assets/{shown[0]['asset']['id']}")
+        assert gone.status_code == 404, "a run's pictures go with it"
+
+
+def test_a_picture_is_made_from_a_picture(painter: TestPlatform) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (80, 64), (10, 200, 30)).save(stream, "PNG")
+    with painter.client() as client:
+        uploaded = client.post("/v1/assets", content=stream.getvalue(), headers={"content-type": "image/png"})
+        source = f"asset:{uploaded.json()['id']}"
+        inputs = {"prompt": "a circle", "image": source, "strength": 0.2, "steps": 10, "seed": 1}
+        body = {"task": "image_to_image", "input": inputs}
+        run = ended(client, client.post("/v1/models/painter/runs", json=body).json()["id"])
+        assert run["status"] == "succeeded", run
+        (data,) = pictures(client, run)
+        assert Image.open(io.BytesIO(data)).size == (80, 64)
+        assert run["usage"]["input_images"] == 1
+        assert run["usage"]["pixel_steps"] == 80 * 64 * 2
+
+
+def test_a_run_whose_replica_dies_makes_the_same_picture_and_is_counted_once(painter: TestPlatform) -> None:
+    with painter.client() as client:
+        expected = pictures(client, ended(client, start(client, steps=50)))
+        ids = [start(client, steps=50) for _ in range(3)]
+        wait_for(lambda: client.get(f"/v1/runs/{ids[0]}").json()["status"] == "running", 20, "the first run starts")
+        time.sleep(1)
+        painter.kill("ServeReplica:model-painter:replica")
+        for run_id in ids:
+            run = ended(client, run_id, 120)
+            assert run["status"] == "succeeded", run
+            assert pictures(client, run) == expected
+            assert run["usage"]["pixel_steps"] == 64 * 64 * 50
+            assert len(run["output"]["artifacts"]) == 1
+        assert any(client.get(f"/v1/runs/{run_id}").json()["attempt"] > 1 for run_id in ids)
+
+
+def test_canceling_one_leaves_the_others_alone(painter: TestPlatform) -> None:
+    with painter.client() as client:
+        ids = [start(client, steps=60, seed=seed) for seed in range(8)]
+        wait_for(lambda: client.get(f"/v1/runs/{ids[3]}").json()["status"] == "running", 20, "the run starts")
+        client.post(f"/v1/runs/{ids[3]}/cancel")
+        runs = [ended(client, run_id) for run_id in ids]
+        assert [run["status"] for run in runs] == ["succeeded"] * 3 + ["canceled"] + ["succeeded"] * 4
+        assert all(run["attempt"] == 1 for run in runs)
