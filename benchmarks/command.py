@@ -6,7 +6,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ def numbers(text: str) -> list[int]:
 
 def print_result(measuring: Coroutine[Any, Any, dict[str, Any]], out: Path | None) -> None:
     """Run it; print its result as JSON, and write it to `out`. What happens meanwhile goes to standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    _log_to_stderr()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(_until_terminated(measuring))
@@ -31,6 +30,21 @@ def print_result(measuring: Coroutine[Any, Any, dict[str, Any]], out: Path | Non
         raise SystemExit(f"No result: {error}") from error
     except asyncio.CancelledError:
         raise SystemExit("No result: stopped.") from None
+    _show(result, out)
+
+
+def print_found(measure: Callable[[], dict[str, Any]], out: Path | None) -> None:
+    """The same for a measurement that starts no servers and runs in threads of its own."""
+    _log_to_stderr()
+    _show(measure(), out)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _show(result: dict[str, Any], out: Path | None) -> None:
     text = _on_lines(result)
     print(text)
     if out is not None:

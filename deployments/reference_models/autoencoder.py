@@ -51,6 +51,22 @@ def batches(seed: int, size: int, side: int = CROP) -> Iterator[Tensor]:
         yield pixels([_example(rng, side) for _ in range(size)])
 
 
+def decoder_loss(model: AutoencoderKL, batch: Tensor) -> tuple[Tensor, float]:
+    """As `loss`, for the decoder alone: the latents, once a denoiser has learnt them, must stay what they are."""
+    with torch.no_grad():
+        latents = model.encode(batch).latent_dist.mean
+    # After whitening a latent's deviation is the inverse of the scaling factor.
+    rebuilt = model.decode(latents + LATENT_NOISE / SCALING_FACTOR * torch.randn_like(latents)).sample
+    objective = _likeness(rebuilt, batch)
+    return objective, float(functional.l1_loss(rebuilt.detach(), batch))
+
+
+def _likeness(rebuilt: Tensor, batch: Tensor) -> Tensor:
+    """Mean absolute error of the pixels and, at half the weight, of their differences: edges are to be sharp."""
+    across, down = (functional.l1_loss(rebuilt.diff(dim=axis), batch.diff(dim=axis)) for axis in (3, 2))
+    return functional.l1_loss(rebuilt, batch) + 0.5 * (across + down)
+
+
 def plain_batches(seed: int, size: int) -> Iterator[Tensor]:
     """Endless batches of whole scenes as the denoisers will see them."""
     rng = np.random.default_rng(seed)
@@ -99,11 +115,10 @@ def loss(model: AutoencoderKL, batch: Tensor) -> tuple[Tensor, float]:
     latents = posterior.sample()
     # The denoiser's latents will be a little off: the decoder meets such ones here.
     rebuilt = model.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
-    flat = functional.l1_loss(rebuilt, batch)
-    edges = sum(functional.l1_loss(rebuilt.diff(dim=axis), batch.diff(dim=axis)) for axis in (2, 3))
     anchor = functional.mse_loss(posterior.mean[:, :3], functional.avg_pool2d(batch, 8))
     kl = posterior.kl().mean() / posterior.mean[0].numel()
-    return flat + 0.5 * edges + ANCHOR_WEIGHT * anchor + KL_WEIGHT * kl, float(flat.detach())
+    objective = _likeness(rebuilt, batch) + ANCHOR_WEIGHT * anchor + KL_WEIGHT * kl
+    return objective, float(functional.l1_loss(rebuilt.detach(), batch))
 
 
 @torch.no_grad()

@@ -133,12 +133,12 @@ class ImageToImageInput(Denoising):
         return self
 
     def result_size(self, image_width: int, image_height: int) -> tuple[int, int]:
-        """(width, height) in pixels of what an image of this size becomes."""
+        """(width, height) in pixels of what is worked in when an image of this size is given."""
         if self.width is not None and self.height is not None:
             return self.width, self.height
         return (
-            _to_multiple(image_width + self.outpaint_left + self.outpaint_right),
-            _to_multiple(image_height + self.outpaint_top + self.outpaint_bottom),
+            _work_side(image_width + self.outpaint_left + self.outpaint_right),
+            _work_side(image_height + self.outpaint_top + self.outpaint_bottom),
         )
 
     @property
@@ -147,8 +147,8 @@ class ImageToImageInput(Denoising):
         return any((self.outpaint_left, self.outpaint_right, self.outpaint_top, self.outpaint_bottom))
 
 
-def _to_multiple(pixels: int) -> int:
-    return -(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE
+def _work_side(pixels: int) -> int:
+    return max(MIN_SIDE, -(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
 IMAGE_FIELDS: dict[Task, dict[str, Literal["image", "mask"]]] = {

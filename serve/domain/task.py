@@ -42,7 +42,5 @@ TASKS: dict[Task, TaskTraits] = {
     Task.COMPLETION: TaskTraits(_LLM, _TEXT, _TEXT),
     Task.EMBEDDING: TaskTraits(_LLM, _TEXT, frozenset({Modality.EMBEDDING})),
     Task.TEXT_TO_IMAGE: TaskTraits(frozenset({Family.TEXT_TO_IMAGE}), _TEXT, _IMAGE),
-    Task.IMAGE_TO_IMAGE: TaskTraits(
-        frozenset({Family.TEXT_TO_IMAGE, Family.IMAGE_TO_IMAGE}), _TEXT | _IMAGE, _IMAGE
-    ),
+    Task.IMAGE_TO_IMAGE: TaskTraits(frozenset({Family.TEXT_TO_IMAGE, Family.IMAGE_TO_IMAGE}), _TEXT | _IMAGE, _IMAGE),
 }

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from serve.catalog.cards import Card
 from serve.domain.documents import DiffusionEngine
 from serve.domain.errors import InvalidRequest, NotFound
-from serve.domain.images import ASSET_SCHEME, IMAGE_FIELDS, MAX_SIDE, MIN_SIDE, ImageFormat, ImageToImageInput
+from serve.domain.images import ASSET_SCHEME, IMAGE_FIELDS, MAX_SIDE, ImageFormat, ImageToImageInput
 from serve.domain.names import AssetId, TenantName
 from serve.domain.run import NewRun
 from serve.domain.task import Task
@@ -217,11 +217,4 @@ def _check_size(card: Card, param: str, width: int, height: int) -> None:
     if width * height > most:
         raise InvalidRequest(
             f"The result would be {width} x {height} pixels; this model makes at most {most}.", "image_too_large", param
-        )
-    if min(width, height) < MIN_SIDE:
-        raise InvalidRequest(
-            f"The result would be {width} x {height} pixels; at least {MIN_SIDE} a side are needed. Give a width and "
-            "a height.",
-            "image_too_small",
-            param,
         )

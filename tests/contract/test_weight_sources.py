@@ -230,3 +230,15 @@ def test_finding_pip_leaves_setuptools_as_it_was():
     code = "from serve.catalog.sources.wheel import _pip; _pip(); import distutils.core, setuptools"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["shapes-sd", "shapes-sdxl"])
+def test_a_pipeline_that_ships_is_used_in_place(tmp_path: Path, name: str) -> None:
+    (document,) = builtin_documents([name])
+    assert document.spec.weights is not None
+    with cache_at(tmp_path / "cache").resolve(document.spec.weights, None, document.spec.weights_variant) as found:
+        assert found.path.name == name
+        for folder in ("unet", "vae"):
+            assert (found.path / folder / "diffusion_pytorch_model.safetensors").is_file()
+        assert (found.path / "model_index.json").is_file()
+    assert not list((tmp_path / "cache").rglob("*.safetensors")), "nothing is copied"

@@ -187,8 +187,8 @@ async def test_outpainting_keeps_the_picture_in_its_place(engine: DiffusionEngin
     (produced,) = (event for event in events if isinstance(event, Produced))
     painted = pixels_of(produced)
     assert painted.shape == (78, 106, 3)
-    inner = painted[8:60, 30:100].astype(int) - SOURCE[8:60, 14:84].astype(int)
-    assert np.abs(inner).max() == 0
+    # Sixteen pixels along the new sides belong to the seam.
+    assert (painted[:50, 36:] == SOURCE[:50, 20:]).all()
 
 
 async def test_a_model_with_nine_channels_paints_under_the_mask(tmp_path: Path) -> None:

@@ -85,7 +85,9 @@ def test_the_picture_shows_what_the_words_say(client: OpenAI) -> None:
     )
     assert answer.data is not None
     read = [reading.read(pixels(base64.b64decode(image.b64_json or ""))) for image in answer.data]
-    right = [r for r in read if r.background == "blue" and [(t.colour, t.shape) for t in r.things] == [("red", "circle")]]
+    right = [
+        r for r in read if r.background == "blue" and [(t.colour, t.shape) for t in r.things] == [("red", "circle")]
+    ]
     assert len(right) >= 3, read
     assert answer.usage is not None
     assert answer.usage.input_tokens > 0
@@ -109,8 +111,16 @@ def test_a_picture_keeps_its_layout_at_low_strength(studio: TestPlatform) -> Non
     scene = scenes.Scene("white", scenes.Thing("green", "square", "large"), "left")
     drawn = scenes.draw(scene, np.random.default_rng(0))
     with studio.client() as http:
-        run = finished(http, start(http, prompt="a large green square on the left on a white background",
-                                   image=data_url(drawn), strength=0.3, seed=1))
+        run = finished(
+            http,
+            start(
+                http,
+                prompt="a large green square on the left on a white background",
+                image=data_url(drawn),
+                strength=0.3,
+                seed=1,
+            ),
+        )
         (painted,) = pictures(http, run)
     before, after = reading.read(drawn), reading.read(painted)
     assert after.background == "white"
@@ -119,11 +129,15 @@ def test_a_picture_keeps_its_layout_at_low_strength(studio: TestPlatform) -> Non
 
 
 def test_inpainting_leaves_what_the_mask_does_not_cover(studio: TestPlatform) -> None:
-    drawn = scenes.draw(scenes.Scene("white", scenes.Thing("green", "square", "large"), "left"), np.random.default_rng(0))
+    drawn = scenes.draw(
+        scenes.Scene("white", scenes.Thing("green", "square", "large"), "left"), np.random.default_rng(0)
+    )
     mask = np.zeros(drawn.shape, np.uint8)
     mask[:, 64:] = 255
     with studio.client() as http:
-        run = finished(http, start(http, prompt=WORDS, image=data_url(drawn), mask=data_url(mask), strength=1.0, seed=1))
+        run = finished(
+            http, start(http, prompt=WORDS, image=data_url(drawn), mask=data_url(mask), strength=1.0, seed=1)
+        )
         (painted,) = pictures(http, run)
     assert (painted[:, :64] == drawn[:, :64]).all()
     assert (painted[:, 64:] != drawn[:, 64:]).any()

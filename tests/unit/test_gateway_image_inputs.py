@@ -114,7 +114,6 @@ BAD: dict[str, tuple[Callable[[], Any], str, str | None]] = {
         "image_too_large",
         "input.image",
     ),
-    "a result that is too small": (lambda: edit(image=data_url(picture(40, 80))), "image_too_small", "input.image"),
     "a private address": (lambda: edit(image="http://169.254.169.254/latest"), "forbidden_address", "input.image"),
     "this very machine": (lambda: edit(image="http://127.0.0.1:1/a.png"), "forbidden_address", "input.image"),
     "this machine by another name": (

@@ -118,6 +118,18 @@ async def test_progress_previews_and_artifacts_are_told(bench: Bench) -> None:
     assert ended.outputs["artifacts"][0]["asset"]["id"] == "a1"
 
 
+async def test_pictures_are_listed_by_index_each_with_its_seed(bench: Bench) -> None:
+    assets = [Asset(AssetId(f"a{index}"), "00", "image/png", 3, 0) for index in range(2)]
+    script = [[Artifact("i", assets[index], index)] for index in (1, 0)] + [[Completed(Quantities(images=2))]]
+    run = await made(bench.store, task=Task.TEXT_TO_IMAGE, inputs={"prompt": "a", "seed": 40})
+    async with bench.running(lambda call: script):
+        ended = await bench.ended(run)
+    assert ended.outputs is not None
+    shown = [(each["index"], each["asset"]["id"], each["seed"]) for each in ended.outputs["artifacts"]]
+    assert shown == [(0, "a0", 40), (1, "a1", 41)]
+    assert ended.usage == {"images": 2}
+
+
 async def test_embeddings_are_numbers_again(bench: Bench) -> None:
     script = [[Vector(1, struct.pack("<2f", 3, 4)), Vector(0, struct.pack("<2f", 1, 2)), Completed(Quantities())]]
     run = await made(bench.store, task=Task.EMBEDDING)

@@ -203,7 +203,7 @@ class DiffusionEngine:
         return _Work(inputs, self._request(call, inputs, width, height, source), finish, 1 + (mask is not None))
 
     def _source_of(self, inputs: ImageToImageInput, image: bytes, mask: bytes | None) -> tuple[Source, canvas.Finish]:
-        most = self._spec.max_pixels
+        most = images.MAX_PIXELS  # the result is what this model bounds; the gateway bounds what it takes
         pixels = np.asarray(images.decode(image, max_pixels=most, param="image"))
         covered = None if mask is None else np.asarray(images.decode_mask(mask, max_pixels=most, param="mask"))
         source, finish = canvas.source_of(
