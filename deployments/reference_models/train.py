@@ -1,6 +1,7 @@
 """Train the reference models, one stage after the other; every stage resumes where it stopped.
 
     python -m deployments.reference_models.train vae --out DIR
+    python -m deployments.reference_models.train decoder --out DIR
     python -m deployments.reference_models.train latents --out DIR
     python -m deployments.reference_models.train shapes-sd --out DIR
     python -m deployments.reference_models.train shapes-sdxl --out DIR
@@ -13,12 +14,13 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from deployments.reference_models import autoencoder, denoiser, export, latents, scenes, tokenizer, warm_start
 from deployments.reference_models.loop import Schedule, Training
@@ -26,7 +28,7 @@ from deployments.reference_models.loop import Schedule, Training
 logger = logging.getLogger(__name__)
 
 NUM_SCENES: Final = 50_000
-STEPS: Final = {"vae": 3600, "shapes-sd": 5000, "shapes-sdxl": 2500}
+STEPS: Final = {"vae": 3600, "decoder": 2000, "shapes-sd": 5000, "shapes-sdxl": 2500}
 VAE_BATCH: Final = 16
 BATCH: Final = 64
 
@@ -34,22 +36,27 @@ BATCH: Final = 64
 def main() -> None:
     """Read the command line, train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["vae", "latents", "shapes-sd", "shapes-sdxl"])
+    parser.add_argument("stage", choices=["vae", "decoder", "latents", "shapes-sd", "shapes-sdxl"])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, help="of the optimizer; for latents, the number of scenes")
     parser.add_argument("--batch", type=int, default=BATCH, help="scenes a step, for the two denoisers")
+    parser.add_argument("--workers", type=int, default=1, help="processes that train the same weights, on a CPU")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     torch.manual_seed(chosen.seed)
+    if chosen.workers > 1:
+        torch.set_num_threads(1)
     if chosen.stage == "vae":
         train_vae(chosen.out, chosen.steps or STEPS["vae"], chosen.seed, chosen.device)
+    elif chosen.stage == "decoder":
+        train_decoder(chosen.out, chosen.steps or STEPS["decoder"], chosen.seed, chosen.device, chosen.workers)
     elif chosen.stage == "latents":
         encode_scenes(chosen.out, chosen.steps or NUM_SCENES, chosen.seed, chosen.device)
     else:
         steps = chosen.steps or STEPS[chosen.stage]
-        train_denoiser(chosen.stage, chosen.out, steps, chosen.batch, chosen.seed, chosen.device)
+        train_denoiser(chosen.stage, chosen.out, steps, chosen.batch, chosen.seed, chosen.device, chosen.workers)
 
 
 def train_vae(out: Path, steps: int, seed: int, device: str) -> None:
@@ -68,13 +75,31 @@ def train_vae(out: Path, steps: int, seed: int, device: str) -> None:
     model.to(memory_format=torch.contiguous_format).save_pretrained(out / "vae")
 
 
+def train_decoder(out: Path, steps: int, seed: int, device: str, num_workers: int) -> None:
+    """Train the decoder further; the latents stay what they are, so this can be done at any time. Rewrites `vae/`."""
+    model = AutoencoderKL.from_pretrained(out / "vae").to(device, memory_format=torch.channels_last)
+    network = nn.ModuleList([model.post_quant_conv, model.decoder])
+    training = Training(network, Schedule(steps, 1e-3), out / "decoder.pt", seed, device)
+
+    def loss(batch: Tensor, _: torch.Generator) -> tuple[Tensor, float]:
+        return autoencoder.decoder_loss(model, batch.to(device, memory_format=torch.channels_last))
+
+    def write() -> None:
+        finished = AutoencoderKL.from_pretrained(out / "vae")
+        nn.ModuleList([finished.post_quant_conv, finished.decoder]).load_state_dict(training.average)
+        finished.save_pretrained(out / "vae")
+
+    batches = partial(autoencoder.batches, size=VAE_BATCH)
+    training.run(batches, loss, bf16=True, on_checkpoint=write, num_workers=num_workers)
+
+
 def encode_scenes(out: Path, count: int, seed: int, device: str) -> None:
     """Draw and encode the scenes the denoisers learn from; leaves `latents/`."""
     model = AutoencoderKL.from_pretrained(out / "vae").eval().to(device, memory_format=torch.channels_last)
     latents.encode(model, out / "latents", count, seed, device)
 
 
-def train_denoiser(name: str, out: Path, steps: int, size: int, seed: int, device: str) -> None:
+def train_denoiser(name: str, out: Path, steps: int, size: int, seed: int, device: str, num_workers: int) -> None:
     """Train one of the two denoisers with its text encoders; leaves `NAME.pt` and the directory `NAME/`."""
     sdxl = name == "shapes-sdxl"
     first = tokenizer.build(out / "tokenizers" / "first", pad=export.SD_PAD)
@@ -88,9 +113,10 @@ def train_denoiser(name: str, out: Path, steps: int, size: int, seed: int, devic
         logger.info("%d tensors from shapes-sd", warm_start.copy(teacher, model, ids))
     model.unet.to(memory_format=torch.channels_last)
     batches = denoiser.Captioned(latents.load(out / "latents"), first, second, size, sdxl=sdxl, device=device)
-    training = Training(model, Schedule(steps, 1e-3), out / f"{name}.pt", seed, device)
+    model.unet.set_attn_processor(denoiser.FullPrecisionAttention())
+    training = Training(model, Schedule(steps, 7e-4), out / f"{name}.pt", seed, device)
     loss = denoiser.NoisePrediction(model, device)
-    training.run(batches, loss, bf16=True, on_checkpoint=_exporting(name, out))
+    training.run(batches, loss, bf16=True, on_checkpoint=_exporting(name, out), num_workers=num_workers)
 
 
 def _exporting(name: str, out: Path) -> Callable[[], None]:

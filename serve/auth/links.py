@@ -24,6 +24,7 @@ SIGNATURE = "signature"
 _SECRET_NAME = "asset-links"
 _SECRET_BYTES = 32
 _MAX_DIGITS = 15
+_MAX_FIELDS = 8
 
 
 class AssetLinks:
@@ -45,8 +46,7 @@ class AssetLinks:
 
     async def tenant(self, asset_id: AssetId, query: str) -> TenantName:
         """The tenant whose asset `query` opens. Raises PermissionDenied (`invalid_link`, `link_expired`)."""
-        fields = {name: values[-1] for name, values in parse_qs(query, max_num_fields=8).items()}
-        tenant, expires, signature = (fields.get(name, "") for name in ("tenant", "expires", SIGNATURE))
+        tenant, expires, signature = _fields(query)
         if not is_name(tenant) or not expires.isascii() or not expires.isdigit() or len(expires) > _MAX_DIGITS:
             raise _invalid()
         expected = await self._sign(TenantName(tenant), asset_id, int(expires))
@@ -73,6 +73,15 @@ class AssetLinks:
                 await insert_if_absent(connection, secrets, row)
                 found = await connection.scalar(query)
         return base64.b64decode(str(found))
+
+
+def _fields(query: str) -> tuple[str, str, str]:
+    try:
+        found = parse_qs(query, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise _invalid() from None
+    tenant, expires, signature = (found.get(name, [""])[-1] for name in ("tenant", "expires", SIGNATURE))
+    return tenant, expires, signature
 
 
 def _invalid() -> PermissionDenied:

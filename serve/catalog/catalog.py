@@ -208,7 +208,8 @@ async def _configure(connection: AsyncConnection, made: _Applied, before: Row[An
     if is_same and before.managed_by == made.managed_by:
         return "unchanged"
     body = await connection.scalar(select(documents.c.body).where(documents.c.digest == before.digest))
-    keeps = ModelDocument.model_validate_json(str(body)).spec.weights == made.card.document.spec.weights
+    old, new = ModelDocument.model_validate_json(str(body)).spec, made.card.document.spec
+    keeps = (old.weights, old.weights_variant) == (new.weights, new.weights_variant)
     changes = {
         "digest": made.card.digest,
         "generation": before.generation + (not is_same),

@@ -151,7 +151,7 @@ class GuardedFetcher:
                     found = await _read(pool, _parsed(url, param), max_bytes, param)
                     if isinstance(found, bytes):
                         return found
-                    url = urljoin(url, found.location)
+                    url = _next(url, found.location, param)
         except ForbiddenAddress as error:
             raise InvalidRequest(str(error), "forbidden_address", param) from None
         except (TimeoutError, httpcore.TimeoutException):
@@ -242,6 +242,13 @@ async def _read(
             if len(data) > max_bytes:
                 raise _unfetched(f"It holds more than {max_bytes} bytes.", param)
         return bytes(data)
+
+
+def _next(url: str, location: str, param: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _unfetched("It redirects to what is no address.", param) from None
 
 
 def _unfetched(why: str, param: str) -> InvalidRequest:

@@ -103,6 +103,16 @@ async def test_the_first_digest_is_kept_until_the_weights_are_others(catalog: Ca
     assert await catalog.record_weights("m", "sha256:two") == "sha256:two"
 
 
+async def test_another_precision_of_the_same_address_is_other_bytes(catalog: Catalog) -> None:
+    spec: dict[str, Any] = {"family": "text_to_image", "tasks": ["text_to_image"], "weights": {"uri": "hf://a/b"}}
+    await catalog.apply(document(engine={"kind": "diffusion"}, **spec), "api")
+    assert await catalog.record_weights("m", "sha256:one") == "sha256:one"
+    await catalog.apply(document(engine={"kind": "diffusion", "variant": "fp16"}, **spec), "api")
+    assert await catalog.record_weights("m", "sha256:two") == "sha256:two"
+    await catalog.apply(document(engine={"kind": "diffusion", "variant": "fp16", "compile": True}, **spec), "api")
+    assert await catalog.record_weights("m", "sha256:three") == "sha256:two"
+
+
 async def test_anothers_change_is_seen_in_seconds_or_when_told(database: Records, clock: ManualClock) -> None:
     ours, theirs = Catalog(database, clock, cache_seconds=5), Catalog(database, clock)
     await ours.apply(document(), "api")

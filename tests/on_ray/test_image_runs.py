@@ -1,4 +1,4 @@
-"""Runs of an image model that costs nothing, behind a real replica: pictures as assets, counted, gone with their run."""
+"""Runs of an image model that costs nothing, behind a real replica: pictures are assets, counted, and gone with it."""
 
 import hashlib
 import io

@@ -70,6 +70,14 @@ async def test_a_link_that_was_changed_opens_nothing(records: Records, change: d
     assert caught.value.code == "invalid_link"
 
 
+async def test_a_link_with_much_added_opens_nothing(records: Records):
+    links = AssetLinks(records, ManualClock())
+    query = await links.query(ACME, ONE, 60)
+    with pytest.raises(PermissionDenied) as caught:
+        await links.tenant(ONE, query + "&a=1" * 20)
+    assert caught.value.code == "invalid_link"
+
+
 async def test_a_link_opens_no_other_asset(records: Records):
     links = AssetLinks(records, ManualClock())
     with pytest.raises(PermissionDenied):

@@ -275,6 +275,8 @@ def pictures_at_home() -> Starlette:
                 return RedirectResponse("/circle")
             case "inwards":
                 return RedirectResponse("http://169.254.169.254/latest")
+            case "nowhere":
+                return Response(status_code=302, headers={"location": "http://[x"})
             case "large":
                 return Response(bytes(2**20))
             case "slow":
@@ -289,6 +291,7 @@ FETCHED = {
     "moved": (202, None),
     "circle": (400, "fetch_failed"),
     "inwards": (400, "forbidden_address"),
+    "nowhere": (400, "fetch_failed"),
     "large": (400, "fetch_failed"),
     "slow": (400, "fetch_failed"),
     "missing": (400, "fetch_failed"),

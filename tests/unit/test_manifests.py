@@ -110,5 +110,5 @@ def test_a_builtin_model_is_a_good_document(name: str) -> None:
 
 
 def test_an_unknown_builtin_is_told_the_known_ones() -> None:
-    with pytest.raises(InvalidRequest, match="echo, minilm-l6-v2, sd15, .*, smollm2-135m-instruct"):
+    with pytest.raises(InvalidRequest, match=r"echo, minilm-l6-v2, sd15, .*, smollm2-135m-instruct"):
         builtin_documents(["gpt-9"])

@@ -79,6 +79,12 @@ def jpeg_with_two_sizes() -> bytes:
     return data[:at] + frame + data[at:]
 
 
+def jpeg_of_scans(num_more: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: 59 bytes each, and each goes over all the pixels."""
+    data = saved(Image.new("L", (1000, 1000), 77), "JPEG", progressive=True)
+    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * num_more + data[-2:]
+
+
 ZEROS = zlib.compress(bytes(200 << 20), 9)
 BOMB_PROFILE = chunk(b"iCCP", b"p\0\0" + ZEROS)
 BOMB_TEXT = chunk(b"zTXt", b"t\0\0" + ZEROS)
@@ -106,6 +112,21 @@ REFUSED: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "a WebP larger than its frame": (lambda: webp_that_says(500, 500), "unreadable_image"),
     "a bomb of text in a PNG": (lambda: png_with(BOMB_TEXT), "unreadable_image"),
     "a bomb of a profile in a PNG": (lambda: png_with(BOMB_PROFILE), "unreadable_image"),
+    "a PNG of a million chunks": (lambda: png_with(chunk(b"abCd", b"") * 1_000_000), "unreadable_image"),
+    "a PNG with as many behind its pixels": (
+        lambda: png_with()[:-12] + chunk(b"abCd", b"") * 1_000_000,
+        "unreadable_image",
+    ),
+    "a PNG whose pixels come in a million pieces": (
+        lambda: png_with(chunk(b"IDAT", b"") * 1_000_000),
+        "unreadable_image",
+    ),
+    "a JPEG of a million segments": (
+        lambda: b"\xff\xd8" + b"\xff\xfe\0\2" * 1_000_000 + saved(corners(), "JPEG")[2:],
+        "unreadable_image",
+    ),
+    "a JPEG of padding": (b"\xff\xd8" + b"\xff" * (8 << 20), "unreadable_image"),
+    "a JPEG of ten thousand scans": (lambda: jpeg_of_scans(10_000), "unreadable_image"),
     "a PNG with a wrong checksum": (lambda: png_with().replace(b"IDAT", b"IDAT\1", 1), "unreadable_image"),
 }
 
@@ -119,6 +140,14 @@ def test_what_is_no_good_picture_is_refused_quickly(data: Callable[[], bytes] | 
     assert (caught.value.code, caught.value.param) == (code, "image")
     assert caught.value.message.startswith("image ")
     assert time.process_time() - began < 1
+
+
+def test_a_progressive_jpeg_and_one_with_padding_are_pictures() -> None:
+    progressive = saved(noise(), "JPEG", progressive=True, quality=95)
+    assert progressive.count(b"\xff\xda") > 3
+    assert decode(progressive, max_pixels=MAX_PIXELS, param="image").size == (64, 64)
+    padded = b"\xff\xd8" + b"\xff" * 3 + saved(corners(), "JPEG")[2:]
+    assert decode(padded, max_pixels=MAX_PIXELS, param="image").size == (16, 8)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])

@@ -74,14 +74,14 @@ def measure_rows(bundle: Bundle, predictor: Predictor, shape: LaneKey, max_rows:
     is_cuda = bundle.device.startswith("cuda")
 
     def run(num_rows: int) -> None:
-        predictor(*_blank_rows(bundle, num_rows, shape))
+        predictor(*blank_rows(bundle, num_rows, shape))
         if is_cuda:
             torch.cuda.synchronize(bundle.device)
 
     return measure(run, MEASURE_SECONDS, candidates, warm_up=run if is_cuda else None)
 
 
-def _blank_rows(
+def blank_rows(
     bundle: Bundle, num_rows: int, shape: LaneKey
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Inputs of the right shapes, as a forward pass takes them."""

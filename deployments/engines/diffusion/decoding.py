@@ -38,6 +38,11 @@ class Decoder(Protocol):
         """Pictures that only `work` would finish."""
         ...
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether what is put will be decoded."""
+        ...
+
     def close(self) -> None:
         """Stop; what is queued is dropped."""
         ...
@@ -67,6 +72,10 @@ class InlineDecoder:
     def num_waiting(self) -> int:
         return len(self._queue)
 
+    @property
+    def is_alive(self) -> bool:
+        return True
+
     def close(self) -> None:
         """See Decoder."""
         self._queue.clear()
@@ -91,6 +100,10 @@ class StreamDecoder:
     @property
     def num_waiting(self) -> int:
         return 0
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """See Decoder."""

@@ -20,6 +20,7 @@ from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.loop import StepLoop, Ticket
 from deployments.engines.diffusion.parameters import parameters_of
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source, Stepped
+from deployments.engines.diffusion.samplers import prepare
 from deployments.engines.engine import EngineBatch, Produced
 from deployments.engines.generation_plan import read_inputs
 from serve.domain.documents import DiffusionEngine as DiffusionSpec
@@ -47,7 +48,6 @@ class _Work:
     num_input_images: int
     done: dict[int, int] = field(default_factory=dict)
     num_painted: int = 0
-    num_steps: int = 0
     num_pixels: int = 0
     num_pixel_steps: int = 0
     timing: dict[str, float] = field(default_factory=dict)
@@ -145,19 +145,22 @@ class DiffusionEngine:
         return Preview(index, "image/jpeg", await run(self._codecs, images.encode_preview, pixels))
 
     async def _produced(self, work: _Work, painted: Painted) -> Produced:
+        produced = await asyncio.get_running_loop().run_in_executor(self._codecs, self._file, work, painted)
+        work.num_painted += 1
+        work.num_pixels += (produced.width or 0) * (produced.height or 0)
+        work.num_pixel_steps += work.request.width * work.request.height * painted.num_steps
+        work.timing = {phase: max(work.timing.get(phase, 0.0), s) for phase, s in painted.timing.items()}
+        return produced
+
+    def _file(self, work: _Work, painted: Painted) -> Produced:
+        """In a codec thread: a large picture takes a tenth of a second."""
         inputs = work.inputs
         pixels = painted.pixels if work.finish is None else work.finish.apply(painted.pixels)
         height, width = pixels.shape[:2]
         metadata = parameters_of(work.request, painted.index, self._name) if inputs.metadata else None
-        run = asyncio.get_running_loop().run_in_executor
-        data = await run(self._codecs, images.encode, pixels, inputs.output_format, inputs.quality, metadata)
-        work.num_painted += 1
-        work.num_pixels += width * height
-        work.num_steps += painted.num_steps
-        work.num_pixel_steps += work.request.width * work.request.height * painted.num_steps
-        work.timing = {phase: max(work.timing.get(phase, 0.0), s) for phase, s in painted.timing.items()}
-        name = f"image-{painted.index}.{'jpg' if inputs.output_format is ImageFormat.JPEG else inputs.output_format}"
-        media_type = f"image/{inputs.output_format}"
+        data = images.encode(pixels, inputs.output_format, inputs.quality, metadata)
+        suffix = "jpg" if inputs.output_format is ImageFormat.JPEG else inputs.output_format.value
+        name, media_type = f"image-{painted.index}.{suffix}", f"image/{inputs.output_format.value}"
         return Produced(name, media_type, data, painted.index, width, height)
 
     def _completed(self, work: _Work, ticket: Ticket, open_call: OpenCall) -> Completed:
@@ -183,14 +186,27 @@ class DiffusionEngine:
             raise EngineFailed(f"The model {self._name} has not started.")
         return self._loop
 
+    def _loaded(self) -> Bundle:
+        if self._bundle is None:
+            raise EngineFailed(f"The model {self._name} has not started.")
+        return self._bundle
+
     # --- from a call to a request
 
     async def _read(self, call: ModelCall) -> _Work:
         if call.task is Task.TEXT_TO_IMAGE:
             inputs = read_inputs(TextToImageInput, call.inputs)
             self._check_size(inputs.width, inputs.height)
-            return _Work(inputs, self._request(call, inputs, inputs.width, inputs.height, None), None, 0)
-        return await self._read_source(call)
+            work = _Work(inputs, self._request(call, inputs, inputs.width, inputs.height, None), None, 0)
+        else:
+            work = await self._read_source(call)
+        await asyncio.get_running_loop().run_in_executor(self._codecs, self._rehearse, work.request)
+        return work
+
+    def _rehearse(self, request: ImageRequest) -> None:
+        """Refuse what the sampler cannot do, and have its table ready: a new one may take longer than a step."""
+        strength = None if request.source is None else request.source.strength
+        prepare(request.sampler, self._loaded().scheduler_config, request.steps, strength)
 
     async def _read_source(self, call: ModelCall) -> _Work:
         image, mask = call.inputs["image"], call.inputs.get("mask")

@@ -81,6 +81,7 @@ class StepLoop:
         self._batch: Batch | None = None
         self._num_arrived = 0
         self._is_closed = False
+        self._is_short_of_memory = False
         self._beat_at = time.monotonic()
         is_cuda = bundle.device.startswith("cuda")
         self._decoder: Decoder = (StreamDecoder if is_cuda else InlineDecoder)(bundle, self._decoded)
@@ -99,7 +100,7 @@ class StepLoop:
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and self._decoder.is_alive
 
     def close(self) -> None:
         """End the thread; requests that still run fail."""
@@ -126,6 +127,9 @@ class StepLoop:
         chosen = self._lanes.choose()
         if chosen is not None:
             self._step(*chosen)
+        if self._is_short_of_memory:  # only now: until here the error's traceback held every tensor of the failed step
+            self._is_short_of_memory = False
+            memory.release()
         self._decoder.work()
 
     def _has_work(self) -> bool:
@@ -168,6 +172,8 @@ class StepLoop:
         )
         ticket.num_prompt_tokens = sum(c.num_tokens for c in (encoded.positive, encoded.negative) if c is not None)
         for index in range(request.num_images):
+            if ticket.is_over:
+                return
             start = canvas.prepare(self._bundle, request.source, request.width, request.height, request.seed + index)
             denoise = prepare(request.sampler, self._bundle.scheduler_config, request.steps, strength)
             self._num_arrived += 1
@@ -179,9 +185,10 @@ class StepLoop:
         ticket.num_open = len(ticket.slots)
         for slot in ticket.slots:
             slot.timing.device_ms += spent_ms
-            slot.is_gone = ticket.is_over
             self._owners[slot] = ticket
             self._lanes.add(slot)
+        if ticket.is_over:  # canceled meanwhile, from another thread, perhaps before it could see these slots
+            ticket.cancel()
 
     def _forget_gone(self) -> None:
         self._lanes.remove_gone()
@@ -250,7 +257,11 @@ class StepLoop:
     def _preview(self, batch: Batch, slot: Slot) -> Pixels | None:
         if not is_preview_due(slot.position, slot.denoise.num_steps, slot.request.num_previews):
             return None
-        return self._previews.render(batch.clean_estimate(slot, self._prediction_type))
+        try:
+            return self._previews.render(batch.clean_estimate(slot, self._prediction_type))
+        except Exception:
+            logger.warning("no preview of an image: it goes on without", exc_info=True)
+            return None
 
     def _decoded(self, slot: Slot, pixels: Pixels | Exception) -> None:
         """A picture is there, or an error in its place. On a GPU this is the decoder's thread."""
@@ -270,11 +281,10 @@ class StepLoop:
         lost = list(slots)
         if memory.is_out_of_memory(error):
             self.totals.num_shed += 1
+            self._is_short_of_memory = True
             lost = self._lanes.shed(key)
         for ticket in {self._owners[slot]: None for slot in lost if slot in self._owners}:
             self._fail(ticket, error)
-        if memory.is_out_of_memory(error):
-            memory.release()
 
     def _fail(self, ticket: Ticket, error: Exception) -> None:
         if ticket.is_over:
