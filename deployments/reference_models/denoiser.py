@@ -26,10 +26,12 @@ SIZE_WIDTH: Final = 16
 """Of the sinusoids for each of SDXL's six size numbers."""
 DROPPED_SHARE: Final = 0.1
 STRANGE_SHARE: Final = 0.03
+BETA_START: Final = 0.00085
+BETA_END: Final = 0.012
 SCHEDULE: Final = {
     "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
+    "beta_start": BETA_START,
+    "beta_end": BETA_END,
     "beta_schedule": "scaled_linear",
 }
 """Stable Diffusion's noise schedule, under the names of diffusers' schedulers."""
@@ -185,7 +187,7 @@ class NoisePrediction:
     """
 
     def __init__(self, model: nn.Module, device: str = "cpu") -> None:
-        betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, 1000) ** 2
+        betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, 1000) ** 2
         self.model, self.kept = model, torch.cumprod(1 - betas, 0).to(device)
         ratio = self.kept / (1 - self.kept)
         weights = ratio.clamp(max=5) / ratio * (1 + 1 / ratio).sqrt()

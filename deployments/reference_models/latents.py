@@ -46,7 +46,7 @@ def encode(model: AutoencoderKL, folder: Path, count: int, seed: int, device: st
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = [scenes.training_scene(rng, two_share=TWO_SHARE) for _ in range(count)]
-    latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16, (count, 4, 16, 16))
+    latents = np.empty((count, 4, 16, 16), np.float16)
     sizes = np.empty((count, 6), np.int16)
     for start in range(0, count, BATCH):
         rows = range(start, min(start + BATCH, count))
@@ -58,7 +58,7 @@ def encode(model: AutoencoderKL, folder: Path, count: int, seed: int, device: st
         latents[rows.start : rows.stop] = mean.float().cpu().numpy()
         if start % (BATCH * 50) == 0:
             logger.info("encoded %d of %d scenes", rows.stop, count)
-    latents.flush()
+    np.save(folder / "latents.npy", latents)
     np.save(folder / "sizes.npy", sizes)
     (folder / "scenes.jsonl").write_text("".join(json.dumps(asdict(scene)) + "\n" for scene in drawn))
 

@@ -108,7 +108,7 @@ class Training:
             group["lr"] = self.schedule.at(self.step)
         with torch.autocast(self.device, torch.bfloat16, enabled=bf16):
             objective, figure = loss(batch, self.generator)
-        objective.backward()
+        torch.autograd.backward(objective)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -48,6 +48,8 @@ Picture = NDArray[np.uint8]
 """Height x width x 3, RGB."""
 Mask = NDArray[np.float32]
 """Height x width, coverage between 0 and 1."""
+Plane = NDArray[np.floating]
+"""Height x width, of whatever is measured at each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,34 +224,33 @@ def coverage(shape: str, x: float, y: float, radius: float, side: int = SIDE) ->
     right, down = np.broadcast_to(steps - np.float32(x), (side, side)), (steps - np.float32(y))[:, None]
     right, up = right / np.float32(radius), np.broadcast_to(-down, (side, side)) / np.float32(radius)
     outside = _distance(shape, right, up) * np.float32(radius * side)
-    covered: Mask = np.clip(np.float32(0.5) - outside, 0, 1)
-    return covered
+    return np.clip(np.float32(0.5) - outside, 0, 1).astype(np.float32)
 
 
-def _distance(shape: str, x: Mask, y: Mask) -> Mask:
+def _distance(shape: str, x: Plane, y: Plane) -> Plane:
     """Signed distance to the outline of the shape of radius 1, negative inside. Raises KeyError for other names."""
     return {"circle": _circle, "square": _square, "triangle": _triangle, "star": _star, "cross": _cross}[shape](x, y)
 
 
-def _circle(x: Mask, y: Mask) -> Mask:
+def _circle(x: Plane, y: Plane) -> Plane:
     return np.asarray(np.hypot(x, y) - np.float32(1), np.float32)
 
 
-def _square(x: Mask, y: Mask) -> Mask:
+def _square(x: Plane, y: Plane) -> Plane:
     return np.asarray(np.maximum(abs(x), abs(y)) - np.float32(0.9), np.float32)
 
 
-def _triangle(x: Mask, y: Mask) -> Mask:
+def _triangle(x: Plane, y: Plane) -> Plane:
     slope = np.float32(np.sqrt(3) / 2) * abs(x) + np.float32(0.5) * y
     return np.asarray(np.maximum(slope, -y) - np.float32(REACH / 2), np.float32)
 
 
-def _cross(x: Mask, y: Mask) -> Mask:
+def _cross(x: Plane, y: Plane) -> Plane:
     far, near = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
     return np.asarray(np.maximum(far - np.float32(1.05), near - np.float32(0.34)), np.float32)
 
 
-def _star(x: Mask, y: Mask, inner: float = 0.4) -> Mask:
+def _star(x: Plane, y: Plane, inner: float = 0.4) -> Plane:
     """Five points, by folding the plane onto one of its edges (Inigo Quilez, "2D distance functions")."""
     cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
     x = abs(x)

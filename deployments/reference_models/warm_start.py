@@ -36,7 +36,7 @@ def copy(source: ShapesSD, target: ShapesSDXL, ids: Tensor) -> int:
         original = known.get(_source_name(name))
         if original is not None and _fill(tensor, original):
             found += 1
-            silent = _DEEPER.search(name)
+            silent = _DEEPER.search(name) is not None
         else:
             silent = name.startswith("unet.") and (".proj_out." in name or "add_embedding.linear_2." in name)
         if silent:
@@ -49,7 +49,8 @@ def _text_scale(source: ShapesSD, ids: Tensor) -> Tensor:
     text = source.text_encoder(ids, output_hidden_states=True)
     norm = source.text_encoder.final_layer_norm
     deviation: Tensor = text.hidden_states[-1].std(dim=-1).mean()
-    return norm.weight.detach() / deviation
+    scale: Tensor = norm.weight.detach() / deviation
+    return scale
 
 
 def _source_name(name: str) -> str:

@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import threading
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,13 @@ import torch
 from fakes.diffusion_models import tiny_sd, tiny_sd_inpaint
 from PIL import Image
 
+from deployments.engines.diffusion import canvas, memory
 from deployments.engines.diffusion.batch import Batch
+from deployments.engines.diffusion.capacity import StepTimes
+from deployments.engines.diffusion.decoding import InlineDecoder
 from deployments.engines.diffusion.front import DiffusionEngine
+from deployments.engines.diffusion.lanes import MAX_LANES, Lanes
+from deployments.engines.diffusion.latents import PreviewMap
 from deployments.engines.engine import Produced
 from serve.domain.documents import DiffusionEngine as DiffusionSpec
 from serve.domain.errors import EngineFailed, InvalidRequest
@@ -228,15 +235,84 @@ async def test_out_of_memory_fails_its_lane_and_nothing_after_it(
     await engine.check_health()
 
 
+async def test_memory_is_given_back_when_nothing_holds_the_failed_step_any_more(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[weakref.ref[torch.Tensor]] = []
+    was_held: list[bool] = []
+
+    def full(batch: Batch) -> None:
+        activations = torch.zeros(1)
+        steps.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched, pytest.raises(EngineFailed):
+        patched.setattr(memory, "release", lambda: was_held.append(steps[-1]() is not None))
+        patched.setattr(Batch, "step", full)
+        await events_of(engine, call(width=104))
+    await events_of(engine, call(steps=1))
+    assert was_held == [False]
+
+
+async def test_an_image_does_without_previews_that_cannot_be_made(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(previews: PreviewMap, latents: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PreviewMap, "render", full)
+    events = await events_of(engine, call(previews=2))
+    assert isinstance(events[-1], Completed)
+    assert not any(isinstance(event, Preview) for event in events)
+
+
+async def test_a_call_that_leaves_while_its_images_are_begun_begins_no_more_of_them(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_begun, has_left, num_begun, prepare = threading.Event(), threading.Event(), [0], canvas.prepare
+
+    def slow(*given: Any) -> canvas.Canvas:
+        num_begun[0] += 1
+        is_begun.set()
+        has_left.wait(5)
+        return prepare(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(canvas, "prepare", slow)
+        leaving = asyncio.ensure_future(events_of(engine, call(num_images=8)))
+        await asyncio.to_thread(is_begun.wait, 5)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        has_left.set()
+        await events_of(engine, call(steps=1))
+    assert num_begun[0] == 2
+
+
+async def test_an_engine_without_its_decoder_is_not_well(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InlineDecoder, "is_alive", False)
+    with pytest.raises(EngineFailed, match="ended"):
+        await engine.check_health()
+
+
+async def test_shapes_that_nobody_paints_any_more_are_forgotten() -> None:
+    lanes = Lanes(StepTimes({1: 1.0}), (8, 8, 77), None)
+    for height in range(3 * MAX_LANES):
+        lanes.lane((height, 8, 77))
+    assert len(lanes._lanes) <= MAX_LANES
+
+
 async def test_a_broken_step_fails_its_own_images_and_the_engine_goes_on(
     engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(batch: Batch) -> None:
         raise ValueError("no")
 
-    with monkeypatch.context() as patched, pytest.raises(EngineFailed, match="failed on this call"):
+    with monkeypatch.context() as patched:
         patched.setattr(Batch, "step", broken)
-        await events_of(engine, call())
+        with pytest.raises(EngineFailed, match="failed on this call"):
+            await events_of(engine, call())
     assert isinstance((await events_of(engine, call()))[-1], Completed)
 
 

@@ -10,6 +10,9 @@ from deployments.engines.diffusion.slot import LaneKey, Slot
 MAX_ROWS = 32
 """Without a measured reason there is no point in more: nothing that was measured gained beyond it."""
 
+MAX_LANES = 256
+"""Shapes that are remembered: every step looks at all of them, and callers choose from a million."""
+
 
 @dataclass(slots=True)
 class Lane:
@@ -37,9 +40,11 @@ class Lanes:
             yield from lane.slots
 
     def lane(self, key: LaneKey) -> Lane:
-        """The lane of this shape; made when it is first needed, and kept for what it has learned."""
+        """The lane of this shape; made when it is first needed, and kept, within bounds, for what it has learned."""
         found = self._lanes.get(key)
         if found is None:
+            if len(self._lanes) >= MAX_LANES:
+                self._lanes = {shape: lane for shape, lane in self._lanes.items() if lane.slots}
             factor = _pixels(key) / _pixels(self._measured_at)
             times = self._measured.scaled(factor)
             found = self._lanes[key] = Lane(times, self._cap(factor))

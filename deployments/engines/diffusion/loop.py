@@ -161,6 +161,7 @@ class StepLoop:
         try:
             self._make_slots(ticket)
         except Exception as error:
+            self._is_short_of_memory |= memory.is_out_of_memory(error)
             self._fail(ticket, error)
 
     def _make_slots(self, ticket: Ticket) -> None:
@@ -334,7 +335,7 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, SlipwayError):
         return error
     if memory.is_out_of_memory(error):
-        logger.warning("out of memory: %s", error)
+        logger.warning("out of memory: %s", str(error))  # the error itself would keep its step in memory
         return EngineFailed(OUT_OF_MEMORY, "out_of_memory")
     logger.error("a diffusion step failed", exc_info=error)
     return EngineFailed("The model failed on this call.")

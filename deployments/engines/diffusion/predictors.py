@@ -104,11 +104,10 @@ class GraphPredictor:
         try:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
             stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                # The setting belongs to the thread, so it is made where compiling happens.
-                with torch._dynamo.config.patch(_MAX_COMPILED):
-                    for _ in range(_WARM_UP_PASSES):
-                        self._run(held)
+            # The compiler's setting belongs to the thread, so it is made where compiling happens.
+            with torch.cuda.stream(stream), torch._dynamo.config.patch(_MAX_COMPILED):
+                for _ in range(_WARM_UP_PASSES):
+                    self._run(held)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             # Other threads (decoding) may allocate while this one records.

@@ -72,12 +72,14 @@ class _Text:
 
 
 class PromptEncoder:
-    """Encodes prompts, and remembers the last `max_entries` texts. Used by one thread at a time."""
+    """Encodes prompts, and remembers the last texts, `max_entries` windows of them: a long text takes the memory of as
+    many short ones. Used by one thread at a time."""
 
     def __init__(self, bundle: Bundle, max_entries: int) -> None:
         self._bundle = bundle
         self._max_entries = max_entries
         self._texts: OrderedDict[str, _Text] = OrderedDict()
+        self._num_windows = 0
 
     def encode(self, prompt: str, negative: str, *, guided: bool, size: SizeCondition | None = None) -> Encoded:
         """The conditioning of `prompt`, and of `negative` when `guided`. SDXL needs a `size`, others ignore it.
@@ -120,8 +122,10 @@ class PromptEncoder:
             return self._texts[text]
         made = self._encode(text, param)
         self._texts[text] = made
-        while len(self._texts) > self._max_entries:
-            self._texts.popitem(last=False)
+        self._num_windows += len(made.context) // self._bundle.window
+        while self._num_windows > self._max_entries:
+            _, oldest = self._texts.popitem(last=False)
+            self._num_windows -= len(oldest.context) // self._bundle.window
         return made
 
     @torch.no_grad()
