@@ -24,6 +24,7 @@ from benchmarks.gpu.record import DeviceBroken, Record
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.summary import summary
 from benchmarks.machine import machine, versions
+from deployments.engines.diffusion import memory
 
 Stage = Callable[[Record, Setting], None]
 STAGES: Mapping[str, Stage] = {
@@ -51,10 +52,7 @@ def main() -> int:
         torch.set_num_threads(1)
     setting = Setting(options.device, options.tiny, options.folder)
     stages = options.only.split(",") if options.only else list(STAGES)
-    if not options.summary:
-        unfinished = [name for name in stages if not _run(name, setting, options)]
-    else:
-        unfinished = []
+    unfinished = [] if options.summary else [name for name in stages if not _run(name, setting, options)]
     print(json.dumps(summary(setting), indent=1))
     return UNFINISHED if unfinished else 0
 
@@ -76,7 +74,7 @@ def _options() -> argparse.Namespace:
 
 def _run(name: str, setting: Setting, options: argparse.Namespace) -> bool:
     """One stage; whether all of it is there."""
-    record = Record(setting.folder / f"{name}.json", options.budget, _facts(setting))
+    record = Record(setting.folder / f"{name}.json", options.budget, _facts(setting), memory.release)
     if options.retry:
         record.forget_errors()
     elif record.is_complete:
@@ -89,9 +87,10 @@ def _run(name: str, setting: Setting, options: argparse.Namespace) -> bool:
         logger.exception("%s: the device answers no more after %s", name, broken)
         return False
     except Exception as error:
-        # Outside of any measurement (a model that cannot be made): another run would meet it again.
+        # Outside of any measurement: a model that cannot be made, say.
         logger.exception("%s failed", name)
         record.note("failed", f"{type(error).__name__}: {error}"[:2000])
+        return False
     record.end()
     return record.is_complete
 

@@ -30,8 +30,10 @@ def median_seconds(run: Callable[[], object], device: str, *, most: int = 10, en
     return statistics.median(found)
 
 
-def warm_seconds(run: Callable[[], object], device: str, *, num_warm_ups: int = 2, most: int = 10) -> float:
+def warm_seconds(
+    run: Callable[[], object], device: str, *, num_warm_ups: int = 2, most: int = 10, enough_seconds: float = 3.0
+) -> float:
     """The same after some runs that are not counted."""
     for _ in range(num_warm_ups):
         once(run, device)
-    return median_seconds(run, device, most=most)
+    return median_seconds(run, device, most=most, enough_seconds=enough_seconds)

@@ -17,7 +17,7 @@ from benchmarks.painters import (
 )
 from benchmarks.picture_calls import PictureCall, calls_per_second
 from benchmarks.picture_report import OURS, SERIAL, STATIC, aims, at_load, losses
-from benchmarks.picture_rounds import alone_seconds, play_blocks, serial_seconds
+from benchmarks.picture_rounds import ALONE_STEPS, alone_seconds, play_blocks, serial_seconds
 from deployments.engines.diffusion.assembly import measure_rows, native_shape
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.capacity import StepTimes, knee
@@ -31,7 +31,8 @@ _SEED = 0
 
 def run(record: Record, setting: Setting, name: str) -> None:
     """The stage. One networks' weights for all three systems; the blocks are compiled for all of them."""
-    loads, seconds = ((0.5, 1.2), 1.0) if setting.is_tiny else ((0.7, 0.9, 1.2, 0.5, 2.0), 22.0)
+    loads, seconds = ((1.2,), 0.5) if setting.is_tiny else ((0.7, 1.2, 2.0, 0.5), 20.0)
+    alone = (4,) if setting.is_tiny else ALONE_STEPS
     bundle = setting.make(name)
     predictor = setting.graphs(bundle)
     times = measure_rows(bundle, predictor, native_shape(bundle), None)
@@ -44,7 +45,7 @@ def run(record: Record, setting: Setting, name: str) -> None:
     painters = _painters(bundle, StepLoop(bundle, predictor, _lanes(bundle, times, max_rows)), max_rows)
     try:
         for rival in (OURS, SERIAL):
-            record.measure(f"alone_seconds/{rival}", lambda rival=rival: alone_seconds(painters[rival]))
+            record.measure(f"alone_seconds/{rival}", lambda rival=rival: alone_seconds(painters[rival], alone))
         for load in loads:
             record.measure(
                 f"load/{load}",

@@ -133,7 +133,10 @@ TINY_SDXL: Final = Made(
 )
 FULL: Final[Mapping[str, Made]] = {"sd15": SD15, "sdxl": SDXL}
 TINY: Final[Mapping[str, Made]] = {"sd15": TINY_SD15, "sdxl": TINY_SDXL}
-_NOISING: Final[Config] = {
+_NOISING: Final[dict[str, Any]] = {
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
@@ -186,8 +189,8 @@ def _calibrate(bundle: Bundle) -> None:
 def _scheduler_config(architecture: Architecture) -> dict[str, Any]:
     """As the public models of this architecture come."""
     if architecture == "sdxl":
-        return dict(EulerDiscreteScheduler(**_NOISING, timestep_spacing="leading").config)
-    return dict(PNDMScheduler(**_NOISING, skip_prk_steps=True, set_alpha_to_one=False).config)
+        return dict(EulerDiscreteScheduler.from_config({**_NOISING, "timestep_spacing": "leading"}).config)
+    return dict(PNDMScheduler.from_config(_NOISING).config)
 
 
 def _vocabulary() -> dict[str, int]:

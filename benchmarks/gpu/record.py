@@ -1,4 +1,7 @@
-"""A stage's figures on disk: written after each, so that a stage that is cut off goes on where it stopped."""
+"""A stage's figures on disk: written after each, so that a stage that is cut off goes on where it stopped.
+
+A measurement that fails leaves its error in the figure's place, and the next one runs.
+"""
 
 import json
 import logging
@@ -7,8 +10,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from deployments.engines.diffusion import memory
 
 NEEDED_SECONDS = 20.0
 """What a measurement is taken to need, unless it says otherwise: one that would overrun the stage's budget waits for
@@ -24,8 +25,10 @@ class DeviceBroken(Exception):
 class Record:
     """One stage: `figures` by name, `errors` by name, and whether all of it is there."""
 
-    def __init__(self, path: Path, budget_seconds: float, facts: dict[str, Any]) -> None:
-        self._path, self._until = path, time.monotonic() + budget_seconds
+    def __init__(
+        self, path: Path, budget_seconds: float, facts: dict[str, Any], release: Callable[[], None] = lambda: None
+    ) -> None:
+        self._path, self._until, self._release = path, time.monotonic() + budget_seconds, release
         self._waiting: list[str] = []
         self._content: dict[str, Any] = {"is_complete": False, "runs": [], "figures": {}, "errors": {}}
         if path.exists():
@@ -75,7 +78,7 @@ class Record:
         finally:
             self._content.pop("now", None)
             self._write()
-        memory.release()
+        self._release()
         return found
 
     def note(self, name: str, fact: Any) -> None:

@@ -37,11 +37,21 @@ class Setting:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        return (1, 2, 4) if self.is_tiny else (1, 2, 4, 8, 16, 32)
+        return (1, 2) if self.is_tiny else (1, 2, 4, 8, 16, 32)
+
+    @property
+    def few_rows(self) -> tuple[int, ...]:
+        """One picture with guidance, and as many as fill most machines."""
+        return (2, 4) if self.is_tiny else (2, 8)
 
     @property
     def steps(self) -> int:
         return 2 if self.is_tiny else 20
+
+    @property
+    def enough_seconds(self) -> float:
+        """After so much repeating a median is good enough."""
+        return 0.1 if self.is_tiny else 4.0
 
     def make(self, name: str) -> Bundle:
         """A model with its own weights, the same ones each time."""

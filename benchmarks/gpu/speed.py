@@ -4,6 +4,7 @@ Twenty steps, Euler, guidance 8: as MLPerf has SDXL. An image with guidance is t
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -54,7 +55,7 @@ class Bench:
             inputs = blank_rows(self.bundle, rows, native_shape(self.bundle))
             with torch._dynamo.config.patch(GENEROUS):
                 first = once(lambda: predictor(*inputs), device)
-                seconds = warm_seconds(lambda: predictor(*inputs), device)
+                seconds = warm_seconds(lambda: predictor(*inputs), device, enough_seconds=self.setting.enough_seconds)
             return {
                 "ms": round(1000 * seconds, 3),
                 "tflops": round(self.tflop * rows / seconds, 2),
@@ -79,7 +80,7 @@ class Bench:
                 painted[:] = paint(loop, [self._request(rows, self.setting.steps)])
                 denoise.append(max(picture.timing["denoise"] for picture in painted))
 
-            seconds = median_seconds(run, self.setting.device, most=3, enough_seconds=5)
+            seconds = self._again(run)
         finally:
             loop.close()
         return self._pictures(rows, seconds, sorted(denoise)[len(denoise) // 2])
@@ -124,12 +125,14 @@ class Bench:
             steps = self.setting.steps
             with torch._dynamo.config.patch(GENEROUS):
                 first = once(lambda: paint_stock("np", 2), device)
-                again = {"most": 3, "enough_seconds": 5.0}
-                denoise = median_seconds(lambda: paint_stock("latent", steps), device, **again)
-                whole = median_seconds(lambda: paint_stock("np", steps), device, **again)
+                denoise = self._again(lambda: paint_stock("latent", steps))
+                whole = self._again(lambda: paint_stock("np", steps))
             return self._pictures(rows, whole, denoise) | {"first_seconds": round(first, 2)}
 
         self.record.measure(f"pictures/{name}/{rows}", run, needed_seconds)
+
+    def _again(self, run: Callable[[], object]) -> float:
+        return median_seconds(run, self.setting.device, most=3, enough_seconds=self.setting.enough_seconds)
 
     @torch.inference_mode()
     def decoding(self) -> None:
@@ -197,7 +200,7 @@ def run_engine(record: Record, setting: Setting, name: str) -> None:
     bench.decoding()
     for rows in setting.rows:
         bench.pipeline("diffusers_eager", pipeline, rows)
-    for rows in (2, 8):
+    for rows in setting.few_rows:
         bench.ours("engine_eager", eager, rows)
     predictor = setting.graphs(bench.bundle)
     for rows in setting.rows:
@@ -205,7 +208,7 @@ def run_engine(record: Record, setting: Setting, name: str) -> None:
     record.measure("engine_start", lambda: _start(bench, predictor), COMPILE_SECONDS)
     for rows in setting.rows:
         bench.ours("engine", predictor, rows)
-    for rows in (setting.rows[-1], 8):
+    for rows in (setting.rows[-1], setting.few_rows[-1]):
         bench.saturated("engine", predictor, rows)
 
 
@@ -234,5 +237,5 @@ def run_compiled(record: Record, setting: Setting, name: str) -> None:
     for rows in setting.rows:
         bench.pipeline("diffusers_blocks", pipeline, rows, COMPILE_SECONDS)
         bench.forward("blocks", predictor, rows, COMPILE_SECONDS)
-    for rows in (8, 1):
+    for rows in (setting.few_rows[-1], 1):
         bench.pipeline("diffusers_whole", whole_pipeline, rows, 2 * COMPILE_SECONDS)

@@ -23,6 +23,7 @@ def summary(setting: Setting) -> dict[str, Any]:
         "equality": _part(setting.figures_of("checks").get("equality"), "worst_db", "met"),
         "out_of_memory": setting.figures_of("checks").get("out_of_memory"),
         "errors": {name: list(errors) for name in setting.stages() if (errors := setting.errors_of(name))},
+        "failed": {name: told for name in setting.stages() if (told := setting.notes_of(name).get("failed"))},
         "unfinished": [name for name in setting.stages() if not setting.is_complete(name)],
     }
 

@@ -14,12 +14,10 @@ from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.speed import COMPILE_SECONDS, Bench
 from deployments.engines.diffusion.batch import Predictor
 
-ROWS = (2, 8, 32)
-
 
 def run(record: Record, setting: Setting, name: str) -> None:
     """The stage."""
-    row_counts = setting.rows[:2] if setting.is_tiny else ROWS
+    row_counts = (*setting.few_rows, setting.rows[-1])
     for variant, (prepare, needed_seconds) in _variants(setting).items():
         if not record.lacks(*(f"forward/{variant}/{rows}" for rows in row_counts)):
             continue

@@ -171,7 +171,7 @@ class DiffusionEngine(Spec):
     compile: bool = False
     """Compile the repeated blocks of the UNet, and record CUDA graphs: faster steps, a start of minutes. For GPUs."""
     prompt_cache: int = Field(default=256, ge=0, le=65_536)
-    """Encoded prompts that are kept."""
+    """Encoded prompts that are kept; one that is longer than the text encoder's window counts as several."""
 
 
 class EchoEngine(Spec):

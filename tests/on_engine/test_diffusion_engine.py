@@ -246,10 +246,11 @@ async def test_memory_is_given_back_when_nothing_holds_the_failed_step_any_more(
         steps.append(weakref.ref(activations))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with monkeypatch.context() as patched, pytest.raises(EngineFailed):
+    with monkeypatch.context() as patched:
         patched.setattr(memory, "release", lambda: was_held.append(steps[-1]() is not None))
         patched.setattr(Batch, "step", full)
-        await events_of(engine, call(width=104))
+        with pytest.raises(EngineFailed):
+            await events_of(engine, call(width=104))
     await events_of(engine, call(steps=1))
     assert was_held == [False]
 

@@ -166,6 +166,13 @@ def test_a_weight_of_one_changes_nothing(model: Model) -> None:
     assert torch.equal(plain.context, same.context)
 
 
+def test_long_texts_take_the_room_of_as_many_short_ones(model: Model) -> None:
+    encoder = PromptEncoder(model.bundle, 4)
+    for word in ("red", "blue", "green"):
+        encoder.encode(f"{word}, " * 60, "", guided=False, size=SIZE)
+    assert sum(len(text.context) for text in encoder._texts.values()) <= 4 * model.bundle.window
+
+
 def test_embeddings_of_known_texts_are_kept_and_the_oldest_forgotten(model: Model) -> None:
     encoder = PromptEncoder(model.bundle, 2)
     first = encoder.encode("red", "blue", guided=True, size=SIZE).positive.context
