@@ -57,26 +57,31 @@ class CallAssets:
     ) -> AsyncGenerator[EventBatch, None]:
         """`batches` with an Artifact in the place of everything Produced. Closing it closes them.
 
-        What was announced belongs to the call's run, and goes with it. What is being stored when the call is closed is
-        taken back: nobody will have heard of it, and its run may be gone by the time it is whole.
+        What was announced belongs to the call's run, and goes with it, or earlier where another attempt replaces it
+        (`serve.runs.execution`). What was stored and not announced when the call ends, in whatever way, is taken back:
+        nobody will have heard of it, and its run may be gone by the time it is whole.
         """
         async with aclosing(batches) as stream:
             async for batch in stream:
-                yield [
-                    await self._artifact(call.context, event) if isinstance(event, Produced) else event
-                    for event in batch
-                ]
+                yield await self._told(call.context, batch)
 
-    async def _artifact(self, context: CallContext, produced: Produced) -> Artifact:
-        adding = asyncio.create_task(self._add(context, produced))
+    async def _told(self, context: CallContext, batch: Sequence[Event | Produced]) -> EventBatch:
+        """The whole batch stored, or nothing of it."""
+        storing: list[asyncio.Task[Asset]] = []
+        told: list[Event] = []
         try:
-            asset = await asyncio.shield(adding)
-        except asyncio.CancelledError:
-            undoing = asyncio.create_task(self._undo(context, adding))
+            for event in batch:
+                if isinstance(event, Produced):
+                    storing.append(asyncio.create_task(self._add(context, event)))
+                    told.append(Artifact(event.name, await asyncio.shield(storing[-1]), event.index))
+                else:
+                    told.append(event)
+        except BaseException:
+            undoing = asyncio.create_task(self._undo(context, storing))
             self._undoing.add(undoing)
             undoing.add_done_callback(self._undoing.discard)
             raise
-        return Artifact(produced.name, asset, produced.index)
+        return told
 
     async def _add(self, context: CallContext, produced: Produced) -> Asset:
         return await self._assets.add(
@@ -91,11 +96,14 @@ class CallAssets:
             seconds=produced.seconds,
         )
 
-    async def _undo(self, context: CallContext, adding: "asyncio.Task[Asset]") -> None:
-        try:
-            await self._assets.delete(context.tenant, (await adding).id)
-        except Exception:
-            _log.warning("an asset of the closed call %s may stay", context.request_id, exc_info=True)
+    async def _undo(self, context: CallContext, storing: "Sequence[asyncio.Task[Asset]]") -> None:
+        for adding in storing:
+            try:
+                await self._assets.delete(context.tenant, (await adding).id)
+            except NotFound:
+                continue  # its run, or another attempt at it, was quicker
+            except Exception:
+                _log.warning("an asset of the closed call %s may stay", context.request_id, exc_info=True)
 
     async def close(self) -> None:
         """Finish what is being taken back."""

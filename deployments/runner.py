@@ -1,5 +1,6 @@
 """The runner's composition root: the application that executes runs, sends webhooks and sweeps what has expired."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -45,6 +46,10 @@ class AssetOutputs:
             tenant=run.tenant, project=run.project, run_id=run.id, data=data, media_type=media_type, name=name
         )
         return view(asset)
+
+    async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
+        """See `serve.runs.outputs.OutputSink`."""
+        await self._assets.delete_strays(run.id, run.fence, asset_ids)
 
 
 class RunnerReplica:

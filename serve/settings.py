@@ -127,6 +127,11 @@ class ImagesSettings(Part):
     checks one."""
     num_threads: int = Field(default=2, ge=1, le=64)
     """Pictures that one gateway replica checks at the same time."""
+    max_held_bytes: int = Field(default=512 * 2**20, ge=2**20)
+    """Bytes of bodies with pictures, and of pictures fetched, that one gateway replica holds at the same time, one
+    tenant half of them; the next gets a 429. A data: URL takes up to three times its bytes while it is read."""
+    num_fetches_per_tenant: int = Field(default=4, ge=1, le=64)
+    """Pictures that one gateway replica fetches for one tenant at the same time; others of it wait, and get a 429."""
     fetch_seconds: float = Field(default=20.0, gt=0)
     """How long fetching a picture from its address may take, redirects included."""
     allow_private_addresses: bool = False

@@ -73,7 +73,7 @@ def _equality(
     """Decibels of each picture that was painted in company. `contrast` is the picture's own deviation: with little of
     it any two pictures would be near.
     """
-    loop = StepLoop(bundle, predictor, Lanes(StepTimes(), native_shape(bundle), 8))
+    loop = StepLoop(bundle, predictor, Lanes(StepTimes(), native_shape(bundle), 8, predictor.buckets))
     try:
         painted = [_painted(loop, request) for request in requests]
         pictures = [_wait(*one) for one in painted]
@@ -142,16 +142,23 @@ class _Bounded:
             raise MemoryError(f"{len(sample)} rows")
         return self._predictor(sample, *rest)
 
+    def settle(self, max_rows: int) -> None:
+        """See Predictor."""
+
+    def forget(self) -> None:
+        """See Predictor."""
+
 
 def _out_of_memory(bundle: Bundle, predictor: Predictor, setting: Setting) -> dict[str, Any]:
     """A call that cannot fit beside a small memory, then one that can: the first is answered, the second painted."""
+    predictor.settle(8)
     if setting.is_cuda:
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + _SPARE_BYTES) / total)
     else:
         predictor = _Bounded(predictor, 4)
-    loop = StepLoop(bundle, predictor, Lanes(StepTimes(), native_shape(bundle), 32))
+    loop = StepLoop(bundle, predictor, Lanes(StepTimes(), native_shape(bundle), 32, predictor.buckets))
     side = bundle.native_size
     large = ImageRequest("a red circle", 2 * side, 2 * side, 4, seed=0, num_images=16)
     small = ImageRequest("a red circle", side, side, 4, seed=0)

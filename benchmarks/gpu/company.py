@@ -20,7 +20,7 @@ from benchmarks.picture_report import OURS, SERIAL, STATIC, aims, at_load, losse
 from benchmarks.picture_rounds import ALONE_STEPS, alone_seconds, play_blocks, serial_seconds
 from deployments.engines.diffusion.assembly import measure_rows, native_shape
 from deployments.engines.diffusion.bundle import Bundle
-from deployments.engines.diffusion.capacity import StepTimes, knee
+from deployments.engines.diffusion.capacity import knee
 from deployments.engines.diffusion.lanes import Lanes
 from deployments.engines.diffusion.loop import StepLoop
 
@@ -35,14 +35,17 @@ def run(record: Record, setting: Setting, name: str) -> None:
     alone = (4,) if setting.is_tiny else ALONE_STEPS
     bundle = setting.make(name)
     predictor = setting.graphs(bundle)
+    # From here to the loop it is what `assemble` does with a model's directory.
     times = measure_rows(bundle, predictor, native_shape(bundle), None)
     max_rows = min(knee(times, 32), 4) if setting.is_tiny else knee(times, 32)
+    lanes = Lanes(times, native_shape(bundle), max_rows, predictor.buckets)
+    predictor.settle(lanes.most_rows)
     pipeline = stock_pipeline(bundle)
     record.measure("warm_up", lambda: _warm_up(pipeline, bundle), COMPILE_SECONDS)
     capacity = record.measure("serial_per_second", lambda: _capacity(pipeline, bundle), COMPILE_SECONDS)
     if capacity is None:
         return
-    painters = _painters(bundle, StepLoop(bundle, predictor, _lanes(bundle, times, max_rows)), max_rows)
+    painters = _painters(bundle, StepLoop(bundle, predictor, lanes), max_rows)
     try:
         for rival in (OURS, SERIAL):
             record.measure(f"alone_seconds/{rival}", lambda rival=rival: alone_seconds(painters[rival], alone))
@@ -56,13 +59,9 @@ def run(record: Record, setting: Setting, name: str) -> None:
         for painter in painters.values():
             painter.close()
     found = {key.removeprefix("load/"): value for key, value in record.figures.items() if key.startswith("load/")}
-    record.note("ms_by_rows", {str(rows): round(ms, 2) for rows, ms in times.by_rows.items()} | {"cap": max_rows})
+    record.note("max_rows", max_rows)
     record.note("aims", aims(found))
     record.note("where_rivals_win", losses(found))
-
-
-def _lanes(bundle: Bundle, times: StepTimes, max_rows: int) -> Lanes:
-    return Lanes(StepTimes(dict(times.by_rows)), native_shape(bundle), max_rows)
 
 
 def _painters(bundle: Bundle, loop: StepLoop, max_rows: int) -> dict[str, Painter]:

@@ -57,6 +57,10 @@ class Sampler(StrEnum):
     TCD = "tcd"
 
 
+MAX_STEPS_OF = {Sampler.LCM: 50, Sampler.TCD: 50}
+"""Samplers that choose their steps out of the few that a model was distilled on."""
+
+
 class ImageFormat(StrEnum):
     """How a picture is encoded."""
 
@@ -98,6 +102,13 @@ class Denoising(Strict):
     quality: int = Field(default=90, ge=1, le=100, description="Of JPEG and WebP; WebP at 100 is lossless.")
     previews: int = Field(default=0, ge=0, le=MAX_PREVIEWS, description="Unfinished pictures to send of each image.")
     metadata: bool = Field(default=True, description="Whether the image's file names the parameters it was made with.")
+
+    @model_validator(mode="after")
+    def _makeable(self) -> "Denoising":
+        most = MAX_STEPS_OF.get(self.sampler, MAX_STEPS)
+        if self.steps > most:
+            raise ValueError(f"steps must be at most {most} with the sampler {self.sampler}")
+        return self
 
 
 class TextToImageInput(Denoising):

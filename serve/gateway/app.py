@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from serve.gateway.access import Access
 from serve.gateway.bodies import BodyLimit
+from serve.gateway.body_budget import BodyBudget
 from serve.gateway.docs import add_docs
 from serve.gateway.errors import on_framework_error
 from serve.gateway.image_inputs import ImageInputs
@@ -42,7 +43,7 @@ def create_app(services: Services) -> FastAPI:
         middleware=[
             Middleware(Observation, services=services),
             Middleware(Access, services=services),
-            Middleware(BodyLimit, services=services),
+            Middleware(BodyLimit, services=services, budget=BodyBudget(services)),
         ],
         exception_handlers={HTTPException: on_framework_error, RequestValidationError: on_framework_error},
     )

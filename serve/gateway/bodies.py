@@ -10,23 +10,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, PayloadTooLarge
+from serve.gateway.body_budget import BodyBudget, HeldBytes, attach
 from serve.gateway.errors import RequestTimedOut
+from serve.gateway.exchange import exchange_of
 from serve.gateway.services import Services
 
 Model = TypeVar("Model", bound=BaseModel)
 
 UPLOAD_PATH = "/v1/assets"
-EDITS_PATH = "/v1/images/edits"
+_IMAGES_PREFIX = "/v1/images/"
+EDITS_PATH = f"{_IMAGES_PREFIX}edits"
 _RUNS_PATH = re.compile(r"/v1/models/[^/]+/runs")
 MAX_DEPTH = 64
 """Levels of arrays and objects. Deeper JSON is an attack on whatever walks it next: pickle, a template, a schema."""
 
 
 class BodyLimit:
-    """Refuses a body over the limit: by its Content-Length before a byte is read, else while it is counted."""
+    """Refuses a body over the limit: by its Content-Length before a byte is read, else while it is counted.
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    One that may carry a picture also needs room in the gateway's budget, until its route lets it go.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services, budget: BodyBudget) -> None:
         self._app = app
+        self._budget = budget
         self._settings = services.settings.gateway
         self._images = services.settings.images
 
@@ -34,20 +41,29 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        limit = self._limit(scope["path"])
-        if _declared_bytes(scope) > limit:
+        path, declared = scope["path"], _declared_bytes(scope)
+        is_run = _RUNS_PATH.fullmatch(path) is not None
+        limit = self._limit(path, is_run)
+        if declared > limit:
             raise _too_large(limit)
         counted = _CountedBody(receive, limit, self._settings.body_idle_seconds)
-        await self._app(scope, counted.receive, send)
+        if not is_run and not path.startswith(_IMAGES_PREFIX):
+            await self._app(scope, counted.receive, send)
+            return
+        with self._budget.holding(exchange_of(scope).authenticated.tenant) as held:
+            held.grow_to(declared)
+            counted.held = held
+            attach(scope, held)
+            await self._app(scope, counted.receive, send)
 
-    def _limit(self, path: str) -> int:
+    def _limit(self, path: str, is_run: bool) -> int:
         """Bytes. A form brings a picture, its mask and a few words; a run's picture may be a data: URL."""
         settings, images = self._settings, self._images
         if path == UPLOAD_PATH:
             return settings.max_upload_bytes
         if path == EDITS_PATH:
             return min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes)
-        return max(settings.max_body_bytes, images.max_body_bytes if _RUNS_PATH.fullmatch(path) else 0)
+        return max(settings.max_body_bytes, images.max_body_bytes if is_run else 0)
 
 
 class _CountedBody:
@@ -57,6 +73,7 @@ class _CountedBody:
         self._receive = receive
         self._limit = limit
         self._idle_seconds = idle_seconds
+        self.held: HeldBytes | None = None
         self._num_bytes = 0
         self._is_whole = False
 
@@ -71,6 +88,8 @@ class _CountedBody:
         self._num_bytes += len(message.get("body", b""))
         if self._num_bytes > self._limit:
             raise _too_large(self._limit)
+        if self.held is not None:
+            self.held.grow_to(self._num_bytes)
         self._is_whole = not message.get("more_body", False)
         return message
 
@@ -90,7 +109,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 async def read_json(request: Request) -> dict[str, Any]:
     """The request's JSON object; of equal keys the last counts. Raises InvalidRequest, PayloadTooLarge."""
-    body = await request.body()
+    body = b"".join([chunk async for chunk in request.stream()])  # not `body()`: that keeps it as long as the request
     value = validation.parse_json(body)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep", "invalid_json")

@@ -25,7 +25,9 @@ from serve.domain.images import ASSET_SCHEME, IMAGE_FIELDS, MAX_SIDE, ImageForma
 from serve.domain.names import AssetId, TenantName
 from serve.domain.run import NewRun
 from serve.domain.task import Task
+from serve.gateway.body_budget import HeldBytes
 from serve.gateway.services import Services
+from serve.gateway.tenant_places import TenantPlaces
 from serve.media import images
 from serve.media.images import ImageInfo
 from serve.settings import ImagesSettings
@@ -35,7 +37,9 @@ _log = logging.getLogger("slipway.gateway")
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _NUM_READING = 8
-"""Pictures that one gateway replica fetches and reads at the same time: their bytes are in memory."""
+"""Pictures that one gateway replica reads from its store and decodes at the same time: their bytes are in memory."""
+_FETCH_WAIT_SECONDS = 10.0
+"""How long a picture waits for its tenant's others to be fetched before its request is refused."""
 _SUFFIXES = {media_type: f".{format}" for format, media_type in images.MEDIA_TYPES.items()}
 
 T = TypeVar("T")
@@ -71,6 +75,11 @@ class ImageInputs:
         self._reading = asyncio.Semaphore(_NUM_READING)
 
     @cached_property
+    def _fetching(self) -> TenantPlaces:
+        """Places of their own, since a stranger's server takes the time it likes: it must hold up nobody else."""
+        return TenantPlaces(self._limits.num_fetches_per_tenant, _FETCH_WAIT_SECONDS)
+
+    @cached_property
     def _limits(self) -> ImagesSettings:
         return self._services.settings.images
 
@@ -80,19 +89,30 @@ class ImageInputs:
         return ThreadPoolExecutor(self._limits.num_threads, thread_name_prefix="pictures")
 
     async def read(
-        self, tenant: TenantName, card: Card, task: Task, inputs: Mapping[str, Any], uploads: Uploads = NO_UPLOADS
+        self,
+        held: HeldBytes,
+        tenant: TenantName,
+        card: Card,
+        task: Task,
+        inputs: Mapping[str, Any],
+        uploads: Uploads = NO_UPLOADS,
     ) -> list[Picture]:
         """The pictures of `inputs`, checked: each by itself, against the others, and what is made of them.
 
+        `held` is what the request holds, to which the bytes are added that are fetched for it.
+
         Raises:
             InvalidRequest: invalid_value, unsupported_image, unreadable_image, image_too_large, mask_size_mismatch,
-                forbidden_address, fetch_failed, with the field. NotFound: no such asset of this tenant.
+                forbidden_address, fetch_failed, with the field. NotFound: no such asset of this tenant. Overloaded:
+                too much is fetched, or held, already.
         """
         found: list[Picture] = []
         for field, kind in IMAGE_FIELDS.get(task, {}).items():
             source = uploads.files[field] if field in uploads.files else inputs.get(field)
             if source is None:
                 continue
+            if isinstance(source, str) and _HTTP.match(source):
+                source = await self._fetched(held, tenant, field, source)
             async with self._reading:
                 holes = uploads.masks_are_holes and kind == "mask"
                 found.append(await self._picture(tenant, field, source, holes))
@@ -144,13 +164,18 @@ class ImageInputs:
     async def _received(self, source: str, field: str) -> bytes:
         if found := _DATA_URL.match(source):
             return await self._in_thread(_decoded, source, found.end(), self._limits.max_bytes, field)
-        if not _HTTP.match(source):
-            raise InvalidRequest(
-                f"{field} must be asset:<id>, data:image/...;base64,... or an http(s) address.", "invalid_value", field
-            )
-        return await self._services.downloads.get(
-            source, max_bytes=self._limits.max_bytes, timeout=self._limits.fetch_seconds, param=field
+        raise InvalidRequest(
+            f"{field} must be asset:<id>, data:image/...;base64,... or an http(s) address.", "invalid_value", field
         )
+
+    async def _fetched(self, held: HeldBytes, tenant: TenantName, field: str, url: str) -> bytes:
+        limits = self._limits
+        async with self._fetching.place(tenant, "pictures to fetch"):
+            data = await self._services.downloads.get(
+                url, max_bytes=limits.max_bytes, timeout=limits.fetch_seconds, param=field
+            )
+        held.grow_by(len(data))
+        return data
 
     async def _asset(self, tenant: TenantName, asset_id: AssetId, field: str) -> bytes:
         assets = self._services.assets

@@ -5,7 +5,8 @@ A call becomes the same durable run that the native route makes. What a client's
     waiting    the run goes on. OpenAI's clients give up on their own timeout and send the request again; the retry
                finds the run (`serve.runs.retries`) and waits on.
     streaming  the run is canceled: the client has heard of it already, does not repeat a stream that breaks, and
-               could not go on where it was. A stream that joined another request's run leaves that run alone.
+               could not go on where it was. A stream that joined another request's run leaves that run alone, and so
+               does one whose run a retry has taken over in the meantime.
 
 A client that leaves before the run is promised has asked for nothing.
 """
@@ -24,6 +25,7 @@ from serve.domain.names import AssetId, RunId
 from serve.domain.run import NewRun, Run, RunError, RunEventKind, RunStatus
 from serve.domain.usage import Quantities
 from serve.gateway.asset_links import open_link
+from serve.gateway.body_budget import held_by
 from serve.gateway.errors import envelope, rule_for
 from serve.gateway.exchange import exchange_of
 from serve.gateway.image_inputs import Uploads
@@ -96,7 +98,8 @@ async def start(request: Request, asked: AskedImages, request_hash: str) -> Star
     )
     uploads = Uploads(asked.files, masks_are_holes=True)
     async with CancelOnDisconnect(request.receive):
-        return Started(*await submit(services, image_inputs_of(request), asked.card, new, uploads=uploads))
+        held = held_by(request.scope)
+        return Started(*await submit(services, image_inputs_of(request), asked.card, new, held, uploads=uploads))
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -171,7 +174,8 @@ async def frames(services: Services, started: Started, kind: Kind, previews: boo
         has_ended = True
     finally:
         if not has_ended and started.is_own:
-            await services.runs.request_cancel(started.run.tenant, started.run.id)
+            run = started.run
+            await services.runs.request_cancel(run.tenant, run.id, only_with_key=run.idempotency_key)
 
 
 async def _frames(services: Services, started: Started, kind: Kind, previews: bool) -> AsyncGenerator[bytes, None]:

@@ -4,8 +4,10 @@ import asyncio
 import logging
 
 from serve.catalog.cards import Card
+from serve.domain.errors import Conflict, InvalidRequest, Overloaded
 from serve.domain.names import RunId
 from serve.domain.run import NewRun, Run
+from serve.gateway.body_budget import HeldBytes
 from serve.gateway.image_inputs import NO_UPLOADS, ImageInputs, Picture, Uploads
 from serve.gateway.run_requests import about_input
 from serve.gateway.services import Services
@@ -19,11 +21,13 @@ async def submit(
     image_inputs: ImageInputs,
     card: Card,
     new: NewRun,
+    held: HeldBytes,
     *,
     uploads: Uploads = NO_UPLOADS,
     path: str = "",
 ) -> tuple[Run, bool]:
-    """The stored run, and whether it is new. `path` is the part of the body that holds the inputs.
+    """The stored run, and whether it is new. `held` is what the request holds, `path` the part of the body that has
+    the inputs.
 
     A request that joins the run of its Idempotency-Key reads no picture again. Of any other every picture is checked
     before the first is stored, and what is stored goes again if the row cannot be written.
@@ -35,7 +39,7 @@ async def submit(
         logs.bind(run_id=first.id)
         return first, False
     with about_input(path):
-        pictures = await image_inputs.read(new.tenant, card, new.task, new.inputs, uploads)
+        pictures = await image_inputs.read(held, new.tenant, card, new.task, new.inputs, uploads)
     promising = asyncio.ensure_future(_promise(services, image_inputs, new, pictures))
     try:
         return await asyncio.shield(promising)
@@ -47,14 +51,24 @@ async def submit(
 async def _promise(
     services: Services, image_inputs: ImageInputs, new: NewRun, pictures: list[Picture]
 ) -> tuple[Run, bool]:
-    is_kept = False
+    """Pictures that were stored go again where there is surely no row that needs them.
+
+    Where that is not known, as when the database took the row and its answer was lost, they stay: with their run, or
+    until the sweep finds that it does not exist (`serve.runs.retention`).
+    """
+    is_needed = False
     try:
         if pictures:
             stored = await image_inputs.store(pictures, new)
             new = new.model_copy(update={"inputs": {**new.inputs, **stored}})
+        is_needed = True
         run, is_kept = await services.runs.create(new)
+        is_needed = is_kept
+    except (InvalidRequest, Conflict, Overloaded):
+        is_needed = False
+        raise
     finally:
-        if pictures and not is_kept:
+        if pictures and not is_needed:
             await image_inputs.forget(new)
     logs.bind(run_id=run.id)
     if is_kept:

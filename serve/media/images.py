@@ -61,7 +61,7 @@ def inspect(data: bytes, *, max_pixels: int, param: str) -> ImageInfo:
         InvalidRequest: `unsupported_image`, `unreadable_image`, `image_too_large`.
     """
     header = _header(data, max_pixels, param)
-    return ImageInfo(Image.MIME[header.format], *header.upright_size)
+    return ImageInfo(MEDIA_TYPES[ImageFormat(header.format.lower())], *header.upright_size)
 
 
 def check_mask(image: ImageInfo, mask: ImageInfo, param: str) -> None:

@@ -2,6 +2,13 @@
 
 One task per run, in a context of its own, so that no request's leaving takes the run along. Beside them three loops:
 one claims and does the table's housekeeping, one keeps leases and looks for cancels, one writes.
+
+An attempt that was lost leaves what its replica had stored, and the next one stores it again. The attempt that ends
+the run removes what is not its own, just before it writes the end: whoever sees the run ended sees each picture once.
+That is done at the end and not when an attempt begins, because blobs are shared by content and the same seed paints
+the same bytes: the new row keeps the blob in place, and only the old row goes. Removed at the beginning, the blob
+would go too, and a store that fails just then would keep its content from being added again for minutes. What is an
+input, or is announced by this attempt, stays; and a claim that is over can remove nothing (`Assets.delete_strays`).
 """
 
 import asyncio
@@ -11,15 +18,17 @@ from contextlib import suppress
 from typing import Any
 
 from serve.domain.errors import ReplicaLost
+from serve.domain.modality import Modality
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, Models
 from serve.domain.run import Run, RunStatus
+from serve.domain.task import TASKS
 from serve.runs import lifecycle
 from serve.runs.attempt import Attempt, Stop, call_of
 from serve.runs.claims import Claims
 from serve.runs.lifecycle import Decision
 from serve.runs.loops import cancel, detached, every, forever
-from serve.runs.outputs import OutputSink, outputs_of
+from serve.runs.outputs import OutputSink, assets_of, outputs_of
 from serve.runs.rows import Result
 from serve.runs.store import RunStore
 from serve.runs.writer import Writer
@@ -146,9 +155,23 @@ class Runner:
         decision, result = await self._outcome(attempt)
         if decision is None:
             return
+        if decision.status.is_terminal:
+            await self._clear_away(attempt, result)
         ended = await self._writer.end(attempt, decision, result)
         if ended is not None:
             _log.info("run %s is %s: %s", ended.id, ended.status, decision.reason)
+
+    async def _clear_away(self, attempt: Attempt, result: Result | None) -> None:
+        """Remove what attempts that were lost had stored; see the module. A run does not fail for what stays of it."""
+        run = attempt.run
+        if run.fence == 1 and Modality.IMAGE not in TASKS[run.task].outputs:
+            return
+        try:
+            kept = assets_of(run, attempt.answer, result.outputs if result else None)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._outputs.keep_only(run, kept)
+        except Exception:
+            _log.warning("what lost attempts at run %s left stays as long as the run", run.id, exc_info=True)
 
     async def _outcome(self, attempt: Attempt) -> tuple[Decision | None, Result | None]:
         """What to write; None for a run that is another's by now."""

@@ -8,12 +8,14 @@ A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": 
 """
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from serve.domain.errors import EngineFailed
 from serve.domain.folds import Answer, ChoiceFold
 from serve.domain.generation import Artifact, numbers_of
+from serve.domain.images import ASSET_SCHEME, IMAGE_FIELDS
 from serve.domain.media import INLINE_LIMIT_BYTES, Asset
 from serve.domain.run import Run
 
@@ -25,6 +27,10 @@ class OutputSink(Protocol):
 
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         """Keep `data` as an asset of the run; the asset's view, for the outputs document."""
+        ...
+
+    async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
+        """Remove what is stored for the run, but for these, as long as `run` is the claim that works on it."""
         ...
 
 
@@ -54,6 +60,15 @@ async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, An
     if len(data) <= INLINE_LIMIT_BYTES:
         return document
     return {"document": await sink.store(run, "output.json", data, "application/json")}
+
+
+def assets_of(run: Run, answer: Answer, outputs: Mapping[str, Any] | None) -> frozenset[str]:
+    """The ids of the assets that a run is about: its pictures, what was announced of its answer, its document."""
+    sources = [str(run.inputs.get(name) or "") for name in IMAGE_FIELDS.get(run.task, ())]
+    given = {source.removeprefix(ASSET_SCHEME) for source in sources if source.startswith(ASSET_SCHEME)}
+    made = {artifact.asset.id for artifact in answer.artifacts}
+    document = (outputs or {}).get("document")
+    return frozenset(given | made | ({document["id"]} if document else set()))
 
 
 def _document(run: Run, answer: Answer) -> dict[str, Any]:

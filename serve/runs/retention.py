@@ -1,7 +1,11 @@
-"""Forgetting: finished runs over their retention, with their events, deliveries and assets.
+"""Forgetting: finished runs over their retention, with their events, deliveries and assets; and assets of no run.
 
 Blobs go first, rows after: a sweep that dies in between is done again, and no blob is left that no row names. Several
 sweepers do no harm; they only find less to do.
+
+A gateway stores a run's pictures before the run's row; one that dies in between leaves pictures of a run that never
+was. Assets are looked through for them in the order of their ids, which is that of time, each one once in a sweeper's
+life and an hour after it was made: no gateway takes longer from a picture to its row.
 """
 
 import asyncio
@@ -25,6 +29,7 @@ _BATCH = 100
 _PAUSE_SECONDS = 0.05
 """Between batches, for those who wait for the database."""
 _DAY_MS = 86_400_000
+_ORPHAN_MS = 3_600_000
 
 
 class SweptAssets(RunAssets, Protocol):
@@ -32,6 +37,10 @@ class SweptAssets(RunAssets, Protocol):
 
     async def sweep(self) -> object:
         """Finish those deletions."""
+        ...
+
+    async def sweep_orphans(self, before_ms: int, after: str) -> str:
+        """Remove, of a batch made before `before_ms`, what belongs to runs that do not exist; the last id seen."""
         ...
 
 
@@ -43,6 +52,7 @@ class Sweeper:
         self._clock = clock
         self._settings = settings
         self._assets = assets
+        self._seen_asset_id = ""
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -66,7 +76,14 @@ class Sweeper:
         if num_removed:
             _log.info("%d runs were over their retention and are removed", num_removed)
         await self._assets.sweep()
+        await self._sweep_orphans()
         return num_removed
+
+    async def _sweep_orphans(self) -> None:
+        before_ms = self._clock.now_ms() - _ORPHAN_MS
+        while (last := await self._assets.sweep_orphans(before_ms, self._seen_asset_id)) != self._seen_asset_id:
+            self._seen_asset_id = last
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _due(self) -> list[str]:
         oldest_ms = self._clock.now_ms() - round(self._settings.retention_days * _DAY_MS)

@@ -52,10 +52,11 @@ async def take_over(store: RunStore, tenant: TenantName, fingerprint: str, num_r
     async with store.records.write() as connection:
         found = [to_run(row) for row in await connection.execute(query)]
         run = choose(found, num_retries, now_ms)
-        if run is not None:
-            key = key_of(fingerprint, run.id, num_retries)
-            await connection.execute(update(runs).where(runs.c.id == run.id).values(idempotency_key=key))
-    return run
+        if run is None:
+            return None
+        key = key_of(fingerprint, run.id, num_retries)
+        await connection.execute(update(runs).where(runs.c.id == run.id).values(idempotency_key=key))
+    return run.model_copy(update={"idempotency_key": key})
 
 
 def choose(alike: Sequence[Run], num_retries: int, now_ms: int) -> Run | None:

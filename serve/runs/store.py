@@ -156,10 +156,16 @@ class RunStore:
         async with self.records.read() as connection:
             return [to_run(row) for row in await connection.execute(query)]
 
-    async def request_cancel(self, tenant: TenantName, run_id: RunId) -> Run:
-        """Cancel a queued run now and a running one soon; a finished one stays as it is. Raises NotFound."""
+    async def request_cancel(self, tenant: TenantName, run_id: RunId, *, only_with_key: str | None = None) -> Run:
+        """Cancel a queued run now and a running one soon; a finished one stays as it is. Raises NotFound.
+
+        With `only_with_key` a run that has another Idempotency-Key by now stays, too: `serve.runs.retries` gives it
+        one when a retry takes it over.
+        """
         async with self.records.write() as connection:
             run = await self._locked(connection, tenant, run_id)
+            if only_with_key not in (None, run.idempotency_key):
+                return run
             return await self._cancel(connection, run)
 
     async def _cancel(self, connection: AsyncConnection, run: Run) -> Run:

@@ -16,20 +16,21 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.errors import InvalidRequest, NotFound, StorageUnavailable
 from serve.domain.media import Asset
 from serve.domain.names import AssetId, ProjectName, RunId, TenantName
 from serve.domain.ports import Clock, Ids, ObjectStore
+from serve.domain.run import RunStatus
 from serve.storage.grammar import check_media_type
 from serve.storage.records import Records
 from serve.storage.spool import Spool, spooled
-from serve.storage.tables import assets
+from serve.storage.tables import assets, runs
 
 _DELETION_MS = 600_000
 """Longer than any request to a store lasts, retries and skewed clocks included."""
@@ -202,9 +203,41 @@ class Assets:
         for start in range(0, len(ordered), _BATCH):
             await self._remove(assets.c.run_id.in_(ordered[start : start + _BATCH]))
 
+    async def delete_strays(self, run_id: RunId, fence: int, kept: Collection[str]) -> int:
+        """Delete what was stored for a run, but for `kept`; how many rows. For the claim that works on the run only.
+
+        The claim is looked at in the statement that finds the rows. So a claim that is over finds none, and one that
+        ends just then finds those of its own time: a row of the next claim is committed after that claim, and no
+        statement sees the one without the other.
+        """
+        claim = (runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING)
+        strays = and_(assets.c.run_id == run_id, assets.c.id.not_in(sorted(kept)), exists().where(*claim))
+        return await self._remove(strays) if await self._any(strays) else 0
+
+    async def sweep_orphans(self, before_ms: int, after: str = "") -> str:
+        """Look at a batch of assets from the id `after` on, and delete those of runs that do not exist.
+
+        None made since `before_ms` is looked at: a picture is stored before the row of its run. Answers the last id
+        that was looked at, `after` itself where there is nothing more. Ids lie in the order of time.
+        """
+        columns = (assets.c.id, assets.c.created_ms, assets.c.run_id, runs.c.id.label("found_id"))
+        with_runs = assets.outerjoin(runs, assets.c.run_id == runs.c.id)
+        query = select(*columns).select_from(with_runs).where(assets.c.id > after).order_by(assets.c.id)
+        async with self._records.read() as connection:
+            rows = (await connection.execute(query.limit(_BATCH))).all()
+        old = list(takewhile(lambda row: row.created_ms < before_ms, rows))
+        if orphans := [row.id for row in old if row.run_id is not None and row.found_id is None]:
+            await self._remove(assets.c.id.in_(orphans))
+        return old[-1].id if old else after
+
     async def sweep(self) -> int:
         """Finish the deletions that a failure cut short; answers of how many rows."""
         return await self._remove(assets.c.deleting_ms.is_not(None))
+
+    async def _any(self, wanted: ColumnElement[bool]) -> bool:
+        """Whether there is such a row. Asked first where there hardly ever is: to write is to wait for other writers."""
+        async with self._records.read() as connection:
+            return (await connection.execute(select(assets.c.id).where(wanted).limit(1))).first() is not None
 
     async def _remove(self, wanted: ColumnElement[bool]) -> int:
         """Delete rows, and the blobs that nothing else needs; answers how many rows."""

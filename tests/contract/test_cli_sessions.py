@@ -1,7 +1,7 @@
 """The command line against the real gateway, runner and stores, with the echo engine behind them."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,9 @@ class NoOutputs:
 
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         raise AssertionError("echo's outputs are small")
+
+    async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
+        raise AssertionError("no attempt is lost here")
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,11 +149,17 @@ class PaintingModels:
         return {}
 
 
+@dataclass(frozen=True, slots=True)
 class NoOutputs:
     """An OutputSink for answers that fit their rows."""
 
+    assets: Assets
+
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         raise AssertionError(f"{name} of {len(data)} bytes is too large for a row")
+
+    async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
+        await self.assets.delete_strays(run.id, run.fence, asset_ids)
 
 
 @dataclass(slots=True)
@@ -184,7 +190,7 @@ async def studio(
             owner="studio",
             settings=settings.runs,
             max_concurrency=8,
-            outputs=NoOutputs(),
+            outputs=NoOutputs(made.services.assets),
         )
         if is_open:
             await runner.start()

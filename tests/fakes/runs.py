@@ -1,6 +1,6 @@
 """Runs to test with, and the databases to keep them in."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,14 @@ class Outputs:
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
+        self.kept: dict[str, frozenset[str]] = {}
 
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         self.stored[run.id] = data
         return {"id": f"asset-{run.id}", "name": name, "media_type": media_type, "num_bytes": len(data)}
+
+    async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
+        self.kept[run.id] = frozenset(asset_ids)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -251,7 +251,9 @@ async def test_memory_is_given_back_when_nothing_holds_the_failed_step_any_more(
         patched.setattr(Batch, "step", full)
         with pytest.raises(EngineFailed):
             await events_of(engine, call(width=104))
-    await events_of(engine, call(steps=1))
+        async with asyncio.timeout(10):
+            while not was_held:
+                await asyncio.sleep(0.01)
     assert was_held == [False]
 
 

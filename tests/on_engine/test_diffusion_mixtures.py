@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deployments.engines.diffusion.assembly import assemble
-from deployments.engines.diffusion.loop import StepLoop, Ticket
+from deployments.engines.diffusion.loop import StepLoop
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source
 from deployments.engines.diffusion.samplers import TABLE_SAMPLERS, stock_scheduler
+from deployments.engines.diffusion.ticket import Ticket
 
 MAX_RELATIVE_ERROR = 1e-4
 MAX_LEVELS = 1

@@ -55,7 +55,8 @@ def assemble(
         predictor = GraphPredictor(bundle)
     shape = native_shape(bundle)
     times = measure_rows(bundle, predictor, shape, max_rows)
-    lanes = Lanes(times, shape, max_rows)
+    lanes = Lanes(times, shape, max_rows, predictor.buckets)
+    predictor.settle(lanes.most_rows)
     told = {rows: round(ms, 1) for rows, ms in times.by_rows.items()}
     logger.info("%s loaded in %.1f s; ms by rows %s", bundle.architecture, time.monotonic() - began, told)
     return bundle, StepLoop(bundle, predictor, lanes, num_cached_prompts)
@@ -69,7 +70,7 @@ def native_shape(bundle: Bundle) -> LaneKey:
 
 @torch.inference_mode()
 def measure_rows(bundle: Bundle, predictor: Predictor, shape: LaneKey, max_rows: int | None) -> StepTimes:
-    """Milliseconds of a step by rows, at `shape`. On a GPU each count's compilation and loading come before the clock."""
+    """Milliseconds of a step by rows, at `shape`. On a GPU each count compiles and loads before the clock."""
     candidates = [rows for rows in predictor.buckets or CANDIDATES if max_rows is None or rows <= max_rows]
     is_cuda = bundle.device.startswith("cuda")
 

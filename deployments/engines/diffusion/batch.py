@@ -4,14 +4,17 @@ Rows are the prompts of all images first, then the negative prompts of those wit
 step; while it does not, nothing is gathered again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from deployments.engines.diffusion.memory import is_out_of_memory
 from deployments.engines.diffusion.planning import bucket
 from deployments.engines.diffusion.slot import Slot
+from deployments.engines.diffusion.stepwise import Stepwise
 
 _COEFFICIENTS = (
     "input_scale",
@@ -48,12 +51,22 @@ class Predictor(Protocol):
         """[R, C, h, w], [R], [R, L, D], [R, P], [R, 6] -> [R, 4, h, w], float32."""
         ...
 
+    def settle(self, max_rows: int) -> None:
+        """The start is over: keep what steps of at most `max_rows` need, and prepare nothing that takes long again."""
+        ...
+
+    def forget(self) -> None:
+        """Memory is short: give back what can be made again."""
+        ...
+
 
 class Batch:
     """A fixed set of slots of one lane. Their tensors live here, stacked; `release` gives them back."""
 
     def __init__(self, slots: Sequence[Slot], predictor: Predictor) -> None:
         self.slots = tuple(slots)
+        self.failed: dict[Slot, Exception] = {}
+        """Images whose own sampler raised at the last step. The others are not touched by it."""
         self._predictor = predictor
         self._latents = torch.stack([slot.latents for slot in slots])
         self._last = torch.stack([slot.last for slot in slots])
@@ -101,8 +114,9 @@ class Batch:
         """One denoising step of every image."""
         table = self._coefficients()
         scaled = table[0] * self._latents
-        for i, slot in self._stepwise():
-            scaled[i] = slot.denoise.scale_input(self._latents[i], slot.position)  # type: ignore[union-attr]
+        for i, slot, steps in self._stepwise():
+            with self._blaming(slot):
+                scaled[i] = steps.scale_input(self._latents[i], slot.position)
         out = self._predict(scaled)
         self._seen = self._latents, out
         self._update(out, table)
@@ -135,18 +149,28 @@ class Batch:
         drawn = self._drawn()
         if drawn is not None:
             following = following + noise * drawn
-        for i, slot in self._stepwise():
-            following[i] = slot.denoise.step(  # type: ignore[union-attr]
-                out[i], slot.position, x[i], slot.canvas.generator
-            )
+        for i, slot, steps in self._stepwise():
+            with self._blaming(slot):
+                following[i] = steps.step(out[i], slot.position, x[i], slot.canvas.generator)
         if self._mask is not None:
             kept = blend_clean * self._clean + blend_noise * self._noise
             following = torch.lerp(kept, following, self._mask)
         self._second_last, self._last, self._latents = self._last, derived, following
 
-    def _stepwise(self) -> list[tuple[int, Slot]]:
-        """Those whose sampler keeps state that no table can express."""
-        return [(i, slot) for i, slot in enumerate(self.slots) if slot.table is None]
+    def _stepwise(self) -> list[tuple[int, Slot, Stepwise]]:
+        """Those whose sampler keeps state that no table can express, and which has not failed."""
+        found = [(i, slot, slot.denoise) for i, slot in enumerate(self.slots) if slot not in self.failed]
+        return [(i, slot, steps) for i, slot, steps in found if isinstance(steps, Stepwise)]
+
+    @contextmanager
+    def _blaming(self, slot: Slot) -> Iterator[None]:
+        """What a slot's own scheduler raises is that slot's failure; for lack of memory nobody is to blame."""
+        try:
+            yield
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self.failed[slot] = error
 
     def _coefficients(self) -> torch.Tensor:
         """[10, B, 1, 1, 1]: each slot's coefficients at its own position; copied to the device once."""

@@ -7,7 +7,7 @@ caller's own, to the bit.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deployments.engines.diffusion.bundle import Bundle
-from deployments.engines.diffusion.latents import as_picture, draw_sample, encode_pixels
+from deployments.engines.diffusion.latents import as_picture, draw_sample, moments_of, sample_of
 from deployments.engines.diffusion.request import Pixels, Source
 from serve.domain.errors import InvalidRequest
 
@@ -47,20 +47,41 @@ class Canvas:
     """On the CPU, and where the stock pipeline's would be: ancestral samplers draw on from it."""
 
 
+class Encodings:
+    """A source's pictures as the autoencoder sees them: asked once for all images of a call, which differ in what they
+    draw from it alone."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._moments: dict[str, Any] = {}
+
+    def sample(self, name: str, picture: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents [C, h, w] of `picture`, which is always the same under the same name."""
+        if name not in self._moments:
+            self._moments[name] = moments_of(self._bundle, picture)
+        return sample_of(self._bundle, self._moments[name], generator)
+
+
 @torch.no_grad()
-def prepare(bundle: Bundle, source: Source | None, width: int, height: int, seed: int) -> Canvas:
-    """Begin an image of `width` x `height` pixels, multiples of the bundle's `latent_scale`; a source has that size."""
+def prepare(
+    bundle: Bundle, source: Source | None, width: int, height: int, seed: int, encodings: Encodings | None = None
+) -> Canvas:
+    """Begin an image of `width` x `height` pixels, multiples of the bundle's `latent_scale`; a source has that size.
+
+    `encodings` are kept between the images of one source.
+    """
     generator = torch.Generator("cpu").manual_seed(seed)
+    encodings = encodings or Encodings(bundle)
     if bundle.unet_channels != bundle.latent_channels:
-        return _inpainting_model(bundle, source or _nothing(width, height), generator)
+        return _inpainting_model(bundle, source or _nothing(width, height), generator, encodings)
     if source is None:
         return Canvas(_noise(bundle, width, height, generator), None, None, None, generator)
-    return _plain_model(bundle, source, generator)
+    return _plain_model(bundle, source, generator, encodings)
 
 
-def _plain_model(bundle: Bundle, source: Source, generator: torch.Generator) -> Canvas:
+def _plain_model(bundle: Bundle, source: Source, generator: torch.Generator, encodings: Encodings) -> Canvas:
     height, width = source.image.shape[:2]
-    clean = encode_pixels(bundle, as_picture(source.image), generator)
+    clean = encodings.sample("clean", as_picture(source.image), generator)
     noise = _noise(bundle, width, height, generator)
     if source.mask is None:
         return Canvas(noise, clean, None, None, generator)
@@ -69,14 +90,14 @@ def _plain_model(bundle: Bundle, source: Source, generator: torch.Generator) -> 
     return Canvas(noise, clean, _latent_mask(bundle, source.mask), None, generator)
 
 
-def _inpainting_model(bundle: Bundle, source: Source, generator: torch.Generator) -> Canvas:
+def _inpainting_model(bundle: Bundle, source: Source, generator: torch.Generator, encodings: Encodings) -> Canvas:
     height, width = source.image.shape[:2]
     mask = np.full((height, width), 255, np.uint8) if source.mask is None else source.mask
     picture = as_picture(source.image)
-    clean = None if source.strength >= 1.0 else encode_pixels(bundle, picture, generator)
+    clean = None if source.strength >= 1.0 else encodings.sample("clean", picture, generator)
     noise = _noise(bundle, width, height, generator)
     kept = torch.from_numpy(mask < _HALF)
-    masked = encode_pixels(bundle, picture * kept, generator)
+    masked = encodings.sample("masked", picture * kept, generator)
     return Canvas(noise, clean, _latent_mask(bundle, mask), masked, generator)
 
 

@@ -4,9 +4,12 @@ Time per row falls with the rows until the machine is full; from that knee on, m
 the others. A large picture on a small GPU is full at one row, a small one on a large GPU at thirty-two.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.07
 """A row count is good enough if its time per row is within this of the best that was measured."""
@@ -68,9 +71,10 @@ def measure(
                 warm_up(num_rows)
             began = time.monotonic()
             milliseconds = _median_ms(run, num_rows, repeats, budget_seconds)
-        except Exception:
+        except Exception as error:
             if not times.by_rows:
                 raise
+            logger.warning("no steps of %d rows: %s", num_rows, str(error))
             break
         spent += time.monotonic() - began
         best = min((ms / rows for rows, ms in times.by_rows.items()), default=float("inf"))

@@ -1,8 +1,8 @@
 """From latents to pictures, without stalling the batch.
 
 On a CPU decoding competes for the same cores, so the loop decodes one picture between two steps. On a GPU it runs
-beside the steps: in a thread of its own, one picture at a time, on a stream that yields to theirs. A decode is memory
-bound and gains nothing from batching.
+beside the steps: in a thread of its own, one picture at a time, on a stream of lower priority than theirs. A decode is
+memory bound and gains nothing from batching.
 """
 
 import queue
@@ -13,6 +13,7 @@ from typing import Protocol
 
 import torch
 
+from deployments.engines.diffusion import memory
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.latents import decode
 from deployments.engines.diffusion.request import Pixels
@@ -122,7 +123,12 @@ class StreamDecoder:
 
 
 def _decoded(bundle: Bundle, slot: Slot) -> Pixels | Exception:
-    try:
-        return decode(bundle, slot.latents.unsqueeze(0))[0]
-    except Exception as error:
-        return error
+    """The picture. A decode that found no memory is tried once more: a step may have held it."""
+    for is_last in (False, True):
+        try:
+            return decode(bundle, slot.latents.unsqueeze(0))[0]
+        except Exception as error:
+            if is_last or not memory.is_out_of_memory(error):
+                return error
+        memory.release()
+    raise AssertionError("the last try answers")

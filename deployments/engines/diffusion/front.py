@@ -6,7 +6,7 @@ the batch at the next step.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,11 @@ from deployments.engines.counts import Counts, OpenCall
 from deployments.engines.diffusion import canvas
 from deployments.engines.diffusion.assembly import assemble, device_of, dtype_of
 from deployments.engines.diffusion.bundle import Bundle
-from deployments.engines.diffusion.loop import StepLoop, Ticket
+from deployments.engines.diffusion.loop import StepLoop
 from deployments.engines.diffusion.parameters import parameters_of
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source, Stepped
 from deployments.engines.diffusion.samplers import prepare
+from deployments.engines.diffusion.ticket import Ticket
 from deployments.engines.engine import EngineBatch, Produced
 from deployments.engines.generation_plan import read_inputs
 from serve.domain.documents import DiffusionEngine as DiffusionSpec
@@ -32,8 +33,6 @@ from serve.domain.usage import Quantities
 from serve.media import images
 
 NUM_CODEC_THREADS = 2
-STUCK_SECONDS = 120.0
-"""A turn of the loop is a step and a decode: seconds at the most, even of a large model on a CPU."""
 PROGRESS_SECONDS = 0.1
 """Progress goes out this often at the most: people see no more, and every message costs."""
 
@@ -85,13 +84,13 @@ class DiffusionEngine:
         self._codecs.shutdown(wait=False, cancel_futures=True)
 
     async def check_health(self) -> None:
-        """Raises EngineFailed when the thread has died, or has been in one turn for minutes."""
+        """Raises EngineFailed when the thread has died, or is stuck in a step."""
         if self._loop is None:
             return
         if not self._loop.is_alive:
             raise EngineFailed("The diffusion engine's thread has ended.", "engine_dead")
-        if (silent := self._loop.silent_seconds()) > STUCK_SECONDS:
-            raise EngineFailed(f"The diffusion engine has not made a step for {silent:.0f} s.", "engine_stuck")
+        if stuck := self._loop.stuck_seconds():
+            raise EngineFailed(f"The diffusion engine has not made a step for {stuck:.0f} s.", "engine_stuck")
 
     def counters(self) -> Mapping[str, float]:
         """As the Protocol has them, and the images and steps that were made."""
@@ -261,10 +260,10 @@ class DiffusionEngine:
         )
 
 
-def _post(post: object, outcomes: "asyncio.Queue[list[Outcome]]", told: list[Outcome]) -> None:
+def _post(post: Callable[..., object], outcomes: "asyncio.Queue[list[Outcome]]", told: list[Outcome]) -> None:
     """From the engine's thread to the event loop, which may have closed meanwhile: then nobody listens any more."""
     try:
-        post(outcomes.put_nowait, told)  # type: ignore[operator]
+        post(outcomes.put_nowait, told)
     except RuntimeError:
         return
 

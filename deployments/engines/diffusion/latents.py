@@ -1,6 +1,6 @@
 """Between pictures and latents: the autoencoder's two directions, and a cheap look at unfinished latents."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -26,8 +26,19 @@ def decode(bundle: Bundle, latents: Tensor) -> list[Pixels]:
 @torch.no_grad()
 def encode_pixels(bundle: Bundle, picture: Tensor, generator: torch.Generator) -> Tensor:
     """Latents [C, h, w] of a picture [1, 3, H, W] in -1..1, sampled with `generator` as the stock pipelines do."""
+    return sample_of(bundle, moments_of(bundle, picture), generator)
+
+
+@torch.no_grad()
+def moments_of(bundle: Bundle, picture: Tensor) -> Any:
+    """The distribution (`mean`, `std`) of a picture's latents: the costly half of encoding, and the same every time."""
     vae = bundle.vae
-    moments = vae.encode(picture.to(bundle.device, bundle.dtype).to(vae.dtype)).latent_dist
+    return vae.encode(picture.to(bundle.device, bundle.dtype).to(vae.dtype)).latent_dist
+
+
+@torch.no_grad()
+def sample_of(bundle: Bundle, moments: Any, generator: torch.Generator) -> Tensor:
+    """Latents [C, h, w] drawn from `moments`."""
     sample = moments.mean + moments.std * draw_sample(bundle, moments.mean.shape, generator).to(moments.mean)
     return _normalised(bundle, sample.to(bundle.dtype))[0]
 

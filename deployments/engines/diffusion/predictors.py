@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from deployments.engines.diffusion import memory
 from deployments.engines.diffusion.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ class EagerPredictor:
         )[0]
         return out.float()
 
+    def settle(self, max_rows: int) -> None:
+        """See Predictor: nothing is prepared."""
+
+    def forget(self) -> None:
+        """See Predictor: nothing is kept."""
+
 
 @dataclass(slots=True)
 class _Recorded:
@@ -61,6 +68,8 @@ class _Recorded:
 class GraphPredictor:
     """Compiled blocks, one CUDA graph per (rows, shape); the least recently used is dropped.
 
+    Compiling takes seconds to a minute for each shape, so it is done at the start, for the shape the model was made
+    for; once settled, other shapes run uncompiled blocks, still recorded as graphs, which takes a few passes.
     Weights are read where they lie, so what changes them in place (an adapter's slot) is seen by every graph.
     """
 
@@ -69,10 +78,14 @@ class GraphPredictor:
     def __init__(self, bundle: Bundle, *, compile: bool = True, max_graphs: int = _MAX_GRAPHS) -> None:
         if compile:
             bundle.unet.compile_repeated_blocks(fullgraph=True, dynamic=False)
+        self._compiled = [block for block in bundle.unet.modules() if block._compiled_call_impl is not None]
         self._eager = EagerPredictor(bundle)
         self._max_graphs = max_graphs
+        self._is_settled = False
         self._recorded: OrderedDict[tuple[tuple[int, ...], ...], _Recorded | None] = OrderedDict()
         self._pool = torch.cuda.graph_pool_handle()
+        # Kernels keep the priority of the stream they were recorded on; decoding runs at a lower one.
+        self._stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]  # torch's
 
     def __call__(
         self,
@@ -92,33 +105,64 @@ class GraphPredictor:
         self._recorded.move_to_end(key)
         recorded = self._recorded[key]
         if recorded is None:
-            return self._eager(sample, timesteps, context, pooled, time_ids)
+            return self._run(inputs)
         for held, given in zip(recorded.inputs, inputs, strict=True):
             if held is not None and given is not None:
                 held.copy_(given)
         recorded.graph.replay()
         return recorded.output.clone()
 
+    def settle(self, max_rows: int) -> None:
+        """See Predictor."""
+        self._is_settled = True
+        for key in [key for key in self._recorded if key[0][0] > max_rows]:
+            del self._recorded[key]
+        memory.release()
+
+    def forget(self) -> None:
+        """See Predictor. Graphs of one pool give their memory back together."""
+        self._recorded.clear()
+        self._pool = torch.cuda.graph_pool_handle()
+
     def _record(self, inputs: list[torch.Tensor | None]) -> _Recorded | None:
         held = [None if given is None else given.clone() for given in inputs]
         try:
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
-            stream.wait_stream(torch.cuda.current_stream())
-            # The compiler's setting belongs to the thread, so it is made where compiling happens.
-            with torch.cuda.stream(stream), torch._dynamo.config.patch(_MAX_COMPILED):
-                for _ in range(_WARM_UP_PASSES):
-                    self._run(held)
-            torch.cuda.current_stream().wait_stream(stream)
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                self._prepare(held)
+            torch.cuda.current_stream().wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
             # Other threads (decoding) may allocate while this one records.
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                 output = self._run(held)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:
-            logger.warning("no CUDA graph for %s: running it step by step", tuple(inputs[0].shape), exc_info=True)  # type: ignore[union-attr]
+        except Exception as error:
+            if memory.is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
+                raise
+            logger.warning("no CUDA graph for %s: running it step by step", tuple(held[0].shape), exc_info=True)  # type: ignore[union-attr]  # the first three are always there
             return None
         return _Recorded(graph, held, output)
 
+    def _prepare(self, inputs: list[torch.Tensor | None]) -> None:
+        """Compile, choose algorithms, allocate. Blocks that cannot be compiled (no C compiler, say) run as they are."""
+        try:
+            self._warm_up(inputs)
+        except Exception as error:
+            if memory.is_out_of_memory(error) or not self._compiled:
+                raise
+            logger.warning("the model's blocks cannot be compiled here: running them as they are", exc_info=True)
+            for block in self._compiled:
+                block._compiled_call_impl = None
+            self._compiled = []
+            self._warm_up(inputs)
+
+    def _warm_up(self, inputs: list[torch.Tensor | None]) -> None:
+        # The compiler's setting belongs to the thread, so it is made where compiling happens.
+        with torch._dynamo.config.patch(_MAX_COMPILED):
+            for _ in range(_WARM_UP_PASSES):
+                self._run(inputs)
+
     def _run(self, inputs: list[torch.Tensor | None]) -> torch.Tensor:
-        return self._eager(*inputs)  # type: ignore[arg-type]  # the first three are always there
+        if not self._compiled:
+            return self._eager(*inputs)  # type: ignore[arg-type]  # the first three are always there
+        with torch.compiler.set_stance("eager_on_recompile" if self._is_settled else "default"):
+            return self._eager(*inputs)  # type: ignore[arg-type]  # the first three are always there

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,6 +17,7 @@ from serve.domain.task import Task
 from serve.gateway.access import caller_of
 from serve.gateway.addresses import addressed_model
 from serve.gateway.bodies import EDITS_PATH, read_json
+from serve.gateway.body_budget import held_by
 from serve.gateway.image_runs import Started, ended, frames, painted, quantities_of, start
 from serve.gateway.openai.image_requests import AskedImages, form_values, image_fields, read_images
 from serve.gateway.openai.images import Kind, whole_images
@@ -57,7 +59,8 @@ async def create_image(request: Request) -> Response:
     body = await read_json(request)
     card = await _card(request, body.get("model"))
     asked = read_images(body, card, Task.TEXT_TO_IMAGE)
-    return await _answer(request, asked, "image_generation", body)
+    started = await _started(request, asked, "image_generation", body)
+    return await _answer(request, asked, started, "image_generation")
 
 
 @router.post(
@@ -76,12 +79,19 @@ async def create_image_edit(request: Request) -> Response:
     caller_of(request, "inference")
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InvalidRequest("Send a form (multipart/form-data) with an image and a prompt.", "invalid_form")
+    asked, started = await _started_edit(request)
+    return await _answer(request, asked, started, "image_edit")
+
+
+async def _started_edit(request: Request) -> tuple[AskedImages, Started]:
+    """The run of a form. The form's files stay behind in here: a call may wait for its pictures for long."""
     async with request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES) as form:
         fields, files = await _parts(form, services_of(request).settings.images.max_bytes)
     card = await _card(request, fields.get("model"))
     asked = read_images(form_values(fields), card, Task.IMAGE_TO_IMAGE, files)
     digests = await asyncio.to_thread(_digests, files)
-    return await _answer(request, asked, "image_edit", {**fields, "files": digests})
+    started = await _started(request, asked, "image_edit", {**fields, "files": digests})
+    return replace(asked, files={}), started
 
 
 async def _card(request: Request, model: Any) -> Card:
@@ -117,11 +127,15 @@ def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
 
 
-async def _answer(request: Request, asked: AskedImages, kind: Kind, sent: Mapping[str, Any]) -> Response:
+async def _started(request: Request, asked: AskedImages, kind: Kind, sent: Mapping[str, Any]) -> Started:
     """`sent` is what the request says, files as digests: what tells it from another one."""
-    services = services_of(request)
     key_id = caller_of(request, "inference").key_id
-    started = await start(request, asked, hash_of({"kind": kind, "key": key_id, "sent": sent}))
+    return await start(request, asked, hash_of({"kind": kind, "key": key_id, "sent": sent}))
+
+
+async def _answer(request: Request, asked: AskedImages, started: Started, kind: Kind) -> Response:
+    held_by(request.scope).release()
+    services = services_of(request)
     if services.settings.log.prompts:
         logs.bind(inputs=started.run.inputs)
     if asked.stream:

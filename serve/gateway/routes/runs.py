@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.auth.access import Caller
+from serve.catalog.cards import Card
 from serve.domain.errors import InvalidRequest
 from serve.domain.moments import at
 from serve.domain.names import RunId
@@ -16,6 +17,7 @@ from serve.domain.run import DeliveryStatus, Run, RunStatus
 from serve.gateway.access import allowed
 from serve.gateway.addresses import addressed_model
 from serve.gateway.bodies import read_json
+from serve.gateway.body_budget import held_by
 from serve.gateway.exchange import exchange_of
 from serve.gateway.routing import Injected, image_inputs_of
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
@@ -57,14 +59,23 @@ async def create_run(
     card = await services.catalog.card(addressed_model(model))
     logs.bind(model=card.name)
     wait = wait_seconds(prefer)
-    asked = RunRequest(card, caller, exchange_of(request.scope).request_id, await read_json(request), idempotency_key)
-    new = await new_run(services, asked)
-    run, _ = await submit(services, image_inputs_of(request), card, new, path="input")
+    run = await _submitted(request, services, card, caller, idempotency_key)
+    held_by(request.scope).release()
     if wait is None:
         return _answer(run, 202)
     async with CancelOnDisconnect(request.receive):
         run = await events.wait(services.runs, caller.tenant, run.id, wait)
     return _answer(run, 200 if run.status.is_terminal else 202, {"Preference-Applied": f"wait={wait}"})
+
+
+async def _submitted(
+    request: Request, services: Services, card: Card, caller: Caller, idempotency_key: str | None
+) -> Run:
+    """The promised run. The body, which may hold pictures, stays behind in here: a caller may wait for a minute."""
+    asked = RunRequest(card, caller, exchange_of(request.scope).request_id, await read_json(request), idempotency_key)
+    new, held = await new_run(services, asked), held_by(request.scope)
+    run, _ = await submit(services, image_inputs_of(request), card, new, held, path="input")
+    return run
 
 
 def _answer(run: Run, status: int, headers: dict[str, str] | None = None) -> Response:

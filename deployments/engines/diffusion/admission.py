@@ -1,0 +1,116 @@
+"""Who begins: requests wait here, shortest first, until their images are begun one by one.
+
+To begin an image is to encode its prompt, its starting picture and its noise. That is work on the same device as the
+steps of others, so only a share of a step's time goes into it between two steps.
+"""
+
+import time
+from collections.abc import Callable
+
+from deployments.engines.diffusion import canvas
+from deployments.engines.diffusion.bundle import Bundle
+from deployments.engines.diffusion.canvas import Encodings
+from deployments.engines.diffusion.lanes import Lanes
+from deployments.engines.diffusion.planning import due_at
+from deployments.engines.diffusion.prompts import Encoded, PromptEncoder, SizeCondition
+from deployments.engines.diffusion.request import ImageRequest
+from deployments.engines.diffusion.samplers import prepare
+from deployments.engines.diffusion.slot import Slot, Timing
+from deployments.engines.diffusion.ticket import Ticket
+
+SHARE = 0.25
+"""Of a step's time, that beginning images may add to it while others wait for that step."""
+
+
+class Admission:
+    """Tickets whose images are not all begun. Used by the loop's thread alone."""
+
+    def __init__(self, bundle: Bundle, lanes: Lanes, num_cached_prompts: int) -> None:
+        self._bundle, self._lanes = bundle, lanes
+        self._prompts = PromptEncoder(bundle, num_cached_prompts)
+        self._waiting: list[Ticket] = []
+        self._encodings: dict[Ticket, Encodings] = {}
+        self._num_begun = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, ticket: Ticket) -> None:
+        """Let `ticket` wait."""
+        self._waiting.append(ticket)
+        self._waiting.sort(key=_shortest_first)
+
+    def clear(self) -> list[Ticket]:
+        """Forget all that wait; they are the caller's to answer."""
+        waiting, self._waiting = self._waiting, []
+        self._encodings.clear()
+        return waiting
+
+    def begin(
+        self,
+        step_seconds: float,
+        begun: Callable[[Ticket, Slot], None],
+        failed: Callable[[Ticket, Exception], None],
+    ) -> None:
+        """Begin images: one, and more while that takes less than its share of a step."""
+        started = time.monotonic()
+        while self._waiting:
+            ticket = self._waiting[0]
+            if ticket.is_over:
+                self._drop(ticket)
+                continue
+            try:
+                slot = self._begin_next(ticket)
+            except Exception as error:
+                self._drop(ticket)
+                failed(ticket, error)
+                continue
+            if len(ticket.slots) == ticket.request.num_images:
+                self._drop(ticket)
+            begun(ticket, slot)
+            if time.monotonic() - started >= SHARE * step_seconds:
+                return
+
+    def _drop(self, ticket: Ticket) -> None:
+        self._waiting.remove(ticket)
+        self._encodings.pop(ticket, None)
+
+    def _begin_next(self, ticket: Ticket) -> Slot:
+        request, began = ticket.request, time.monotonic()
+        index = len(ticket.slots)
+        strength = None if request.source is None else request.source.strength
+        denoise = prepare(request.sampler, self._bundle.scheduler_config, request.steps, strength)
+        encoded = self._encoded(ticket)
+        encodings = self._encodings.setdefault(ticket, Encodings(self._bundle))
+        start = canvas.prepare(
+            self._bundle, request.source, request.width, request.height, request.seed + index, encodings
+        )
+        self._num_begun += 1
+        slot = Slot(request, index, denoise, encoded, start, 0.0, self._num_begun, Timing(ticket.arrived_at))
+        alone = self._lanes.alone_seconds(slot.lane, slot.num_rows, denoise.num_steps) * request.num_images
+        slot.deadline = due_at(ticket.arrived_at, request.deadline_at, alone)
+        slot.timing.device_ms += (time.monotonic() - began) * 1000
+        ticket.slots.append(slot)
+        # Canceled meanwhile, from another thread, perhaps before it could see this slot.
+        slot.is_gone = slot.is_gone or ticket.is_over
+        return slot
+
+    def _encoded(self, ticket: Ticket) -> Encoded:
+        """The prompt's embeddings: once for all images of a call, and usually remembered from an earlier one."""
+        if ticket.slots:
+            return ticket.slots[0].encoded
+        request = ticket.request
+        encoded = self._prompts.encode(
+            request.prompt, request.negative_prompt, guided=request.is_guided, size=_size(request)
+        )
+        ticket.num_prompt_tokens = sum(c.num_tokens for c in (encoded.positive, encoded.negative) if c is not None)
+        return encoded
+
+
+def _shortest_first(ticket: Ticket) -> tuple[float, float]:
+    request = ticket.request
+    return request.steps * request.num_images * request.width * request.height, ticket.arrived_at
+
+
+def _size(request: ImageRequest) -> SizeCondition:
+    return SizeCondition(request.original_size or (request.height, request.width), (request.height, request.width))
