@@ -25,7 +25,7 @@ check: $(VENV)/.installed ## Formatting, lint, types, layers, sizes
 fmt: $(VENV)/.installed ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
 
-bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON
+bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON (the other benchmarks: benchmarks/README.md)
 	@$(BIN)/python -m benchmarks.llm_overhead
 
 ui: ## Build the web app (there is none in this version: it serves the API only)

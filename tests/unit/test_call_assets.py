@@ -27,15 +27,21 @@ DONE = Completed(Quantities(images=2))
 
 
 class SlowObjects(FilesystemObjects):
-    """A folder of blobs whose puts begin to wait once `is_open` is cleared."""
+    """A folder of blobs whose puts wait once `is_open` is cleared, by hand or after `puts_left` more of them."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.is_open, self.is_putting = asyncio.Event(), asyncio.Event()
+        self.is_open, self.is_putting, self.is_stuck = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.is_open.set()
+        self.puts_left: int | None = None
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes], media_type: str) -> StoredObject:
         self.is_putting.set()
+        if self.puts_left is not None:
+            if not self.puts_left:
+                self.is_open.clear()
+                self.is_stuck.set()
+            self.puts_left -= 1
         await self.is_open.wait()
         return await super().put(key, data, media_type)
 
@@ -180,6 +186,36 @@ async def test_a_call_that_is_canceled_while_a_picture_is_stored_leaves_nothing(
     await call_assets.close()
     assert await num_rows(records) == 0
     assert await blobs(tmp_path) == []
+
+
+async def test_of_a_batch_that_is_interrupted_nothing_stays_and_what_was_announced_does(
+    call_assets: CallAssets, objects: SlowObjects, records: Records, tmp_path: Path
+) -> None:
+    engine = Engine([produced(0)], [produced(1), produced(2, b"x" * 200_000), DONE])
+    stream = call_assets.stored(call(), engine.stream())
+    await anext(stream)
+    objects.puts_left = 1
+    reading = asyncio.ensure_future(anext(stream))
+    await objects.is_stuck.wait()
+    assert await num_rows(records) == 2
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    objects.is_open.set()
+    await call_assets.close()
+    assert await num_rows(records) == 1
+    assert len(await blobs(tmp_path)) == 1
+
+
+async def test_a_batch_that_the_store_takes_only_half_of_is_taken_back(
+    call_assets: CallAssets, records: Records
+) -> None:
+    unstorable = Produced("two\nlines", "image/png", b"x", 1)
+    stream = call_assets.stored(call(), Engine([produced(0), unstorable, DONE]).stream())
+    with pytest.raises(InvalidRequest):
+        await anext(stream)
+    await call_assets.close()
+    assert await num_rows(records) == 0
 
 
 def test_texts_take_no_detour() -> None:

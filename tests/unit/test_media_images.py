@@ -142,7 +142,6 @@ def test_what_is_no_good_picture_is_refused_quickly(data: Callable[[], bytes] | 
     assert time.process_time() - began < 1
 
 
-
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_the_media_type_is_known_before_the_decoder_has_loaded_its_plugins(
     format: str, monkeypatch: pytest.MonkeyPatch
@@ -150,6 +149,7 @@ def test_the_media_type_is_known_before_the_decoder_has_loaded_its_plugins(
     monkeypatch.setattr(Image, "MIME", {})
     info = inspect(saved(noise(), format), max_pixels=MAX_PIXELS, param="image")
     assert info.media_type == f"image/{format.lower()}"
+
 
 def test_a_progressive_jpeg_and_one_with_padding_are_pictures() -> None:
     progressive = saved(noise(), "JPEG", progressive=True, quality=95)

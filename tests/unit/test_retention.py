@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from fakes.clock import ManualClock
+from fakes.clock import CountingIds, ManualClock
 from fakes.runs import SETTINGS, made
 from sqlalchemy import func, select
 
-from serve.domain.names import TenantName
+from serve.domain.names import ProjectName, RunId, TenantName
 from serve.domain.run import WebhookTarget
 from serve.runs.retention import Sweeper
 from serve.runs.store import RunStore
+from serve.storage.assets import Assets
+from serve.storage.filesystem import FilesystemObjects
 from serve.storage.records import Records
 from serve.storage.tables import run_events, runs, webhook_deliveries
 
-ACME = TenantName("acme")
+ACME, PROJECT = TenantName("acme"), ProjectName("default")
 DAY = 86_400
 
 
@@ -34,6 +37,9 @@ class Blobs:
 
     async def sweep(self) -> None:
         self.num_sweeps += 1
+
+    async def sweep_orphans(self, before_ms: int, after: str) -> str:
+        return after
 
 
 @pytest.fixture
@@ -97,3 +103,29 @@ async def test_a_sweeper_at_work_stops(store: RunStore, clock: ManualClock) -> N
     await sweeper.start()
     await asyncio.sleep(0.02)
     await sweeper.stop()
+
+
+async def test_pictures_of_a_run_that_never_was_go_after_an_hour_and_no_others(
+    store: RunStore, records: Records, clock: ManualClock, ids: CountingIds, tmp_path: Path
+) -> None:
+    assets = Assets(records, FilesystemObjects(tmp_path / "objects"), clock, ids)
+    sweeper = Sweeper(records, clock, SETTINGS, assets)
+    run = await made(store)
+
+    async def add(name: str, run_id: RunId | None) -> None:
+        await assets.add(tenant=ACME, project=PROJECT, data=b"x", media_type="image/png", name=name, run_id=run_id)
+
+    for i in range(250):
+        await add(f"orphan {i}", RunId(f"never-{i}"))
+    await add("of a run", run.id)
+    await add("of nobody's run", None)
+    clock.advance(1800)
+    await add("young orphan", RunId("not-yet"))
+    await sweeper.sweep()
+    assert len(await assets.list(ACME, 500)) == 253, "their run's row may be on its way"
+    clock.advance(1801)
+    await sweeper.sweep()
+    assert {asset.name for asset in await assets.list(ACME, 500)} == {"of a run", "of nobody's run", "young orphan"}
+    clock.advance(1800)
+    await sweeper.sweep()
+    assert {asset.name for asset in await assets.list(ACME, 500)} == {"of a run", "of nobody's run"}
