@@ -123,6 +123,8 @@ BAD: dict[str, tuple[Callable[[], Any], str, str | None]] = {
     ),
     "this machine as a number": (lambda: edit(image="http://0x7f000001/"), "invalid_url", "input.image"),
     "an address with a password": (lambda: edit(image="https://a:b@example.com/"), "invalid_url", "input.image"),
+    "more steps than LCM makes": (lambda: paint(sampler="lcm", steps=51), "invalid_value", "input.steps"),
+    "more steps than TCD makes": (lambda: edit(sampler="tcd", steps=51), "invalid_value", "input.steps"),
     "no step left": (lambda: edit(strength=0.1, steps=4), "invalid_value", "input.steps"),
 }
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from serve.domain import errors
 from serve.domain.names import AssetId, RunId, TenantName
-from serve.domain.run import Run
+from serve.domain.run import NewRun, Run
 from serve.gateway.app import create_app
 
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
@@ -405,6 +405,37 @@ async def test_a_stream_that_joined_leaves_the_run_alone(tmp_path: Path):
         first.leave()
         await asyncio.wait_for(holding, 5)
         assert (await wait_for_end(made, run.id)).status == "canceled"
+
+
+async def test_a_stream_that_breaks_leaves_the_run_that_a_retry_took_over(tmp_path: Path):
+    async with studio(tmp_path / "s", is_open=False) as made:
+        tries = [exchange(made, retry=str(count), stream=True) for count in range(3)]
+        tasks = []
+        for one in tries:
+            tasks.append(one.start())
+            await asyncio.wait_for(one.has_answered.wait(), 5)
+        (run,) = await runs_of(made)
+        for one, task, status in zip(tries, tasks, ("queued", "queued", "canceled"), strict=True):
+            one.leave()
+            await asyncio.wait_for(task, 5)
+            assert (await made.made.services.runs.get(TENANT, run.id)).status == status
+
+
+async def test_a_run_whose_row_was_written_unheard_keeps_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with studio(tmp_path / "s", is_open=False) as made, made.made.client() as client:
+        services = made.made.services
+        create = services.runs.create
+
+        async def unheard(new: NewRun) -> tuple[Run, bool]:
+            await create(new)
+            raise errors.StorageUnavailable("the connection broke")
+
+        monkeypatch.setattr(services.runs, "create", unheard)
+        response = await edit(client, {"image": ("a.png", picture())})
+        (run,) = await runs_of(made)
+        asset = await services.assets.get(TENANT, AssetId(run.inputs["image"].removeprefix("asset:")))
+        content = b"".join([chunk async for chunk in services.assets.content(asset)])
+    assert (response.status_code, content) == (503, picture())
 
 
 async def test_pictures_that_are_gone_are_a_404(tmp_path: Path):
