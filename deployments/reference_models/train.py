@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 NUM_SCENES: Final = 50_000
 STEPS: Final = {"vae": 3600, "decoder": 2000, "shapes-sd": 5000, "shapes-sdxl": 2500}
+RATES: Final = {"shapes-sd": 7e-4, "shapes-sdxl": 3e-4}
+"""The second starts from the first one's weights, and at the higher rate would lose what they know."""
 VAE_BATCH: Final = 16
 BATCH: Final = 64
 
@@ -114,7 +116,7 @@ def train_denoiser(name: str, out: Path, steps: int, size: int, seed: int, devic
     model.unet.to(memory_format=torch.channels_last)
     batches = denoiser.Captioned(latents.load(out / "latents"), first, second, size, sdxl=sdxl, device=device)
     model.unet.set_attn_processor(denoiser.FullPrecisionAttention())
-    training = Training(model, Schedule(steps, 7e-4), out / f"{name}.pt", seed, device)
+    training = Training(model, Schedule(steps, RATES[name]), out / f"{name}.pt", seed, device)
     loss = denoiser.NoisePrediction(model, device)
     training.run(batches, loss, bf16=True, on_checkpoint=_exporting(name, out), num_workers=num_workers)
 

@@ -30,7 +30,7 @@ async def submit(
     the inputs.
 
     A request that joins the run of its Idempotency-Key reads no picture again. Of any other every picture is checked
-    before the first is stored, and what is stored goes again if the row cannot be written.
+    before the first is stored, and what is stored goes again if the row is refused.
 
     Raises:
         InvalidRequest, NotFound: about an input, with its name. Conflict, Overloaded: as `RunStore.create`.

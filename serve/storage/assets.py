@@ -235,7 +235,7 @@ class Assets:
         return await self._remove(assets.c.deleting_ms.is_not(None))
 
     async def _any(self, wanted: ColumnElement[bool]) -> bool:
-        """Whether there is such a row: asked first where there hardly ever is, since writing waits for other writers."""
+        """Whether there is such a row: asked first where there hardly ever is, as writing waits for other writers."""
         async with self._records.read() as connection:
             return (await connection.execute(select(assets.c.id).where(wanted).limit(1))).first() is not None
 

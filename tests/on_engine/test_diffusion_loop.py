@@ -96,7 +96,7 @@ def test_a_sampler_that_fails_takes_its_own_image_along_and_no_other(
 
 
 def test_a_source_is_encoded_once_for_all_images_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle, loop = assemble(tiny_sd_inpaint(tmp_path), device="cpu", dtype=torch.float32, max_rows=8)
+    _, loop = assemble(tiny_sd_inpaint(tmp_path), device="cpu", dtype=torch.float32, max_rows=8)
     asked_of: list[int] = []
     moments_of = canvas.moments_of
     monkeypatch.setattr(canvas, "moments_of", lambda *given: asked_of.append(1) or moments_of(*given))
