@@ -192,4 +192,4 @@ def _label(option: Schema) -> str:
 
 def _bound(value: float | None) -> str:
     """A bound that tells a person something: that of a machine word does not."""
-    return "" if value is None or abs(value) > _MAX_TELLING_BOUND else f"{value:.15g}"
+    return "" if value is None or abs(value) >= _MAX_TELLING_BOUND else f"{value:.15g}"

@@ -9,6 +9,9 @@ from serve.cli.get import find, noun_of, replicas, run_time
 from serve.cli.output import Format, Output, age, plain, print_data, print_fields, print_table
 from serve.cli.session import connect
 
+_WIDEST_TYPE = 40
+"""Characters of a type that stand in its own column; tables are not cut, and one long list would widen every row."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
@@ -69,7 +72,10 @@ def _inputs(schema: dict[str, Any]) -> list[list[Any]]:
     rows = []
     for name, field in (schema.get("properties") or {}).items():
         default = "(required)" if name in required else field.get("default")
-        rows.append([name, type_label(field, schema), default, field.get("description")])
+        label, told = type_label(field, schema), field.get("description") or ""
+        if len(label) > _WIDEST_TYPE:
+            label, told = "choice", f"{told} {label}".strip()
+        rows.append([name, label, default, told])
     return rows
 
 

@@ -98,7 +98,7 @@ class Denoising(Strict):
         default=None, ge=0, lt=2**53, description="Drawn when absent. Image i of a call is made from seed + i."
     )
     num_images: int = Field(default=1, ge=1, le=MAX_IMAGES, description="Images to make.")
-    output_format: ImageFormat = Field(default=ImageFormat.PNG, strict=False)
+    output_format: ImageFormat = Field(default=ImageFormat.PNG, strict=False, description="Of the file.")
     quality: int = Field(default=90, ge=1, le=100, description="Of JPEG and WebP; WebP at 100 is lossless.")
     previews: int = Field(default=0, ge=0, le=MAX_PREVIEWS, description="Unfinished pictures to send of each image.")
     metadata: bool = Field(default=True, description="Whether the image's file names the parameters it was made with.")

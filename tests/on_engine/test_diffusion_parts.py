@@ -143,7 +143,7 @@ def test_the_negative_may_be_the_longer_one(model: Model) -> None:
 
 
 def test_a_prompt_without_end_is_refused_by_name(model: Model) -> None:
-    with pytest.raises(InvalidRequest, match="at most 1200 tokens") as refused:
+    with pytest.raises(InvalidRequest, match="more than 1275 tokens, and 1200 are read") as refused:
         PromptEncoder(model.bundle, 4).encode("red", "blue " * 1300, guided=True, size=SIZE)
     assert refused.value.param == "negative_prompt"
 

@@ -159,3 +159,8 @@ LABELS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize(("name", "label"), LABELS.values(), ids=LABELS.keys())
 def test_a_field_is_labeled_with_what_it_takes(name: str, label: str) -> None:
     assert type_label(SCHEMA["properties"][name], SCHEMA) == label
+
+
+def test_the_bound_of_a_machine_word_is_not_told() -> None:
+    seed = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**53}
+    assert type_label(seed, {}) == "integer 0.."

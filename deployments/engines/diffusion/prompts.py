@@ -135,7 +135,7 @@ class PromptEncoder:
         read = [chunks(tokenizer, text, room) for tokenizer, _ in pairs]
         num_chunks = max(map(len, read))
         if num_chunks > MAX_CHUNKS:
-            told = f"at most {MAX_CHUNKS * room} tokens are read: this text fills {num_chunks} windows of {room}"
+            told = f"it has more than {(num_chunks - 1) * room} tokens, and {MAX_CHUNKS * room} are read. Shorten it."
             raise InvalidRequest(f"{param} is too long: {told}", "prompt_too_long", param)
         contexts, pooled = [], None
         for (tokenizer, encoder), mine in zip(pairs, read, strict=True):
