@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from diffusers import (
@@ -33,7 +33,7 @@ def shapes_sd(model: ShapesSD, vae: AutoencoderKL) -> StableDiffusionPipeline:
         text_encoder=model.text_encoder,
         tokenizer=words,
         unet=model.unet,
-        scheduler=PNDMScheduler(**SCHEDULE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1),
+        scheduler=_published(PNDMScheduler(**SCHEDULE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -52,10 +52,17 @@ def shapes_sdxl(model: ShapesSDXL, vae: AutoencoderKL) -> StableDiffusionXLPipel
         tokenizer=first,
         tokenizer_2=second,
         unet=model.unet,
-        scheduler=EulerDiscreteScheduler(**SCHEDULE, steps_offset=1, timestep_spacing="leading"),
+        scheduler=_published(EulerDiscreteScheduler(**SCHEDULE, steps_offset=1, timestep_spacing="leading")),
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )
+
+
+def _published(scheduler: Any) -> Any:
+    """With the setting that the real models' files carry for schedulers other than their own: DDIM and DDPM would cut
+    latents to the range of pixels."""
+    scheduler.register_to_config(clip_sample=False)
+    return scheduler
 
 
 def write(pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline, folder: Path) -> None:

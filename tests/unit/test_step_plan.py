@@ -139,3 +139,21 @@ def test_rows_are_padded_to_the_next_bucket(rows: int, expected: int) -> None:
 
 def test_without_buckets_nothing_is_padded() -> None:
     assert bucket(7, ()) == 7
+
+
+def test_a_measurement_that_something_disturbed_does_not_count() -> None:
+    num_runs = {1: 0, 2: 0, 4: 0}
+
+    def run(num_rows: int) -> None:
+        num_runs[num_rows] += 1
+        is_disturbed = num_runs[num_rows] != 3
+        time.sleep(0.03 if is_disturbed else 0.001 * num_rows)
+
+    assert measure(run, 5, candidates=(1, 2, 4)).by_rows[1] < 20
+
+
+def test_fewer_rows_are_never_said_to_take_longer() -> None:
+    def run(num_rows: int) -> None:
+        time.sleep(0.05 if num_rows == 1 else 0.005)
+
+    assert measure(run, 5, candidates=(1, 2)).by_rows[1] < 40

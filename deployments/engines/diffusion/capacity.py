@@ -54,43 +54,53 @@ def measure(
     run: Callable[[int], None],
     budget_seconds: float,
     candidates: Sequence[int] = CANDIDATES,
-    repeats: int = 3,
+    repeats: int = 4,
     warm_up: Callable[[int], None] | None = None,
 ) -> StepTimes:
     """Time `run(num_rows)` at growing row counts, until the budget is spent or two in a row bring nothing.
 
-    `run` must not return before the work is done. The first run at each count is a warm-up and is not counted, unless
-    it alone takes a good part of the budget. `warm_up(num_rows)` goes before the clock: it is for what is paid once and
-    may take far longer than the work, such as compiling. An error at a larger count (memory) ends the measuring.
+    `run` must not return before the work is done. What counts is the quickest of several runs, and the counts take
+    turns, so that what else the machine does meanwhile falls on none of them alone. `warm_up(num_rows)` goes before the
+    clock: it is for what is paid once and may take far longer than the work, such as compiling. An error at a larger
+    count (memory) ends the measuring.
     """
-    times = StepTimes()
+    quickest: dict[int, float] = {}
     spent, no_gain = 0.0, 0
     for num_rows in candidates:
         try:
             if warm_up is not None:
                 warm_up(num_rows)
-            began = time.monotonic()
-            milliseconds = _median_ms(run, num_rows, repeats, budget_seconds)
+            first = _timed_ms(run, num_rows)
+            # The first run pays for what is made once; it stands where another would be too much.
+            again = first if first > budget_seconds * 1000 / 8 else _timed_ms(run, num_rows)
         except Exception as error:
-            if not times.by_rows:
+            if not quickest:
                 raise
             logger.warning("no steps of %d rows: %s", num_rows, str(error))
             break
-        spent += time.monotonic() - began
-        best = min((ms / rows for rows, ms in times.by_rows.items()), default=float("inf"))
-        times.by_rows[num_rows] = milliseconds
-        no_gain = no_gain + 1 if milliseconds / num_rows > best * (1 - TOLERANCE) else 0
-        if no_gain == 2 or spent > budget_seconds:
+        spent += (first + again) / 1000
+        best = min((ms / rows for rows, ms in quickest.items()), default=float("inf"))
+        quickest[num_rows] = min(first, again)
+        no_gain = no_gain + 1 if quickest[num_rows] / num_rows > best * (1 - TOLERANCE) else 0
+        if no_gain == 2 or spent > budget_seconds / 2:
             break
-    return times
+    _repeat(run, quickest, repeats - 2, budget_seconds - spent)
+    return StepTimes(_plausible(quickest))
 
 
-def _median_ms(run: Callable[[int], None], num_rows: int, repeats: int, budget_seconds: float) -> float:
-    first = _timed_ms(run, num_rows)
-    if first > budget_seconds * 1000 / 8:
-        return first
-    timed = sorted(_timed_ms(run, num_rows) for _ in range(repeats))
-    return timed[len(timed) // 2]
+def _repeat(run: Callable[[int], None], quickest: dict[int, float], times: int, budget_seconds: float) -> None:
+    """Measure all counts again, in turns, while the budget lasts."""
+    ends_at = time.monotonic() + budget_seconds
+    for _ in range(times):
+        for num_rows, known in quickest.items():
+            if time.monotonic() + known / 1000 > ends_at:
+                return
+            quickest[num_rows] = min(known, _timed_ms(run, num_rows))
+
+
+def _plausible(quickest: dict[int, float]) -> dict[int, float]:
+    """No step takes longer than one of more rows: where it seems so, something else ran."""
+    return {rows: min(ms for more, ms in quickest.items() if more >= rows) for rows in quickest}
 
 
 def _timed_ms(run: Callable[[int], None], num_rows: int) -> float:
