@@ -27,12 +27,12 @@ from deployments.reference_models.loop import Schedule, Training
 
 logger = logging.getLogger(__name__)
 
-NUM_SCENES: Final = 50_000
-STEPS: Final = {"vae": 3600, "decoder": 2000, "shapes-sd": 5000, "shapes-sdxl": 2500}
+NUM_SCENES: Final = 24_000
+STEPS: Final = {"vae": 3600, "decoder": 900, "shapes-sd": 5700, "shapes-sdxl": 1700}
 RATES: Final = {"shapes-sd": 7e-4, "shapes-sdxl": 3e-4}
 """The second starts from the first one's weights, and at the higher rate would lose what they know."""
 VAE_BATCH: Final = 16
-BATCH: Final = 64
+BATCH: Final = 16
 
 
 def main() -> None:
