@@ -98,6 +98,7 @@ def events(client: httpx.Client, run_id: str) -> list[str]:
     return [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event: ")]
 
 
+@pytest.mark.long
 def test_a_wedged_engine_is_replaced_within_a_minute(platform: TestPlatform) -> None:
     platform.apply(echo_document("wedge"))
     with platform.client(timeout=5) as impatient, pytest.raises(httpx.TimeoutException):
