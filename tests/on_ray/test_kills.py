@@ -63,7 +63,7 @@ def test_a_unary_call_outlives_its_replica(victim: TestPlatform) -> None:
     "part",
     [
         pytest.param("ServeReplica:gateway:gateway", id="the gateway"),
-        pytest.param("ServeReplica:runner:runner", id="the runner"),
+        pytest.param("ServeReplica:runner:runner", id="the runner", marks=pytest.mark.long),
         pytest.param("ServeReplica:model-slow:replica", id="the model's replica"),
     ],
 )

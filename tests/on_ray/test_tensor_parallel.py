@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 
+import pytest
 from fakes.platform import echo_document
 
 from serve.domain.documents import ModelDocument
@@ -41,6 +42,7 @@ ray.shutdown()
 """
 
 
+@pytest.mark.long
 def test_every_replica_on_two_gpus_sees_its_own_two() -> None:
     model = ModelDocument.model_validate(echo_document("wide", placement={"gpus": 2, "cpus": 0.5}))
     applications = serve_config(default_platform(), [model], Listener("127.0.0.1", 8000))["applications"]
