@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from serve.domain.generation import Event, ModelCall
@@ -26,6 +27,41 @@ class Produced:
 EngineBatch = list[Event | Produced]
 
 
+class PreparedAdapter(Protocol):
+    """An adapter in host memory, in the form its engine wants; what the adapter cache keeps and counts."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of host memory."""
+        ...
+
+    def close(self) -> None:
+        """Nobody uses it any more: give back what it holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFolder:
+    """An adapter's files on this machine, held for as long as what is prepared from them lives.
+
+    `id` is immutable (`tenant/name@sha256:...`); `sha256` are the files' digests by name: whoever reads a file checks
+    the bytes that it read against them, since a folder can be changed after it was checked.
+    """
+
+    id: str
+    path: Path
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedAdapter:
+    """One adapter of a call, ready, and how strongly it is applied."""
+
+    id: str
+    scale: float
+    prepared: PreparedAdapter
+
+
 class Engine(Protocol):
     """One loaded model. All methods run on one event loop; none blocks it for longer than a few milliseconds."""
 
@@ -37,9 +73,21 @@ class Engine(Protocol):
         """
         ...
 
-    def stream(self, call: ModelCall) -> AsyncGenerator[Sequence[Event | Produced], None]:
+    async def prepare_adapter(self, folder: AdapterFolder) -> PreparedAdapter:
+        """Read an adapter for calls of this engine, in a thread; calls that run do not notice.
+
+        Raises:
+            Unprocessable: `wrong_base`: it does not fit this model; `adapters_not_supported`: none does.
+            InvalidRequest: its files are not what they are said to be.
+        """
+        ...
+
+    def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+    ) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """Batches of events, `Completed` last. Inputs that hold pictures are bytes. Closing the generator aborts the
-        work; each batch is awaited for.
+        work; each batch is awaited for. `adapters` are those of `call.adapters`, in their order, held by the caller
+        until the generator is closed.
 
         A token that has no log probability (the first of an echoed prompt) carries NaN.
 

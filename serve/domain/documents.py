@@ -1,16 +1,17 @@
 """The documents that say what should be served. These classes are also the schemas of the custom resources.
 
-YAML keys are camelCase, as Kubernetes has them; attributes are snake_case. `Adapter` and `Workflow` join `KINDS` when
-they are served.
+YAML keys are camelCase, as Kubernetes has them; attributes are snake_case. `Workflow` joins `KINDS` when workflows are
+served.
 """
 
 import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from serve.domain.adapters import MAX_PER_CALL, Scale, parse_reference
 from serve.domain.modality import Modality
 from serve.domain.names import Digest, Name
 from serve.domain.task import TASKS, Family, Task
@@ -101,6 +102,8 @@ class Scaling(Spec):
     """More replicas come when predicted waiting exceeds this."""
     idle_seconds: float = Field(default=600, ge=0, le=86_400)
     """How long a replica idles before it is taken away."""
+    buffer_replicas: int = Field(default=0, ge=0, le=100)
+    """Kept beyond what the work asks for while there is work: room for the next burst."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "Scaling":
@@ -121,6 +124,32 @@ class Queue(Spec):
     """Requests of one tenant, so that none fills the queue for the others."""
     max_wait_seconds: float = Field(default=60, gt=0, le=86_400)
     """Predicted waiting beyond which a request is refused at once rather than late."""
+
+
+class AdapterPolicy(Spec):
+    """Which adapters a model's calls may use, and how many a replica keeps at hand."""
+
+    enabled: bool = False
+    max_rank: int = Field(default=64, ge=1, le=512)
+    """Of one adapter of a language model, and of all adapters of one image together in the batch that everybody
+    shares: an image whose ranks add up to more is painted in a batch of its own kind."""
+    max_per_call: int = Field(default=4, ge=1, le=MAX_PER_CALL)
+    max_resident: int = Field(default=16, ge=1, le=1024)
+    """Mixtures kept on the accelerator, and for a language model those of one batch (vLLM's max_loras)."""
+    max_host: int = Field(default=64, ge=1, le=10_000)
+    """Adapters kept ready in host memory when nobody uses them (vLLM's max_cpu_loras)."""
+    host_memory: str = Field(default="4Gi", pattern=r"^\d+(Ki|Mi|Gi|Ti)?$")
+    """Bytes that those may take, as a Kubernetes quantity. What is in use is never freed."""
+    pinned: list[str] = Field(default_factory=list, max_length=64)
+    """Adapters that are loaded when a replica starts and stay: `tenant/name`, or with `@sha256:...`."""
+
+    @field_validator("pinned")
+    @classmethod
+    def _named(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if parse_reference(name).tenant is None:
+                raise ValueError(f"pinned adapters are named with their tenant, as tenant/name: {name[:80]!r}")
+        return names
 
 
 class VllmEngine(Spec):
@@ -196,6 +225,11 @@ ENGINES: dict[Family, tuple[type[Spec], ...]] = {
 """Which engines serve which family."""
 
 
+def takes_adapters(engine: Engine) -> bool:
+    """Whether calls of this engine can use adapters: all but those that only make vectors."""
+    return not isinstance(engine, TransformersEngine) and getattr(engine, "runner", "generate") == "generate"
+
+
 class ModelSpec(Spec):
     """What a model is and where and how it runs. `engine` is typed per family; further families widen the union."""
 
@@ -207,6 +241,7 @@ class ModelSpec(Spec):
     engine: Engine
     scaling: Scaling = Scaling()
     queue: Queue = Queue()
+    adapters: AdapterPolicy = AdapterPolicy()
 
     @model_validator(mode="after")
     def _agrees(self) -> "ModelSpec":
@@ -217,6 +252,8 @@ class ModelSpec(Spec):
             raise ValueError(f"engine: {self.engine.kind} does not serve the family {self.family}")
         if self.weights is None and self.engine.kind != "echo":
             raise ValueError(f"weights: the engine {self.engine.kind} needs them")
+        if self.adapters.enabled and not takes_adapters(self.engine):
+            raise ValueError(f"adapters: the engine {self.engine.kind} takes none when it makes vectors")
         return self
 
     @property
@@ -311,5 +348,42 @@ class PlatformDocument(Document):
     spec: PlatformSpec = PlatformSpec()
 
 
-KINDS: dict[str, type[ModelDocument] | type[PlatformDocument]] = {"Model": ModelDocument, "Platform": PlatformDocument}
-AnyDocument = ModelDocument | PlatformDocument
+class AdapterWeights(Spec):
+    """Where an adapter's files are, and which bytes they must be."""
+
+    uri: str = Field(max_length=2048, pattern=r"^((https|hf|s3|file|builtin)://|asset:).+")
+    """`hf://org/name[@revision][/file]`, `https://...safetensors`, `asset:<id>`; administrators also `s3://`, `file://`
+    and `builtin://`."""
+    digest: Digest | None = None
+    """Unset, whatever is there when the document is applied becomes the version."""
+
+
+class AdapterSpec(Spec):
+    """An adapter of the tenant whose key applies it. Applying other files makes a new version of the same name."""
+
+    weights: AdapterWeights
+    base: Name | None = None
+    """A served model that the files must fit; unset, they must fit one of those that are served."""
+    title: str = Field(default="", max_length=120)
+    description: str = Field(default="", max_length=4000)
+    trigger_words: list[Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=list, max_length=32)
+    """Words that call it in a prompt; unset, what the files' metadata says."""
+    default_scale: Scale = 1.0
+    """Used where a call names none."""
+    shared_with: list[Name | Literal["*"]] = Field(default_factory=list, max_length=256)
+    """Tenants that may use it; `*`, every one, is for administrators to say."""
+
+
+class AdapterDocument(Document):
+    """A tenant's adapter."""
+
+    kind: Literal["Adapter"]
+    spec: AdapterSpec
+
+
+KINDS: dict[str, type[ModelDocument] | type[AdapterDocument] | type[PlatformDocument]] = {
+    "Model": ModelDocument,
+    "Adapter": AdapterDocument,
+    "Platform": PlatformDocument,
+}
+AnyDocument = ModelDocument | AdapterDocument | PlatformDocument

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve.domain.adapters import AdapterId
 from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
 from serve.domain.task import Task
 
@@ -76,6 +77,13 @@ class DeliveryStatus(StrEnum):
     DISABLED = "disabled"
 
 
+class RunAdapter(Frozen):
+    """An adapter that a run uses: the version it had when the run was accepted, whatever the name means later."""
+
+    id: AdapterId
+    scale: float
+
+
 class NewRun(Frozen):
     """What is written when a run is accepted: complete, so that any attempt repeats the same work.
 
@@ -92,6 +100,7 @@ class NewRun(Frozen):
     target: str
     task: Task
     inputs: dict[str, Any]
+    adapters: tuple[RunAdapter, ...] = ()
     request_hash: str
     idempotency_key: str | None = None
     priority: int = Field(default=0, ge=-10, le=10)
