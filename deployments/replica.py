@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from deployments.autoscaling import BACKLOG_METRIC, LOAD_METRIC
+from deployments.autoscaling import BACKLOG_METRIC, INFLOW_METRIC, LOAD_METRIC, START_METRIC
 from deployments.call_assets import STORING_TASKS, CallAssets
 from deployments.engines.engine import Engine
 from deployments.replica_metrics import ReplicaMetrics
@@ -53,6 +53,7 @@ class ModelReplica(ABC):
         self._clock = SystemClock()
         self._predictor = Predictor()
         self._metrics = ReplicaMetrics(args.name)
+        self._start_seconds = 0.0
         self._engine: Engine | None = None
         self._queue: FairQueue | None = None
         self._weights: ResolvedWeights | None = None
@@ -84,7 +85,7 @@ class ModelReplica(ABC):
         if STORING_TASKS & set(document.spec.tasks):
             self._open_assets()
         self._engine = engine
-        seconds = self._clock.monotonic() - began
+        seconds = self._start_seconds = self._clock.monotonic() - began
         await catalog.record_cold_start(self.name, seconds)
         logger.info("model %s ready after %.1f s", self.name, seconds)
 
@@ -160,9 +161,13 @@ class ModelReplica(ABC):
     def record_autoscaling_stats(self) -> dict[str, float]:
         """This replica's own work, for `BacklogPolicy`."""
         if self._queue is None:
-            return {BACKLOG_METRIC: 0.0, LOAD_METRIC: 0.0}
-        load = self._queue.num_running / self._queue.capacity
-        return {BACKLOG_METRIC: self._queue.backlog_seconds, LOAD_METRIC: load}
+            return {}
+        return {
+            BACKLOG_METRIC: self._queue.backlog_seconds,
+            LOAD_METRIC: self._queue.num_running / self._queue.capacity,
+            INFLOW_METRIC: self._queue.inflow,
+            START_METRIC: self._start_seconds,
+        }
 
     async def __del__(self) -> Any:
         """Ray awaits this when it takes the replica away."""

@@ -17,6 +17,7 @@ from serve.domain.documents import Queue
 from serve.domain.errors import DeadlineExceeded, Overloaded
 from serve.domain.names import TenantName
 from serve.domain.ports import Clock
+from serve.serving.scaling import WorkRate
 
 _RETRY_FLOOR_SECONDS = 0.5
 """Never tell a refused caller to come back at once: that is how a full queue stays full."""
@@ -55,8 +56,14 @@ class FairQueue:
         self._level_ms = 0.0
         self._num_arrivals = 0
         self._waiting_ms = 0.0
+        self._arriving = WorkRate()
         self.num_running = 0
         self.num_waiting = 0
+
+    @property
+    def inflow(self) -> float:
+        """Predicted seconds of this replica's work that arrive each second; above 1 it cannot keep up."""
+        return self._arriving.per_second(self._clock.monotonic()) / self.capacity / 1000
 
     @property
     def backlog_seconds(self) -> float:
@@ -77,6 +84,7 @@ class FairQueue:
         """
         account = self._account(tenant)
         arrived = self._clock.monotonic()
+        self._arriving.add(predicted_ms, arrived)
         if self.num_running < self.capacity and not self.num_waiting:
             self._admit(account, predicted_ms)
         else:

@@ -138,7 +138,7 @@ def _model(document: ModelDocument) -> dict[str, Any]:
         "deployments": [
             {
                 "name": REPLICA_DEPLOYMENT,
-                **_scaling(spec),
+                **_scaling(document),
                 **_placement(spec),
                 "max_ongoing_requests": max_ongoing_requests(spec),
                 "max_queued_requests": -1,
@@ -150,8 +150,11 @@ def _model(document: ModelDocument) -> dict[str, Any]:
 
 
 def build_digest(spec: ModelSpec) -> str:
-    """Covers what needs new replicas when it changes: weights and engine. Cards, queues and scaling do not."""
+    """Covers what needs new replicas when it changes: weights, engine, and what an engine sets aside for adapters.
+    Cards, queues and scaling do not."""
     parts = spec.model_dump(mode="json", include={"family", "weights", "engine"})
+    if spec.adapters.enabled:
+        parts["adapters"] = spec.adapters.model_dump(mode="json", include={"max_rank", "max_resident", "max_host"})
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -166,7 +169,8 @@ def engine_capacity(engine: Engine) -> int:
     return engine.max_concurrency
 
 
-def _scaling(spec: ModelSpec) -> dict[str, Any]:
+def _scaling(document: ModelDocument) -> dict[str, Any]:
+    spec = document.spec
     scaling = spec.scaling
     if scaling.replicas is not None:
         return {"num_replicas": scaling.replicas}
@@ -177,13 +181,21 @@ def _scaling(spec: ModelSpec) -> dict[str, Any]:
             "min_replicas": scaling.min_replicas,
             "max_replicas": scaling.max_replicas,
             "target_ongoing_requests": engine_capacity(spec.engine),
-            "upscale_delay_s": 1.0,
-            "downscale_delay_s": max(scaling.idle_seconds, 1.0),
+            # The policy holds on to replicas by itself; Ray's own timers would only come on top.
+            "upscale_delay_s": 0.5,
+            "downscale_delay_s": 1.0,
             "metrics_interval_s": 1.0,
             "look_back_period_s": 5.0,
             "policy": {
                 "policy_function": "deployments.autoscaling:BacklogPolicy",
-                "policy_kwargs": {"target_wait_seconds": scaling.target_wait_seconds},
+                "policy_kwargs": {
+                    "model": document.name,
+                    "minimum": scaling.min_replicas,
+                    "maximum": scaling.max_replicas,
+                    "target_wait_seconds": scaling.target_wait_seconds,
+                    "idle_seconds": scaling.idle_seconds,
+                    "buffer": scaling.buffer_replicas,
+                },
             },
         }
     }

@@ -31,7 +31,8 @@ def test_the_proxies_callback_resolves() -> None:
 def test_the_autoscaling_policy_resolves() -> None:
     from deployments.autoscaling import BacklogPolicy
 
-    assert callable(BacklogPolicy(target_wait_seconds=2))
+    bounds = {"minimum": 0, "maximum": 2, "target_wait_seconds": 2, "idle_seconds": 60, "buffer": 0}
+    assert callable(BacklogPolicy("a-model", **bounds))
 
 
 def test_the_converter_resolves() -> None:

@@ -71,7 +71,7 @@ def test_a_model_from_zero_is_autoscaled_by_backlog() -> None:
     found = deployment(model(scaling={"minReplicas": 0, "maxReplicas": 4, "targetWaitSeconds": 3, "idleSeconds": 60}))
     autoscaling = found["autoscaling_config"]
     assert (autoscaling["min_replicas"], autoscaling["max_replicas"]) == (0, 4)
-    assert autoscaling["downscale_delay_s"] == 60
+    assert autoscaling["policy"]["policy_kwargs"]["idle_seconds"] == 60
     assert autoscaling["policy"]["policy_kwargs"] == {"target_wait_seconds": 3}
 
 
