@@ -9,7 +9,7 @@ priority decides, then arrival.
 
 import asyncio
 import heapq
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +23,9 @@ _RETRY_FLOOR_SECONDS = 0.5
 """Never tell a refused caller to come back at once: that is how a full queue stays full."""
 _MIN_FORGET_AT = 64
 """Accounts below which looking for idle ones is not worth it."""
+
+Ready = Callable[[], Awaitable[object]]
+"""Returns when a call has what it needs besides a place, or as much of it as can be had without one."""
 
 
 @dataclass(order=True, slots=True)
@@ -72,11 +75,17 @@ class FairQueue:
 
     @asynccontextmanager
     async def place(
-        self, tenant: TenantName, predicted_ms: float, priority: int = 0, deadline_at: float | None = None
+        self,
+        tenant: TenantName,
+        predicted_ms: float,
+        priority: int = 0,
+        deadline_at: float | None = None,
+        ready: Ready | None = None,
     ) -> AsyncGenerator[float, None]:
         """Hold a place for the length of the `async with`; gives the seconds it was waited for.
 
-        `deadline_at` is Unix seconds.
+        `deadline_at` is Unix seconds. A call that is not `ready` (which does not raise) keeps its turn and takes no
+        place: others go before it.
 
         Raises:
             Overloaded: there is no room to wait in, or the wait would be too long; `retry_after_seconds` is set.
@@ -85,10 +94,14 @@ class FairQueue:
         account = self._account(tenant)
         arrived = self._clock.monotonic()
         self._arriving.add(predicted_ms, arrived)
-        if self.num_running < self.capacity and not self.num_waiting:
+        is_free = self.num_running < self.capacity and not self.num_waiting
+        if is_free and ready is None:
             self._admit(account, predicted_ms)
         else:
-            await self._wait(account, predicted_ms, priority, deadline_at)
+            if not is_free:
+                self._refuse_if_full(account)
+            waiter = self._arrive(account, predicted_ms, priority)
+            await self._wait(account, waiter, deadline_at, ready)
         started = self._clock.monotonic()
         try:
             yield started - arrived
@@ -112,15 +125,18 @@ class FairQueue:
         kept = {tenant: account for tenant, account in self._accounts.items() if account.matters(self._level_ms)}
         self._accounts, self._forget_at = kept, max(_MIN_FORGET_AT, 2 * len(kept))
 
-    async def _wait(self, account: _Account, predicted_ms: float, priority: int, deadline_at: float | None) -> None:
-        self._refuse_if_full(account)
+    def _arrive(self, account: _Account, predicted_ms: float, priority: int) -> _Waiter:
         self._num_arrivals += 1
-        waiter = _Waiter((-priority, self._num_arrivals), asyncio.get_running_loop().create_future(), predicted_ms)
-        heapq.heappush(account.waiting, waiter)
         self._count_waiting(account, +1, predicted_ms)
-        self._fill()
+        return _Waiter((-priority, self._num_arrivals), asyncio.get_running_loop().create_future(), predicted_ms)
+
+    async def _wait(self, account: _Account, waiter: _Waiter, deadline_at: float | None, ready: Ready | None) -> None:
         try:
             async with asyncio.timeout(None if deadline_at is None else deadline_at - self._clock.now_ms() / 1000):
+                if ready is not None:
+                    await ready()
+                heapq.heappush(account.waiting, waiter)
+                self._fill()
                 await waiter.admitted
         except (asyncio.CancelledError, TimeoutError) as error:
             self._give_up(account, waiter)
@@ -171,7 +187,7 @@ class FairQueue:
         account.num_running -= 1
         account.served_ms += measured_ms - predicted_ms
         self._fill()
-        if not self.num_running:
+        if not self.num_running and not self.num_waiting:
             self._accounts.clear()
 
     def _fill(self) -> None:

@@ -14,8 +14,8 @@ Stream = AsyncGenerator[Sequence[Any], None]
 class SupportsStream(Protocol):
     """What an engine must offer here: batches of events, `Completed` last; closing the stream aborts the work."""
 
-    def stream(self, call: ModelCall) -> Stream:
-        """The answer to `call`."""
+    def stream(self, call: ModelCall, adapters: Sequence[Any] = ()) -> Stream:
+        """The answer to `call`; `adapters` are those of the call, as a replica has made them ready."""
         ...
 
     def counters(self) -> Mapping[str, float]:

@@ -4,27 +4,31 @@ Work is reckoned in replica-seconds, by prediction: a call that will hold one of
 eighth of one. Three things are known of it: what arrives each second (`inflow`), what has a place now (`load`), and
 what waits for one (`backlog_seconds`).
 
-    more    as many as serve what arrives at `UTILISATION`, and as many again as work off, within the target wait, what
-            will still wait when new replicas are ready: what the present ones finish until then asks for none. Where a
-            start takes longer than the target, that is all the time they get: a crowd of replicas that comes too late
-            to keep a promise would only be paid for
-    fewer   the most that was needed within the last while, so that a lull between two bursts costs no cold start.
-            That while grows with the time that a start takes
+    more    as many as serve at `UTILISATION` what will arrive when a replica that is asked for now is ready, if the
+            rate goes on growing as it lately did; and as many again as work off, within the target wait, what will
+            still wait then. What the present ones finish until then asks for none
+    fewer   the most that was needed within the last while, so that a lull between two bursts costs no start. That
+            while is as long as a start takes, and `LEAST_HOLD_SECONDS` at least
     zero    after `idle_seconds` without any work
 
 A buffer of replicas is kept on top while there is work. The bounds come last.
+
+The numbers below are those that came out best over the traces of `benchmarks/autoscaling_sim.py`.
 """
 
 import math
 from collections import deque
 from dataclasses import dataclass, field
 
-UTILISATION = 0.8
+UTILISATION = 0.85
 """Of a replica that is given no more work than it can do: a queue in front of one that is always busy has no end."""
-STARTS_OF_HOLDING = 4.0
-LEAST_HOLD_SECONDS = 60.0
-"""Replicas that are needed no more are kept as long as several starts take, and this long at least, for the start is
-what a wrong farewell costs."""
+LEAST_HOLD_SECONDS = 45.0
+TREND_SECONDS = 30.0
+"""The stretch of the past from which the growth of the inflow is read."""
+NOISE = 0.3
+"""Replicas' worth of growth that is taken for chance."""
+MEMORY_SECONDS = 10.0
+"""Of `WorkRate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,46 +71,62 @@ class Decision:
 
 @dataclass(slots=True)
 class ScalingPolicy:
-    """One model's decisions. It remembers what was needed lately, and nothing else."""
+    """One model's decisions. It remembers what arrived and what was needed lately, and nothing else."""
 
     bounds: Bounds
+    _inflows: deque[tuple[float, float]] = field(default_factory=deque)
+    """(when, how much arrived each second), the oldest first."""
     _needs: deque[tuple[float, int]] = field(default_factory=deque)
-    """(when, how many), highest first: those that a later and higher need outlived are dropped."""
+    """(when, how many), the highest first: those that a later and higher need outlived are dropped."""
     _busy_at: float = -math.inf
 
     def decide(self, seen: Observation) -> Decision:
         """Replicas to ask for now."""
         bounds = self.bounds
-        if _is_busy(seen):
+        if seen.load > 0 or seen.backlog_seconds > 0:
             self._busy_at = seen.now
-        needed = needed_replicas(seen, bounds.target_wait_seconds)
+        growth = self._growth(seen)
+        needed = needed_replicas(seen, growth, bounds.target_wait_seconds)
         held = self._held(seen, needed)
         is_idle = seen.now - self._busy_at >= bounds.idle_seconds
         kept = 0 if is_idle else max(held, 1) + bounds.buffer
         chosen = max(bounds.minimum, min(kept, bounds.maximum))
-        return Decision(chosen, self._reason(seen, needed, held, kept, chosen))
+        return Decision(chosen, self._reason(seen, growth, needed, held, kept, chosen))
+
+    def _growth(self, seen: Observation) -> float:
+        """What will arrive on top, each second, when a replica that is asked for now is ready; at most as much again.
+
+        The rate itself lags behind by half of what it remembers.
+        """
+        known = self._inflows
+        known.append((seen.now, seen.inflow))
+        while seen.now - known[0][0] > TREND_SECONDS:
+            known.popleft()
+        began, first = known[0]
+        slope = (seen.inflow - first) / (seen.now - began) if seen.now > began else 0.0
+        ahead = slope * (seen.start_seconds + MEMORY_SECONDS / 2)
+        return min(max(0.0, ahead - NOISE), seen.inflow)
 
     def _held(self, seen: Observation, needed: int) -> int:
         """The highest need of the last while, this one included."""
         while self._needs and self._needs[-1][1] <= needed:
             self._needs.pop()
         self._needs.append((seen.now, needed))
-        while seen.now - self._needs[0][0] > self.hold_seconds(seen.start_seconds):
+        while seen.now - self._needs[0][0] > self._hold_seconds(seen):
             self._needs.popleft()
         return self._needs[0][1]
 
-    def hold_seconds(self, start_seconds: float) -> float:
-        """How long a replica is kept that is needed no more; never longer than idleness is allowed to last."""
-        return min(self.bounds.idle_seconds, max(LEAST_HOLD_SECONDS, STARTS_OF_HOLDING * start_seconds))
+    def _hold_seconds(self, seen: Observation) -> float:
+        return min(self.bounds.idle_seconds, max(LEAST_HOLD_SECONDS, seen.start_seconds))
 
-    def _reason(self, seen: Observation, needed: int, held: int, kept: int, chosen: int) -> str:
+    def _reason(self, seen: Observation, growth: float, needed: int, held: int, kept: int, chosen: int) -> str:
         bounds = self.bounds
         if kept == 0:
             why = f"no work for {bounds.idle_seconds:g} s" if self._busy_at > -math.inf else "no work yet"
         else:
-            why = _needs_told(seen, needed, bounds.target_wait_seconds)
+            why = _needs_told(seen, growth, needed, bounds.target_wait_seconds)
             if held > needed:
-                why += f"; {held} were needed within the last {self.hold_seconds(seen.start_seconds):.0f} s"
+                why += f"; {held} were needed within the last {self._hold_seconds(seen):.0f} s"
             if bounds.buffer:
                 why += f"; {bounds.buffer} as a buffer"
         if chosen > kept:
@@ -114,33 +134,25 @@ class ScalingPolicy:
         return f"{why}; the maximum is {bounds.maximum}" if chosen < kept else why
 
 
-def needed_replicas(seen: Observation, target_wait_seconds: float) -> int:
-    """Enough for what arrives and has places, and for what will wait still when new ones are ready."""
-    steady = _steady(seen)
+def needed_replicas(seen: Observation, growth: float, target_wait_seconds: float) -> int:
+    """Enough for what arrives (`growth` more each second, soon) and runs, and for what will wait still."""
+    steady = max(seen.inflow + growth, seen.load) / UTILISATION
     wait = backlog_at_start(seen)
-    if wait <= max(seen.replicas, 1) * target_wait_seconds:
-        return math.ceil(steady - 1e-6)
-    return math.ceil(max(steady, seen.load) + wait / max(target_wait_seconds, seen.start_seconds) - 1e-6)
-
-
-def _steady(seen: Observation) -> float:
-    """Replicas that what arrives would fill to the utilisation, and that hold what runs. A place that is taken may be
-    one of few that are filled well, so full replicas alone are no reason for more: that is what waiting shows."""
-    return max(seen.inflow / UTILISATION, min(seen.load, float(max(seen.replicas, 1))))
+    if wait > max(seen.replicas, 1) * target_wait_seconds:
+        steady += wait / target_wait_seconds
+    return math.ceil(steady - 1e-6)
 
 
 def backlog_at_start(seen: Observation) -> float:
-    """Replica-seconds that will wait when a replica that is asked for now is ready."""
-    spare = max(seen.replicas, seen.wanted) - seen.inflow
-    return max(0.0, seen.backlog_seconds - spare * seen.start_seconds)
+    """Replica-seconds of what waits now that will wait still when a replica that is asked for now is ready."""
+    spare = max(seen.replicas, seen.wanted) - max(seen.inflow, seen.load)
+    return max(0.0, seen.backlog_seconds - max(spare, 0.0) * seen.start_seconds)
 
 
-def _is_busy(seen: Observation) -> bool:
-    return seen.load > 0 or seen.backlog_seconds > 0
-
-
-def _needs_told(seen: Observation, needed: int, target: float) -> str:
+def _needs_told(seen: Observation, growth: float, needed: int, target: float) -> str:
     told = f"{needed} needed: {seen.inflow:.2f} replicas' work arrives, {seen.load:.2f} runs"
+    if growth > 0:
+        told += f", {growth:.2f} more is coming"
     if seen.backlog_seconds > 0:
         told += f", {seen.backlog_seconds / max(seen.replicas, 1):.1f} s of waiting (target {target:g} s)"
     return told
@@ -148,9 +160,8 @@ def _needs_told(seen: Observation, needed: int, target: float) -> str:
 
 @dataclass(slots=True)
 class WorkRate:
-    """A rate that forgets: what came within about the last `memory_seconds`, for each second."""
+    """A rate that forgets: what came within about the last `MEMORY_SECONDS`, for each second."""
 
-    memory_seconds: float = 20.0
     _sum: float = 0.0
     _at: float = 0.0
 
@@ -161,7 +172,7 @@ class WorkRate:
 
     def per_second(self, now: float) -> float:
         """The rate as of now."""
-        return self._decayed(now) / self.memory_seconds
+        return self._decayed(now) / MEMORY_SECONDS
 
     def _decayed(self, now: float) -> float:
-        return self._sum * math.exp(-max(0.0, now - self._at) / self.memory_seconds)
+        return self._sum * math.exp(-max(0.0, now - self._at) / MEMORY_SECONDS)

@@ -142,6 +142,7 @@ def _model(document: ModelDocument) -> dict[str, Any]:
                 **_placement(spec),
                 "max_ongoing_requests": max_ongoing_requests(spec),
                 "max_queued_requests": -1,
+                "request_router_config": _routing(spec),
                 **_SUPERVISION,
                 "user_config": {"name": document.name, "digest": document.digest()},
             }
@@ -198,6 +199,17 @@ def _scaling(document: ModelDocument) -> dict[str, Any]:
                 },
             },
         }
+    }
+
+
+def _routing(spec: ModelSpec) -> dict[str, Any]:
+    """Who chooses a call's replica, in the processes that call. Replicas that cache adapters are asked more often what
+    they hold; a router's own routes cover the time between."""
+    places = {"num_places": engine_capacity(spec.engine), "max_adapters": spec.adapters.max_host}
+    return {
+        "request_router_class": "deployments.routing.AdapterRouter",
+        "request_router_kwargs": places,
+        "request_routing_stats_period_s": 2.0 if spec.adapters.enabled else 10.0,
     }
 
 

@@ -27,23 +27,26 @@ def seen(replicas: int = 1, now: float = 0.0, **values: float) -> Observation:
     [
         pytest.param(seen(), 0, id="nothing to do"),
         pytest.param(seen(load=0.1), 1, id="a little work"),
-        pytest.param(seen(load=1.0), 1, id="a full replica that nobody waits for"),
-        pytest.param(seen(load=1.0, inflow=0.7), 1, id="work that one replica keeps up with"),
-        pytest.param(seen(load=1.0, inflow=0.9), 2, id="work that fills one to the brim, before anybody waits"),
-        pytest.param(seen(4, load=4.0, inflow=2.0), 4, id="full replicas are kept, though their work would fit in three"),
-        pytest.param(seen(load=1.0, backlog_seconds=1.9, inflow=0.8), 1, id="a wait within the target"),
-        pytest.param(seen(load=1.0, backlog_seconds=6.0, inflow=0.8), 4, id="three targets of waiting want three more"),
-        pytest.param(seen(3, load=3.0, backlog_seconds=6.0, inflow=2.4), 3, id="two seconds' waiting in front of each"),
-        pytest.param(
-            seen(load=1.0, backlog_seconds=6.0, inflow=0.5, start_seconds=10), 1, id="gone before a new one is ready"
-        ),
-        pytest.param(
-            seen(load=1.0, backlog_seconds=6.0, inflow=2.0, start_seconds=10), 5, id="more by the time it is ready"
-        ),
+        pytest.param(seen(load=0.8, inflow=0.7), 1, id="work that one replica keeps up with"),
+        pytest.param(seen(load=0.9, inflow=0.9), 2, id="work that fills one to the brim, before anybody waits"),
+        pytest.param(seen(load=0.8, backlog_seconds=1.9), 1, id="a wait within the target"),
+        pytest.param(seen(load=0.8, backlog_seconds=6.0), 4, id="three targets of waiting want three more"),
+        pytest.param(seen(3, load=2.4, backlog_seconds=6.0), 3, id="two seconds' waiting in front of each of three"),
+        pytest.param(seen(load=0.5, backlog_seconds=6.0, start_seconds=10), 1, id="gone before a new one is ready"),
     ],
 )
 def test_the_replicas_that_work_needs(observation: Observation, needed: int) -> None:
-    assert needed_replicas(observation, target_wait_seconds=2) == needed
+    assert needed_replicas(observation, growth=0.0, target_wait_seconds=2) == needed
+
+
+def test_work_that_grows_has_its_replicas_when_it_is_there() -> None:
+    policy = ScalingPolicy(BOUNDS)
+    steady = ScalingPolicy(BOUNDS)
+    for now in range(0, 21, 5):
+        growing = policy.decide(seen(3, now=now, load=2.0, inflow=1.0 + now * 0.05, start_seconds=20))
+        level = steady.decide(seen(3, now=now, load=2.0, inflow=2.0, start_seconds=20))
+    assert (level.replicas, growing.replicas) == (3, 4)
+    assert "0.95 more is coming" in growing.reason
 
 
 def test_replicas_that_start_already_are_not_asked_for_again() -> None:
@@ -54,15 +57,15 @@ def test_replicas_that_start_already_are_not_asked_for_again() -> None:
 def test_a_lull_between_bursts_costs_no_start() -> None:
     policy = ScalingPolicy(BOUNDS)
     assert policy.decide(seen(2, now=0, load=2.0, inflow=3.0)).replicas == 4
-    assert policy.decide(seen(4, now=50, load=0.2, inflow=0.1)).replicas == 4
-    assert policy.decide(seen(4, now=61, load=0.2, inflow=0.1)).replicas == 1
+    assert policy.decide(seen(4, now=40, load=0.2, inflow=0.1)).replicas == 4
+    assert policy.decide(seen(4, now=46, load=0.2, inflow=0.1)).replicas == 1
 
 
 def test_a_model_that_starts_slowly_is_kept_for_longer() -> None:
     policy = ScalingPolicy(BOUNDS)
     policy.decide(seen(2, now=0, load=2.0, inflow=3.0, start_seconds=60))
-    assert policy.decide(seen(5, now=200, load=0.2, start_seconds=60)).replicas == 5
-    assert policy.decide(seen(5, now=241, load=0.2, start_seconds=60)).replicas == 1
+    assert policy.decide(seen(4, now=50, load=0.2, start_seconds=60)).replicas == 4
+    assert policy.decide(seen(4, now=61, load=0.2, start_seconds=60)).replicas == 1
 
 
 def test_the_last_replica_goes_when_there_has_been_no_work_for_the_idle_time() -> None:
@@ -94,7 +97,12 @@ def test_a_buffer_is_kept_while_there_is_work_and_no_longer() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 100), st.integers(0, 12), st.floats(0, 20), st.floats(0, 1000), st.floats(0, 20), st.floats(0, 90)
+            st.floats(0, 100),
+            st.integers(0, 12),
+            st.floats(0, 20),
+            st.floats(0, 1000),
+            st.floats(0, 20),
+            st.floats(0, 90),
         ),
         min_size=1,
         max_size=30,
@@ -116,13 +124,15 @@ def test_no_history_leads_beyond_the_bounds(
 
 
 @given(st.integers(1, 8), st.floats(0, 8), st.floats(0, 100), st.floats(0, 8), st.floats(0, 500))
-def test_more_waiting_never_asks_for_fewer(replicas: int, load: float, backlog: float, inflow: float, more: float) -> None:
+def test_more_waiting_never_asks_for_fewer(
+    replicas: int, load: float, backlog: float, inflow: float, more: float
+) -> None:
     less = Observation(0, replicas, replicas, load, backlog, inflow)
-    assert needed_replicas(replace(less, backlog_seconds=backlog + more), 2) >= needed_replicas(less, 2)
+    assert needed_replicas(replace(less, backlog_seconds=backlog + more), 0.0, 2) >= needed_replicas(less, 0.0, 2)
 
 
 def test_a_rate_forgets() -> None:
-    rate = WorkRate(memory_seconds=10)
+    rate = WorkRate()
     for second in range(100):
         rate.add(3.0, float(second))
     assert rate.per_second(99.0) == pytest.approx(3.15, abs=0.01)

@@ -71,8 +71,8 @@ def test_a_model_from_zero_is_autoscaled_by_backlog() -> None:
     found = deployment(model(scaling={"minReplicas": 0, "maxReplicas": 4, "targetWaitSeconds": 3, "idleSeconds": 60}))
     autoscaling = found["autoscaling_config"]
     assert (autoscaling["min_replicas"], autoscaling["max_replicas"]) == (0, 4)
-    assert autoscaling["policy"]["policy_kwargs"]["idle_seconds"] == 60
-    assert autoscaling["policy"]["policy_kwargs"] == {"target_wait_seconds": 3}
+    bounds = {"minimum": 0, "maximum": 4, "target_wait_seconds": 3, "idle_seconds": 60, "buffer": 0}
+    assert autoscaling["policy"]["policy_kwargs"] == {"model": "echo"} | bounds
 
 
 def test_a_share_of_a_gpu_is_an_actor_option() -> None:
