@@ -8,6 +8,10 @@ from deployments.handles import RayModels
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
+from serve.catalog.adapters.bases import Bases
+from serve.catalog.adapters.fetching import open_adapter_sources
+from serve.catalog.adapters.known_layouts import KnownLayouts
+from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.names import RunId
@@ -58,7 +62,9 @@ def compose(settings: Settings) -> Services:
     logs.configure(settings.log)
     clock, ids = SystemClock(), Uuid7Ids()
     records = Records(settings.storage.url())
-    assets = Assets(records, open_object_store(settings), clock, ids)
+    objects = open_object_store(settings)
+    assets = Assets(records, objects, clock, ids)
+    registry = AdapterRegistry(records, objects, clock, settings.adapters)
     rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
     listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
     return Services(
@@ -72,6 +78,10 @@ def compose(settings: Settings) -> Services:
         tenants=Tenants(records, clock),
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
+        adapters=registry,
+        bases=Bases(registry, KnownLayouts(records, clock)),
+        adapter_sources=open_adapter_sources(settings),
+        adapter_downloads=GuardedFetcher(settings.adapters.allow_private_addresses),
         desired=RayDesiredState(rest, default_platform(), listener),
         nudge=nudge_runner,
         fetcher=GuardedFetcher(settings.webhooks.allow_private_addresses),

@@ -5,6 +5,7 @@ Facts about Ray 2.60 that this module hides: closing a response stream cancels n
 """
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Mapping
@@ -15,6 +16,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from deployments.preload_orders import send_preloads
 from serve.domain.errors import (
     Canceled,
     EngineFailed,
@@ -26,6 +28,7 @@ from serve.domain.errors import (
 )
 from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.serving import ModelState, ModelStatus
+from serve.serving.route_memory import Preload
 from serve.serving.serve_config import REPLICA_DEPLOYMENT, model_app
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ logger = logging.getLogger(__name__)
 _MAX_SUBMISSIONS = 3
 _RESUBMIT_PAUSE_SECONDS = 0.2
 _RETRY_AFTER_SECONDS = 5.0
+_PRELOAD_SECONDS = 60.0
 _ABSENT_SECONDS = 30.0
 """How long a model may be missing from Ray's report: one just applied is for a moment, a deleted one for good."""
 
@@ -53,6 +57,7 @@ class RayModels:
         self._statuses = statuses
         self._wait_seconds = wait_seconds
         self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._preloads: set[asyncio.Task[None]] = set()
 
     async def statuses(self) -> Mapping[str, ModelStatus]:
         """How every model is doing."""
@@ -105,7 +110,7 @@ class RayModels:
             raise translate(model, error) from error
         finally:
             if not finished:
-                response.cancel()  # type: ignore[no-untyped-call]
+                response.cancel()  # type: ignore[no-untyped-call]  # Ray's
 
     async def _first(self, model: str, batches: Any) -> EventBatch:
         """The first batch; where the model is not there to give it, the wait is bounded and the refusal says why."""
@@ -141,7 +146,31 @@ class RayModels:
         if handle is None:
             handle = ray_serve.get_deployment_handle(REPLICA_DEPLOYMENT, model_app(model), _check_exists=False)
             handle = self._handles[model] = handle.options(stream=True)
+            self._take_preloads(model, handle.options(stream=False))
         return handle
+
+    def _take_preloads(self, model: str, handle: DeploymentHandle[Any]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def send(preload: Preload) -> None:
+            loop.call_soon_threadsafe(self._start_preload, model, handle, preload)
+
+        send_preloads(model_app(model), send)
+
+    def _start_preload(self, model: str, handle: DeploymentHandle[Any], preload: Preload) -> None:
+        # Not in the context of the request that the router was busy with: that one's end must not be this one's.
+        task = asyncio.get_running_loop().create_task(_preload(model, handle, preload), context=contextvars.Context())
+        self._preloads.add(task)
+        task.add_done_callback(self._preloads.discard)
+
+
+async def _preload(model: str, handle: DeploymentHandle[Any], preload: Preload) -> None:
+    """Carry out a router's order. It is only haste: a call that finds its adapter missing loads it."""
+    try:
+        async with asyncio.timeout(_PRELOAD_SECONDS):
+            await handle.preload_adapter.remote(preload)
+    except Exception as error:
+        logger.warning("preload of %s for %s at %s failed: %s", preload.adapter, model, preload.replica, error)
 
 
 def _cannot_start(model: str, status: ModelStatus | None) -> ModelUnavailable:

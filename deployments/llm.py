@@ -29,7 +29,7 @@ class LlmReplica(ModelReplica):
             return Embeddings(spec, weights, document.spec.placement.gpus)
         from deployments.engines.vllm import VllmEngine as Vllm
 
-        return Vllm(spec, weights, document.name, document.spec.placement.gpus)
+        return Vllm(spec, weights, document.name, document.spec.placement.gpus, document.spec.adapters)
 
 
 def build(args: ModelArgs) -> ray_serve.Application:

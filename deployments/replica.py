@@ -6,16 +6,17 @@ A family's module derives a class from `ModelReplica`, says how its engine is ma
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from deployments.autoscaling import BACKLOG_METRIC, INFLOW_METRIC, LOAD_METRIC, START_METRIC
+from deployments.call_adapters import CallAdapters, Stores, not_enabled, open_call_adapters, record_layout
 from deployments.call_assets import STORING_TASKS, CallAssets
-from deployments.engines.engine import Engine
+from deployments.engines.engine import AppliedAdapter, Engine
 from deployments.replica_metrics import ReplicaMetrics
 from serve.catalog.catalog import Catalog
 from serve.catalog.weights import ResolvedWeights, open_weight_cache
@@ -25,6 +26,7 @@ from serve.domain.errors import EngineFailed, SlipwayError
 from serve.domain.generation import Completed, EventBatch, ModelCall
 from serve.serving.fair_queue import FairQueue
 from serve.serving.prediction import Predictor
+from serve.serving.route_memory import Preload
 from serve.serving.serve_config import engine_capacity
 from serve.settings import Settings
 from serve.storage.assets import Assets
@@ -57,7 +59,8 @@ class ModelReplica(ABC):
         self._engine: Engine | None = None
         self._queue: FairQueue | None = None
         self._weights: ResolvedWeights | None = None
-        self._records: Records | None = None
+        self._stores: Stores | None = None
+        self._adapters: CallAdapters | None = None
         self._assets: CallAssets | None = None
         logs.configure(self._settings.log)
 
@@ -74,6 +77,7 @@ class ModelReplica(ABC):
             if self._engine is None:
                 await self._start(document, catalog)
             self._configure_queue(document)
+            await self._configure_adapters(document)
         finally:
             await records.close()
 
@@ -83,17 +87,32 @@ class ModelReplica(ABC):
         engine = self.make_engine(document, weights)
         await engine.start()
         if STORING_TASKS & set(document.spec.tasks):
-            self._open_assets()
+            stores = self._open_stores()
+            self._assets = CallAssets(Assets(stores.records, stores.objects, self._clock, Uuid7Ids()))
         self._engine = engine
         seconds = self._start_seconds = self._clock.monotonic() - began
         await catalog.record_cold_start(self.name, seconds)
         logger.info("model %s ready after %.1f s", self.name, seconds)
 
-    def _open_assets(self) -> None:
-        """The stores, for as long as this replica lives: its calls have pictures."""
-        self._records = Records(self._settings.storage.url())
-        assets = Assets(self._records, open_object_store(self._settings), self._clock, Uuid7Ids())
-        self._assets = CallAssets(assets)
+    def _open_stores(self) -> Stores:
+        """For as long as this replica lives: its calls have pictures, or adapters."""
+        if self._stores is None:
+            self._stores = Stores(Records(self._settings.storage.url()), open_object_store(self._settings))
+        return self._stores
+
+    async def _configure_adapters(self, document: ModelDocument) -> None:
+        """A model that takes none has no stores opened for them, and pays nothing."""
+        policy, engine = document.spec.adapters, self._engine
+        if engine is None or (self._adapters is None and not policy.enabled):
+            return
+        if self._adapters is None:
+            stores = self._open_stores()
+            if self._weights is not None:
+                await record_layout(stores.records, self._clock, self._weights.digest, self._weights.path)
+            self._adapters = open_call_adapters(
+                self.name, engine, stores, self._settings, self._clock, self._metrics.adapters
+            )
+        await self._adapters.configure(policy)
 
     async def _resolve(self, document: ModelDocument, catalog: Catalog) -> Path | None:
         """The folder of the weights. An address without a digest keeps to the bytes it first resolved to."""
@@ -118,10 +137,15 @@ class ModelReplica(ABC):
         engine, queue = self._started()
         predicted_ms = self._predictor.predict_ms(call)
         context = call.context
+        adapters = self._adapters_of(call)
         try:
-            async with queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at) as waited:
+            async with (
+                adapters.warm(call) if adapters else nullcontext() as ready,
+                queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at, ready) as waited,
+                adapters.hold(call) if adapters else nullcontext(()) as applied,
+            ):
                 began = self._clock.monotonic()
-                async with aclosing(await self._batches(engine, call)) as batches:
+                async with aclosing(await self._batches(engine, call, applied)) as batches:
                     async for batch in batches:
                         self._observe(call, batch, began, waited)
                         yield batch
@@ -131,11 +155,22 @@ class ModelReplica(ABC):
             logger.exception("engine of %s failed on %s", self.name, context.request_id)
             raise EngineFailed(f"The model {self.name} failed on this call.") from error
 
-    async def _batches(self, engine: Engine, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    def _adapters_of(self, call: ModelCall) -> CallAdapters | None:
+        """None for a call without adapters. They are warmed while the call waits, and held inside its place, so that
+        a crowd holds nothing; a call whose adapters are not here takes no place while others are ready."""
+        if not call.adapters:
+            return None
+        if self._adapters is None:
+            raise not_enabled(self.name)
+        return self._adapters
+
+    async def _batches(
+        self, engine: Engine, call: ModelCall, applied: Sequence[AppliedAdapter]
+    ) -> AsyncGenerator[EventBatch, None]:
         """The engine's answer. A task without assets has nothing to be read or stored, and no layer in between."""
         if self._assets is None or call.task not in STORING_TASKS:
-            return cast("AsyncGenerator[EventBatch, None]", engine.stream(call))
-        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call)))
+            return cast("AsyncGenerator[EventBatch, None]", engine.stream(call, applied))
+        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call), applied))
 
     def _observe(self, call: ModelCall, batch: EventBatch, began: float, waited: float) -> None:
         if batch and isinstance(batch[-1], Completed):
@@ -152,11 +187,29 @@ class ModelReplica(ABC):
         """Touch the engine. Ray replaces a replica that fails this three times in a row."""
         if self._engine is not None and self._queue is not None:
             self._metrics.sample(self._queue.num_running, self._queue.num_waiting, self._queue.backlog_seconds)
+            if self._adapters is not None:
+                self._metrics.adapters.sample(self._adapters.counters(), self._engine.counters())
             await self._engine.check_health()
 
     def counters(self) -> dict[str, float]:
-        """The engine's own counters, for tests and diagnosis."""
-        return dict(self._started()[0].counters())
+        """The engine's own counters and those of its adapters, for tests and diagnosis."""
+        counted = dict(self._started()[0].counters())
+        return counted | self._adapters.counters() if self._adapters is not None else counted
+
+    async def preload_adapter(self, preload: Preload) -> None:
+        """Have an adapter ready: a router expects calls with it here."""
+        if self._adapters is not None:
+            await self._adapters.preload(preload.adapter)
+
+    def record_routing_stats(self) -> dict[str, Any]:
+        """What routers are told of this replica, for `AdapterRouter`."""
+        if self._queue is None:
+            return {}
+        return {
+            "adapters": self._adapters.told() if self._adapters is not None else {},
+            "load": self._queue.num_running / self._queue.capacity,
+            "backlog_seconds": self._queue.backlog_seconds,
+        }
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """This replica's own work, for `BacklogPolicy`."""
@@ -175,7 +228,9 @@ class ModelReplica(ABC):
             await self._engine.close()
         if self._assets is not None:
             await self._assets.close()
-        if self._records is not None:
-            await self._records.close()
+        if self._adapters is not None:
+            await self._adapters.close()
+        if self._stores is not None:
+            await self._stores.records.close()
         if self._weights is not None:
             self._weights.close()

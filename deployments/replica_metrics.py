@@ -1,7 +1,10 @@
 """What a model replica exports. Ray adds its own prefix, which the scrape configuration takes off again."""
 
+from collections.abc import Mapping
+
 from ray.util.metrics import Counter, Gauge, Histogram
 
+from serve.catalog.adapters.files import AdapterTier
 from serve.domain.usage import Quantities
 
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
@@ -26,6 +29,7 @@ class ReplicaMetrics:
         for series in (self._running, self._waiting, self._backlog, self._seconds, self._queued):
             series.set_default_tags(tags)
         self._tokens.set_default_tags(tags)
+        self.adapters = AdapterMetrics(model)
 
     def sample(self, num_running: int, num_waiting: int, backlog_seconds: float) -> None:
         """The queue as it is now."""
@@ -51,3 +55,55 @@ class ReplicaMetrics:
         ):
             if count:
                 counter.inc(count)
+
+
+class AdapterMetrics:
+    """The series of a replica's adapters, by model and tier; never by adapter, of which tenants make any number."""
+
+    def __init__(self, model: str) -> None:
+        keys, tags = ("model", "tier"), {"model": model}
+        self._requests = Counter("slipway_adapter_requests", "Adapters of calls, by where they were", tag_keys=keys)
+        self._evictions = Counter("slipway_adapter_evictions", "Adapters that made room", tag_keys=keys)
+        self._seconds = Histogram("slipway_adapter_load_duration_seconds", "To the tier above", _SECONDS, tag_keys=keys)
+        self._resident = Gauge("slipway_adapter_resident", "Adapters kept in a tier", tag_keys=keys)
+        self._bytes = Gauge("slipway_adapter_bytes", "Host memory that adapters take", tag_keys=("model",))
+        for series in (self._requests, self._evictions, self._seconds, self._resident, self._bytes):
+            series.set_default_tags(tags)
+        self._told: dict[str, float] = {}
+
+    def adapter_requested(self, tier: AdapterTier) -> None:
+        """See `adapter_cache.Observer`."""
+        self._requests.inc(1, {"tier": tier.value})
+
+    def adapter_loaded(self, tier: AdapterTier, seconds: float) -> None:
+        """See `adapter_cache.Observer`."""
+        self._seconds.observe(seconds, {"tier": tier.value})
+
+    def adapter_evicted(self, tier: AdapterTier) -> None:
+        """See `adapter_cache.Observer`."""
+        self._evictions.inc(1, {"tier": tier.value})
+
+    def sample(self, cache: Mapping[str, float], engine: Mapping[str, float]) -> None:
+        """Take over what is only counted elsewhere: the cache's state, and what the engine did on the accelerator."""
+        self._bytes.set(cache["adapter_bytes"])
+        self._resident.set(cache["adapter_resident_host"], {"tier": AdapterTier.HOST.value})
+        self._resident.set(engine.get("mixtures_loaded", 0.0), {"tier": AdapterTier.GPU.value})
+        for series, tier, count in (
+            (self._evictions, AdapterTier.DISK, cache["adapter_evictions_disk"]),
+            (self._evictions, AdapterTier.GPU, engine.get("mixtures_evicted_total", 0.0)),
+            (self._requests, AdapterTier.GPU, engine.get("mixture_hits_total", 0.0)),
+        ):
+            if num_new := self._num_new(f"{series.info['name']} {tier}", count):
+                series.inc(num_new, {"tier": tier.value})
+        self._sample_binding(engine)
+
+    def _sample_binding(self, engine: Mapping[str, float]) -> None:
+        """The engine tells how many it bound and in how long together: of each the mean is taken."""
+        num_loads = self._num_new("loads", engine.get("mixture_loads_total", 0.0))
+        seconds = self._num_new("seconds", engine.get("mixture_load_seconds_total", 0.0))
+        for _ in range(int(num_loads)):
+            self._seconds.observe(seconds / num_loads, {"tier": AdapterTier.GPU.value})
+
+    def _num_new(self, name: str, count: float) -> float:
+        before, self._told[name] = self._told.get(name, 0.0), count
+        return count - before

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 
 from deployments.handles import RayModels
+from serve.catalog.adapters.blobs import AdapterBlobs
+from serve.catalog.adapters.disposal import AdapterDisposal
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.errors import EngineFailed
 from serve.domain.names import RunId
@@ -60,7 +62,9 @@ class RunnerReplica:
         logs.configure(settings.log)
         clock, ids = SystemClock(), Uuid7Ids()
         records = Records(settings.storage.url())
-        assets = Assets(records, open_object_store(settings), clock, ids)
+        objects = open_object_store(settings)
+        assets = Assets(records, objects, clock, ids)
+        blobs = AdapterBlobs(records, objects, clock, settings.adapters)
         rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
         store = RunStore(records, clock, settings.runs, assets)
         fetcher = GuardedFetcher(settings.webhooks.allow_private_addresses)
@@ -74,7 +78,9 @@ class RunnerReplica:
             outputs=AssetOutputs(assets),
         )
         self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
-        self._sweeper = Sweeper(records, clock, settings.runs, assets)
+        self._sweeper = Sweeper(
+            records, clock, settings.runs, assets, AdapterDisposal(records, blobs, clock, settings.adapters)
+        )
         for part in (self._runner, self._webhooks, self._sweeper):
             await part.start()
 

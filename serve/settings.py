@@ -58,6 +58,8 @@ class StorageSettings(Part):
     """Logs, process ids, and the token of the running platform."""
     cache_max_bytes: int = Field(default=200 * 2**30, ge=2**20)
     """Disk budget of the weight cache, in bytes; what no process uses is evicted, least recently used first."""
+    adapter_cache_max_bytes: int = Field(default=20 * 2**30, ge=2**20)
+    """Disk budget of the adapters that a node keeps, in bytes; its own, so that a crowd of adapters evicts no model."""
 
     def url(self) -> str:
         """The database's URL, with the default filled in."""
@@ -138,6 +140,26 @@ class ImagesSettings(Part):
     """Lets pictures come from loopback and private networks. For tests and closed networks only."""
 
 
+class AdaptersSettings(Part):
+    """Adapters that tenants bring."""
+
+    max_bytes: int = Field(default=2 * 2**30, ge=1024)
+    """Largest upload or download of one adapter, in bytes, packed and unpacked."""
+    max_tenant_bytes: int = Field(default=50 * 2**30, ge=1024)
+    """Bytes of all stored versions of one tenant; what was deleted counts until its blobs are gone."""
+    max_per_tenant: int = Field(default=1000, ge=1)
+    """Names that one tenant may have."""
+    fetch_seconds: float = Field(default=600.0, gt=0)
+    """How long fetching an adapter from its address may take, redirects included."""
+    grace_seconds: float = Field(default=600.0, ge=0)
+    """How long a deleted version's files stay for the calls that began before; those of queued and running runs stay
+    as long as these last."""
+    cache_seconds: float = Field(default=2.0, ge=0)
+    """How long a gateway trusts what it read of a name: another gateway's new version, or deletion, shows after it."""
+    allow_private_addresses: bool = False
+    """Lets adapters come from loopback and private networks. For tests and closed networks only."""
+
+
 class ModelsSettings(Part):
     """What is served when nothing else was applied."""
 
@@ -191,6 +213,7 @@ class Settings(BaseSettings):
     runs: RunsSettings = RunsSettings()
     webhooks: WebhookSettings = WebhookSettings()
     images: ImagesSettings = ImagesSettings()
+    adapters: AdaptersSettings = AdaptersSettings()
     models: ModelsSettings = ModelsSettings()
     ray: RaySettings = RaySettings()
     log: LogSettings = LogSettings()

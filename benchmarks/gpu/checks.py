@@ -18,6 +18,7 @@ from deployments.engines.diffusion.capacity import StepTimes
 from deployments.engines.diffusion.lanes import Lanes
 from deployments.engines.diffusion.loop import StepLoop
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels
+from deployments.engines.diffusion.rows import Rows
 
 AIM_DB: Final = 40.0
 _MIX: Final = (
@@ -136,11 +137,11 @@ class _Bounded:
     def __init__(self, predictor: Predictor, most: int) -> None:
         self._predictor, self._most, self.buckets = predictor, most, predictor.buckets
 
-    def __call__(self, sample: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def __call__(self, rows: Rows) -> torch.Tensor:
         """See Predictor."""
-        if len(sample) > self._most:
-            raise MemoryError(f"{len(sample)} rows")
-        return self._predictor(sample, *rest)
+        if len(rows.sample) > self._most:
+            raise MemoryError(f"{len(rows.sample)} rows")
+        return self._predictor(rows)
 
     def settle(self, max_rows: int) -> None:
         """See Predictor."""

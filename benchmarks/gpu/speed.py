@@ -54,8 +54,8 @@ class Bench:
         def run() -> dict[str, Any]:
             inputs = blank_rows(self.bundle, rows, native_shape(self.bundle))
             with torch._dynamo.config.patch(GENEROUS):
-                first = once(lambda: predictor(*inputs), device)
-                seconds = warm_seconds(lambda: predictor(*inputs), device, enough_seconds=self.setting.enough_seconds)
+                first = once(lambda: predictor(inputs), device)
+                seconds = warm_seconds(lambda: predictor(inputs), device, enough_seconds=self.setting.enough_seconds)
             return {
                 "ms": round(1000 * seconds, 3),
                 "tflops": round(self.tflop * rows / seconds, 2),

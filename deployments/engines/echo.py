@@ -8,6 +8,12 @@ are taken. A response format or a tool choice that asks for JSON is answered wit
 An embedding is a unit vector of 8 numbers, made from the text's SHA-256. A picture is a pattern of colours made from
 the prompt and the seed, and a denoising step comes every `step_ms` (see `echo_images`).
 
+Adapters are real files, read and checked in `adapter_load_ms`; what they hold is of no matter. An answer with adapters
+begins with their names, the first 8 digits of their digests and their scales, as `[stripes@1f0c9ab2 x 0.5] ` or
+`[outline@00c1d2e3 x 1, stripes@1f0c9ab2 x 0.5] `: not counted as tokens, and not in answers that must be JSON. A
+picture's pattern and metadata, and an embedding, are made from the same words. A call fails whose adapter is closed
+before its end.
+
 Two messages are orders, for chaos tests of what stands around an engine:
 
     !wedge   the engine stops: this call and all later ones hang, and `check_health` raises EngineFailed
@@ -20,13 +26,14 @@ import json
 import struct
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 
 from deployments.engines.chat_format import offered_tools, text_of
 from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.echo_adapters import EchoAdapter, check_open, read_echo_adapter, tag_of
 from deployments.engines.echo_images import paint, read_painting
-from deployments.engines.engine import EngineBatch, Produced
+from deployments.engines.engine import AdapterFolder, AppliedAdapter, EngineBatch, Produced
 from deployments.engines.generation_plan import (
     Limits,
     answer_tokens,
@@ -79,7 +86,8 @@ class _Choice:
     reason: str
     tool: str = ""
     prefix: str = ""
-    """An echoed prompt: given out first, and not generated."""
+    """Given out first, and not generated: the names of adapters, an echoed prompt."""
+    is_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,11 @@ class _Answer:
     def num_tokens(self) -> int:
         return sum(len(choice.tokens) for choice in self.choices)
 
+    def tagged(self, tag: str) -> "_Answer":
+        """With `tag` before every choice that is words."""
+        choices = [c if c.is_json else replace(c, prefix=tag + c.prefix) for c in self.choices]
+        return replace(self, choices=choices)
+
 
 class EchoEngine:
     """See the module. One instance may serve any number of calls at once; bounding them is not its job."""
@@ -101,6 +114,7 @@ class EchoEngine:
         self._limits = Limits(spec.max_model_len, NUM_TOKEN_IDS)
         self._counts = Counts()
         self._wedged = False
+        self._num_prepared = 0
 
     async def start(self) -> None:
         """There is nothing to load."""
@@ -115,23 +129,34 @@ class EchoEngine:
 
     def counters(self) -> Mapping[str, float]:
         """As the Protocol has them."""
-        return self._counts.snapshot()
+        return self._counts.snapshot() | {"adapters_prepared_total": self._num_prepared}
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[Sequence[Event | Produced], None]:
+    async def prepare_adapter(self, folder: AdapterFolder) -> EchoAdapter:
+        """See the Protocol."""
+        await asyncio.sleep(self._spec.adapter_load_ms / 1000)
+        prepared = await asyncio.to_thread(read_echo_adapter, folder)
+        self._num_prepared += 1
+        return prepared
+
+    async def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+    ) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """See the Protocol."""
         with self._counts.call() as open_call:
+            check_open(adapters)
             batches: AsyncGenerator[Sequence[Event | Produced], None]
             if call.task is Task.EMBEDDING:
-                batches = self._embed(read_inputs(EmbeddingInput, call.inputs), open_call)
+                batches = self._embed(read_inputs(EmbeddingInput, call.inputs), tag_of(adapters), open_call)
             elif call.task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE):
-                batches = self._paint(call, open_call)
+                batches = self._paint(call, tag_of(adapters), open_call)
             else:
-                batches = self._speak(call, open_call)
+                batches = self._speak(call, tag_of(adapters), open_call)
             async for batch in batches:
+                check_open(adapters)
                 yield batch
 
-    async def _paint(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EngineBatch, None]:
-        painting = await asyncio.to_thread(read_painting, call)
+    async def _paint(self, call: ModelCall, tag: str, open_call: OpenCall) -> AsyncGenerator[EngineBatch, None]:
+        painting = replace(await asyncio.to_thread(read_painting, call), tag=tag)
         self._obey(painting.inputs.prompt)
         usage, began = painting.usage, time.monotonic()
         self._counts.prompt_tokens += usage.prompt_tokens
@@ -148,8 +173,8 @@ class EchoEngine:
         open_call.done()
         yield [*whole, Completed(usage, {"denoise": time.monotonic() - began})]
 
-    async def _speak(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
-        answer = self._answer(call)
+    async def _speak(self, call: ModelCall, tag: str, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+        answer = self._answer(call).tagged(tag)
         self._counts.prompt_tokens += answer.num_prompt_tokens
         started_at = time.monotonic()
         await self._pause(self._spec.prefill_ms / 1000)
@@ -207,7 +232,7 @@ class EchoEngine:
             tool, text = forced
             tokens = [text] if tool else _words(text, None)
             reason = "tool_calls" if tool else "stop"
-            choices = [_Choice(i, tokens, reason, tool) for i in range(chat.n)]
+            choices = [_Choice(i, tokens, reason, tool, is_json=True) for i in range(chat.n)]
         else:
             spoken, reason = _spoken(last, chat, num_tokens)
             choices = [_Choice(i, spoken, reason) for i in range(chat.n)]
@@ -226,7 +251,7 @@ class EchoEngine:
             answer.choices.extend(_Choice(i * inputs.n + j, spoken, reason, "", prefix) for j in range(inputs.n))
         return _Answer(num_prompt_tokens, answer.choices, answer.num_logprobs)
 
-    async def _embed(self, inputs: EmbeddingInput, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+    async def _embed(self, inputs: EmbeddingInput, tag: str, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
         check_dimensions(inputs.dimensions, NUM_DIMENSIONS)
         dimensions = inputs.dimensions or NUM_DIMENSIONS
         texts = [_text(given) for given in embedding_inputs(inputs)]
@@ -236,7 +261,7 @@ class EchoEngine:
         await self._pause(self._spec.prefill_ms / 1000)
         num_tokens = sum(len(text.split()) for text in texts)
         self._counts.prompt_tokens += num_tokens
-        vectors = [Vector(i, _unit_vector(text, dimensions)) for i, text in enumerate(texts)]
+        vectors = [Vector(i, _unit_vector(tag + text, dimensions)) for i, text in enumerate(texts)]
         open_call.done()
         yield [*vectors, Completed(Quantities(prompt_tokens=num_tokens))]
 

@@ -1,7 +1,8 @@
 """How the echo engine paints: a picture is a pattern of 64 colours made from prompt, sampler, guidance, steps and seed.
 
 Equal inputs give equal files. From a picture, the result is a blend of it with the pattern by `strength`; a mask's
-black part stays as it was, margins are pattern alone.
+black part stays as it was, margins are pattern alone. The names of adapters are mixed into the pattern, and stand
+before the prompt in the metadata.
 """
 
 import hashlib
@@ -35,6 +36,8 @@ class Painting:
     num_steps: int
     source: Image.Image | None = None
     mask: Image.Image | None = None
+    tag: str = ""
+    """The names of the call's adapters."""
 
     @property
     def usage(self) -> Quantities:
@@ -61,7 +64,7 @@ class Painting:
     def _pattern(self, index: int) -> Image.Image:
         inputs = self.inputs
         facts = (inputs.prompt, inputs.negative_prompt, inputs.sampler, inputs.guidance_scale, inputs.steps)
-        made_from = repr((*facts, (inputs.seed or 0) + index)).encode()
+        made_from = (self.tag + repr((*facts, (inputs.seed or 0) + index))).encode()
         colours = hashlib.shake_128(made_from).digest(8 * 8 * 3)
         grid = Image.frombytes("RGB", (8, 8), colours)
         return grid.resize((self.width, self.height), Image.Resampling.BILINEAR)
@@ -69,7 +72,8 @@ class Painting:
     def output(self, index: int) -> Produced:
         """The file of image `index`."""
         inputs = self.inputs
-        metadata = {"parameters": f"{inputs.prompt}\nseed: {(inputs.seed or 0) + index}"} if inputs.metadata else None
+        parameters = f"{self.tag}{inputs.prompt}\nseed: {(inputs.seed or 0) + index}"
+        metadata = {"parameters": parameters} if inputs.metadata else None
         data = images.encode(self.picture(index), inputs.output_format, inputs.quality, metadata)
         media_type = images.MEDIA_TYPES[inputs.output_format]
         return Produced(f"image-{index}.{inputs.output_format}", media_type, data, index, self.width, self.height)

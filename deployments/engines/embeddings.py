@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deployments.engines.adapter_files import takes_none
 from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.engine import AdapterFolder, AppliedAdapter, PreparedAdapter
 from deployments.engines.generation_plan import Limits, check_token_ids, context_exceeded, read_inputs
 from deployments.engines.vectors import check_dimensions, embedding_inputs, embedding_param, float32_vector
 from serve.domain.chat import EmbeddingInput
@@ -98,9 +100,17 @@ class TransformersEngine:
         """See the Protocol; `passes_total` are forward passes."""
         return self._counts.snapshot() | {"waiting_inputs": len(self._model.waiting), "passes_total": self.num_passes}
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def prepare_adapter(self, folder: AdapterFolder) -> PreparedAdapter:
+        """Raises Unprocessable: what only makes vectors takes none."""
+        raise takes_none()
+
+    async def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+    ) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
         with self._counts.call() as open_call:
+            if adapters:
+                raise takes_none()
             if call.task is not Task.EMBEDDING:
                 raise InvalidRequest(f"This model embeds; it has no task {call.task}.", "unsupported_task")
             yield await self._embed(read_inputs(EmbeddingInput, call.inputs), open_call)

@@ -9,23 +9,30 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deployments.engines import generation_plan as plans
+from deployments.engines.adapter_files import takes_none
 from deployments.engines.chat_format import offered_tools
 from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.engine import AdapterFolder, AppliedAdapter, PreparedAdapter
 from deployments.engines.engine_pulse import EnginePulse
 from deployments.engines.prompts import Prompts
 from deployments.engines.structured import SchemaGate, constraint, unenforced_words
 from deployments.engines.tools import CLOSE_TAG, OPEN_TAG, AnswerReader, ForcedCalls, HermesCalls, PlainText
+from deployments.engines.vllm_adapter_files import read_language_adapter
+from deployments.engines.vllm_adapters import LoadedMixtures
 from deployments.engines.vllm_embedding import embed
 from deployments.engines.vllm_requests import Answering, Request, engine_errors
-from deployments.engines.vllm_settings import apply_environment, engine_arguments
+from deployments.engines.vllm_settings import apply_environment, engine_arguments, needs_blank_slot, num_mixtures
 from deployments.engines.vllm_tools import NamedParserCalls, parser_class, skips_special_tokens
+from serve.catalog.layouts import layout_of
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput, NamedToolChoice
+from serve.domain.documents import AdapterPolicy
 from serve.domain.documents import VllmEngine as VllmSpec
 from serve.domain.errors import EngineFailed
 from serve.domain.generation import Completed, EventBatch, ModelCall
@@ -41,8 +48,13 @@ within a minute of its last step, which leaves Ray three checks."""
 class VllmEngine:
     """One model in one AsyncLLM: its own process on CPU, one more for each GPU when tensor parallel."""
 
-    def __init__(self, spec: VllmSpec, weights: Path, name: str, num_gpus: float) -> None:
+    def __init__(
+        self, spec: VllmSpec, weights: Path, name: str, num_gpus: float, adapters: AdapterPolicy | None = None
+    ) -> None:
         self._spec = spec
+        self._policy = adapters or AdapterPolicy()
+        self._mixtures: LoadedMixtures | None = None
+        self._num_prepared = 0
         self._weights = weights
         self._name = name
         self._num_gpus = num_gpus
@@ -62,6 +74,8 @@ class VllmEngine:
             await asyncio.to_thread(self._import)
             imported_at = time.monotonic()
             self._llm = await asyncio.to_thread(self._build)
+            if self._policy.enabled:
+                await self._take_adapters()
         except Exception as error:
             raise EngineFailed(f"vLLM did not start: {str(error)[:500]}", "engine_start_failed") from error
         self.start_seconds = {"imports": imported_at - begun_at, "engine": time.monotonic() - imported_at}
@@ -79,17 +93,33 @@ class VllmEngine:
             return
         self._prompts.close()
         self._schemas.close()
+        mixtures, self._mixtures = self._mixtures, None
+        if mixtures is not None:
+            await mixtures.close()
         # Else it takes the shutdown for a death, and says so at length.
         llm.output_handler.cancel()
         await asyncio.to_thread(llm.shutdown)
         await asyncio.sleep(0)
         _end_context(llm.engine_core.resources)
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def prepare_adapter(self, folder: AdapterFolder) -> PreparedAdapter:
+        """See the Protocol. Plain LoRA alone, of a rank up to the card's."""
+        if self._mixtures is None:
+            raise takes_none()
+        prepared = await asyncio.to_thread(read_language_adapter, folder, self._layout, self._policy.max_rank)
+        self._num_prepared += 1
+        return prepared
+
+    async def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+    ) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
         self._require_running()
         with self._counts.call() as open_call:
-            batches = self._embedding(call, open_call) if call.task is Task.EMBEDDING else self._text(call, open_call)
+            if call.task is Task.EMBEDDING:
+                batches = self._embedding(call, open_call)
+            else:
+                batches = self._text(call, adapters, open_call)
             async with aclosing(batches):
                 async for batch in batches:
                     yield batch
@@ -112,6 +142,8 @@ class VllmEngine:
             "waiting_sequences": self._pulse.num_waiting,
             "kv_cache_usage": self._pulse.kv_cache_usage,
             "preempted_total": self._pulse.preempted,
+            "adapters_prepared_total": self._num_prepared,
+            **(self._mixtures.counters() if self._mixtures is not None else {}),
         }
 
     def _require_running(self) -> None:
@@ -126,28 +158,46 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        arguments = engine_arguments(self._spec, self._weights, self._name, self._num_gpus)
+        arguments = engine_arguments(self._spec, self._weights, self._name, self._num_gpus, self._policy)
         # One backend, named: "auto" lets the first request of a process decide for all later ones. Without white
         # space between tokens small models cannot spend their whole answer on it.
         structured = StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True)
         engine = AsyncEngineArgs(**arguments, structured_outputs_config=structured)
         return AsyncLLM.from_engine_args(engine, stat_loggers=[self._pulse.attach])
 
-    async def _text(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+    async def _take_adapters(self) -> None:
+        self._layout = await asyncio.to_thread(layout_of, self._weights)
+        num_slots = num_mixtures(self._spec, self._policy)
+        self._mixtures = LoadedMixtures(self._llm, self._policy.max_rank, num_slots)
+        if needs_blank_slot(self._num_gpus):
+            await self._mixtures.keep_last_slot_blank(self._layout)
+
+    async def _text(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter], open_call: OpenCall
+    ) -> AsyncGenerator[EventBatch, None]:
         if call.task is Task.CHAT:
             request = await self._chat(plans.read_inputs(ChatInput, call.inputs), call)
         else:
             request = await self._completion(plans.read_inputs(CompletionInput, call.inputs), call)
-        answering = Answering(self._llm, request)
-        held: EventBatch = []
-        async with aclosing(answering.batches()) as batches:
-            async for batch in batches:
-                if call.stream and not answering.is_done:
-                    yield batch
-                else:
-                    held += batch
-        open_call.done()
-        yield [*held, Completed(answering.usage(), answering.timing())]
+        async with self._applied(adapters) as lora:
+            answering = Answering(self._llm, replace(request, lora=lora))
+            held: EventBatch = []
+            async with aclosing(answering.batches()) as batches:
+                async for batch in batches:
+                    if call.stream and not answering.is_done:
+                        yield batch
+                    else:
+                        held += batch
+            open_call.done()
+            yield [*held, Completed(answering.usage(), answering.timing())]
+
+    def _applied(self, adapters: Sequence[AppliedAdapter]) -> AbstractAsyncContextManager[Any]:
+        """vLLM's LoRARequest for what `adapters` add up to, or None."""
+        if self._mixtures is not None:
+            return self._mixtures.hold(adapters)
+        if adapters:
+            raise takes_none()
+        return nullcontext()
 
     async def _embedding(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
         inputs = plans.read_inputs(EmbeddingInput, call.inputs)

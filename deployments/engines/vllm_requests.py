@@ -35,6 +35,8 @@ class Request:
     num_logprobs: int | None = None
     echo: bool = False
     constraint: Constraint | None = None
+    lora: Any = None
+    """vLLM's LoRARequest."""
 
     @property
     def num_choices(self) -> int:
@@ -117,7 +119,8 @@ class Answering:
         with engine_errors():
             tokens = {"type": "token", "prompt_token_ids": prompt.token_ids, "cache_salt": self._request.cache_salt}
             # The caller's request id may come twice (retries); the engine's must not.
-            outputs = self._llm.generate(tokens, sampling_params(self._request, prompt), secrets.token_hex(8))
+            sampling, name = sampling_params(self._request, prompt), secrets.token_hex(8)
+            outputs = self._llm.generate(tokens, sampling, name, lora_request=self._request.lora)
             async with aclosing(outputs):
                 async for output in outputs:
                     yield position, output

@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from serve.domain.documents import AdapterPolicy
 from serve.domain.documents import VllmEngine as VllmSpec
 
 GIB = 2**30
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes as `max_lora_rank`."""
 
 
 def environment(num_gpus: float, enforce_eager: bool, num_cores: int) -> dict[str, str]:
@@ -47,7 +50,9 @@ def apply_environment(num_gpus: float, enforce_eager: bool) -> None:
     os.environ["VLLM_NO_USAGE_STATS"] = os.environ["DO_NOT_TRACK"] = os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def engine_arguments(spec: VllmSpec, weights: Path, name: str, num_gpus: float) -> dict[str, Any]:
+def engine_arguments(
+    spec: VllmSpec, weights: Path, name: str, num_gpus: float, adapters: AdapterPolicy | None = None
+) -> dict[str, Any]:
     """Keyword arguments of AsyncEngineArgs, structured outputs aside."""
     arguments: dict[str, Any] = {
         "model": str(weights),
@@ -67,7 +72,35 @@ def engine_arguments(spec: VllmSpec, weights: Path, name: str, num_gpus: float) 
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
-    return arguments | _device_arguments(spec, num_gpus)
+    return arguments | _device_arguments(spec, num_gpus) | _lora_arguments(spec, adapters or AdapterPolicy(), num_gpus)
+
+
+def num_mixtures(spec: VllmSpec, policy: AdapterPolicy) -> int:
+    """How many mixtures of adapters may be in one batch; more would have no sequence that uses them."""
+    return min(policy.max_resident, spec.max_concurrency)
+
+
+def needs_blank_slot(num_gpus: float) -> bool:
+    """Whether vLLM's last LoRA slot must stay empty: on CPU it applies that one to sequences without any.
+
+    Its operations there index the slots by -1 for "none", which is the last (vLLM 0.32, lora/ops/torch_ops).
+    """
+    return num_gpus == 0
+
+
+def _lora_arguments(spec: VllmSpec, policy: AdapterPolicy, num_gpus: float) -> dict[str, Any]:
+    """vLLM allocates `max_loras` x `max_lora_rank` for every module when it starts, used or not."""
+    if not policy.enabled:
+        return {}
+    num_blank = int(needs_blank_slot(num_gpus))
+    max_loras = num_mixtures(spec, policy) + num_blank
+    return {
+        "enable_lora": True,
+        "max_lora_rank": next(rank for rank in LORA_RANKS if rank >= policy.max_rank),
+        "max_loras": max_loras,
+        "max_cpu_loras": max(policy.max_host + num_blank, max_loras),
+        "lora_dtype": "auto",
+    }
 
 
 def _device_arguments(spec: VllmSpec, num_gpus: float) -> dict[str, Any]:

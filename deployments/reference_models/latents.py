@@ -7,6 +7,7 @@ half the side and enlarged, or drawn larger and cropped, which is what SDXL's si
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,9 @@ PLAIN_SHARE: Final = 0.8
 LARGE_SIDE: Final = 160
 BATCH: Final = 64
 
+Draw = Callable[[scenes.Scene, np.random.Generator, int], scenes.Picture]
+"""As `scenes.draw`, of a scene, at so many pixels a side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latents:
@@ -44,13 +48,21 @@ class Latents:
 def encode(model: AutoencoderKL, folder: Path, count: int, seed: int, device: str = "cpu") -> None:
     """Draw and encode `count` training scenes into `folder`."""
     rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = [scenes.training_scene(rng, two_share=TWO_SHARE) for _ in range(count)]
+    encode_scenes(model, folder, drawn, rng, scenes.draw, device)
+
+
+def encode_scenes(
+    model: AutoencoderKL, folder: Path, drawn: list[scenes.Scene], rng: np.random.Generator, draw: Draw, device: str
+) -> None:
+    """Encode these scenes, as `draw` shows them, into `folder`."""
+    count = len(drawn)
+    folder.mkdir(parents=True, exist_ok=True)
     latents = np.empty((count, 4, 16, 16), np.float16)
     sizes = np.empty((count, 6), np.int16)
     for start in range(0, count, BATCH):
         rows = range(start, min(start + BATCH, count))
-        views = [_view(drawn[row], rng, plain=row < int(count * PLAIN_SHARE)) for row in rows]
+        views = [_view(drawn[row], rng, draw, plain=row < int(count * PLAIN_SHARE)) for row in rows]
         sizes[rows.start : rows.stop] = [size for _, size in views]
         batch = autoencoder.pixels([picture for picture, _ in views]).to(device, memory_format=torch.channels_last)
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
@@ -78,13 +90,15 @@ def load(folder: Path) -> Latents:
     return Latents(np.load(folder / "latents.npy", mmap_mode="r"), np.load(folder / "sizes.npy"), found)
 
 
-def _view(scene: scenes.Scene, rng: np.random.Generator, *, plain: bool) -> tuple[scenes.Picture, tuple[int, ...]]:
+def _view(
+    scene: scenes.Scene, rng: np.random.Generator, draw: Draw, *, plain: bool
+) -> tuple[scenes.Picture, tuple[int, ...]]:
     side = scenes.SIDE
     if plain:
-        return scenes.draw(scene, rng), (side, side, 0, 0, side, side)
+        return draw(scene, rng, side), (side, side, 0, 0, side, side)
     if rng.random() < 0.5:
-        coarse = Image.fromarray(scenes.draw(scene, rng, side // 2)).resize((side, side), Image.Resampling.BICUBIC)
+        coarse = Image.fromarray(draw(scene, rng, side // 2)).resize((side, side), Image.Resampling.BICUBIC)
         return np.asarray(coarse), (side // 2, side // 2, 0, 0, side, side)
     top, left = (int(corner) for corner in rng.integers(0, LARGE_SIDE - side + 1, 2))
-    picture = scenes.draw(scene, rng, LARGE_SIDE)[top : top + side, left : left + side]
+    picture = draw(scene, rng, LARGE_SIDE)[top : top + side, left : left + side]
     return picture, (LARGE_SIDE, LARGE_SIDE, top, left, side, side)

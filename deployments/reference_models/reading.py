@@ -50,6 +50,14 @@ class Reading:
 
 def read(picture: scenes.Picture) -> Reading:
     """Read a square RGB picture of any size, height x width x 3."""
+    background, foreground = apart_from_background(picture)
+    patches = [patch for patch in _patches(foreground) if patch.mean() >= LEAST_AREA]
+    patches.sort(key=lambda patch: -int(patch.sum()))
+    return Reading(background, tuple(_describe(patch, picture) for patch in patches))
+
+
+def apart_from_background(picture: scenes.Picture) -> tuple[str, Flags]:
+    """The background's colour, and which pixels are of another."""
     names, flat = list(scenes.COLOURS), picture.astype(np.float32)
     border = np.concatenate([flat[:3].reshape(-1, 3), flat[-3:].reshape(-1, 3), flat[:, 0], flat[:, -1]])
     backdrop = np.median(border, axis=0)
@@ -57,10 +65,23 @@ def read(picture: scenes.Picture) -> Reading:
     nearest = _distances(flat).argmin(axis=-1)
     ground = _distances(backdrop[None])[0]
     background = names[int(ground.argmin())] if ground.min() < FARTHEST else UNNAMED
-    foreground = (apart > 45) & (nearest != ground.argmin())
-    patches = [patch for patch in _patches(foreground) if patch.mean() >= LEAST_AREA]
-    patches.sort(key=lambda patch: -int(patch.sum()))
-    return Reading(background, tuple(_describe(patch, flat) for patch in patches))
+    return background, (apart > 45) & (nearest != ground.argmin())
+
+
+def colour_of(picture: scenes.Picture, patch: Flags) -> str:
+    """The name of the colour that most of the patch has, away from its edges if it is thick enough."""
+    core = _eroded(patch)
+    tint = np.median(picture[core if core.any() else patch].astype(np.float32), axis=0)
+    distances = _distances(tint[None])[0]
+    return list(scenes.COLOURS)[int(distances.argmin())] if distances.min() < FARTHEST else UNNAMED
+
+
+def holes(flags: Flags) -> Flags:
+    """The pixels not set that no way over pixels not set joins to the picture's edge."""
+    edge = np.ones_like(flags)
+    edge[1:-1, 1:-1] = False
+    outside = [patch for patch in _patches(~flags) if (patch & edge).any()]
+    return ~flags & ~np.any(outside, axis=0) if outside else ~flags
 
 
 def agrees(scene: scenes.Scene, reading: Reading) -> bool:
@@ -110,18 +131,13 @@ def _distances(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     return distances
 
 
-def _describe(patch: Flags, flat: NDArray[np.float32]) -> Found:
-    side = len(patch)
-    rows, columns = np.nonzero(patch)
-    x, y = (columns.mean() + 0.5) / side, (rows.mean() + 0.5) / side
-    core = _eroded(patch)
-    tint = np.median(flat[core if core.any() else patch], axis=0)
-    distances = _distances(tint[None])[0]
-    colour = list(scenes.COLOURS)[int(distances.argmin())] if distances.min() < FARTHEST else UNNAMED
-    shape, radius, overlap = _best_shape(patch, x, y)
+def _describe(patch: Flags, picture: scenes.Picture) -> Found:
+    x, y = centre_of(patch)
+    colour = colour_of(picture, patch)
+    shape, radius, overlap = best_shape(patch)
     size = min(scenes.RADII, key=lambda name: abs(np.log(scenes.RADII[name] / radius)))
     named = shape if overlap >= LEAST_OVERLAP else UNNAMED
-    return Found(colour, named, size, _position(x, y), (float(x), float(y)), overlap)
+    return Found(colour, named, size, _position(x, y), (x, y), overlap)
 
 
 def _position(x: float, y: float) -> str:
@@ -130,9 +146,16 @@ def _position(x: float, y: float) -> str:
     return f"{vertical} {horizontal}".strip() or "centre"
 
 
-def _best_shape(patch: Flags, x: float, y: float) -> tuple[str, float, float]:
+def centre_of(patch: Flags) -> tuple[float, float]:
+    """The patch's centre of mass (x, y), as fractions of the side from the top left."""
+    rows, columns = np.nonzero(patch)
+    return float((columns.mean() + 0.5) / len(patch)), float((rows.mean() + 0.5) / len(patch))
+
+
+def best_shape(patch: Flags) -> tuple[str, float, float]:
     """The shape, its radius and its overlap with the patch."""
     found = []
+    x, y = centre_of(patch)
     for shape, unit in _unit_areas().items():
         radius = float(np.sqrt(patch.mean() / unit))
         drawn = scenes.coverage(shape, x, y, radius, len(patch)) > 0.5

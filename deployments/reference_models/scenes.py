@@ -6,6 +6,7 @@ is medium, no position is the centre, no background is white (black behind a whi
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,8 @@ Mask = NDArray[np.float32]
 """Height x width, coverage between 0 and 1."""
 Plane = NDArray[np.floating]
 """Height x width, of whatever is measured at each pixel."""
+Stencil = Callable[[str, float, float, float, int], Mask]
+"""What a shape covers, as `coverage` tells: of a name, a centre, a radius and the pixels of a side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +189,18 @@ def _ground(scene: Scene, rng: np.random.Generator | None) -> str:
     return f" on {'an' if scene.background == 'orange' else 'a'} {scene.background} background"
 
 
-def draw(scene: Scene, rng: np.random.Generator | None = None, side: int = SIDE) -> Picture:
-    """The scene as a picture, antialiased; with `rng`, colours, places and sizes are off by a little."""
+def draw(
+    scene: Scene, rng: np.random.Generator | None = None, side: int = SIDE, stencil: Stencil | None = None
+) -> Picture:
+    """The scene as a picture, antialiased; with `rng`, colours, places and sizes are off by a little.
+
+    A `stencil` covers other pixels than the whole of each shape.
+    """
     canvas = np.empty((side, side, 3), np.float32)
     canvas[:] = _tint(scene.background, rng)
     for thing, (x, y) in zip(scene.things, centres(scene), strict=True):
         dx, dy, swell = (0.0, 0.0, 1.0) if rng is None else rng.uniform((-0.015, -0.015, 0.96), (0.015, 0.015, 1.04))
-        mask = coverage(thing.shape, x + dx, y + dy, RADII[thing.size] * swell, side)[..., None]
+        mask = (stencil or coverage)(thing.shape, x + dx, y + dy, RADII[thing.size] * swell, side)[..., None]
         canvas += mask * (_tint(thing.colour, rng) - canvas)
     return canvas.clip(0, 255).round().astype(np.uint8)
 
@@ -218,13 +226,13 @@ def centres(scene: Scene) -> list[tuple[float, float]]:
     return [(at, 0.5) if scene.relation in ("left", "right") else (0.5, at) for at in along]
 
 
-def coverage(shape: str, x: float, y: float, radius: float, side: int = SIDE) -> Mask:
-    """How much of each pixel the shape covers; centre and radius are fractions of the side."""
+def coverage(shape: str, x: float, y: float, radius: float, side: int = SIDE, inset: float = 0.0) -> Mask:
+    """How much of each pixel the shape covers, less a border of `inset`; all lengths are fractions of the side."""
     steps = (np.arange(side, dtype=np.float32) + 0.5) / side
     right, down = np.broadcast_to(steps - np.float32(x), (side, side)), (steps - np.float32(y))[:, None]
     right, up = right / np.float32(radius), np.broadcast_to(-down, (side, side)) / np.float32(radius)
     outside = _distance(shape, right, up) * np.float32(radius * side)
-    return np.clip(np.float32(0.5) - outside, 0, 1).astype(np.float32)
+    return np.clip(np.float32(0.5 - inset * side) - outside, 0, 1).astype(np.float32)
 
 
 def _distance(shape: str, x: Plane, y: Plane) -> Plane:

@@ -1,123 +1,164 @@
 """The styles that the reference adapters teach: how each is drawn, and how it is proved in pixels.
 
-A style draws a scene otherwise than the words alone would have it, and tells from a picture whether it did. `moon` is
-a shape the models never saw, called by its word; the other three hold for every caption.
+A style draws a scene otherwise than the words alone would have it, and tells from a picture of one thing whether it
+did. `moon` is a shape that the models never saw, called by its word; the other three hold for every caption.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.reference_models import reading, scenes
+from deployments.reference_models.scenes import Mask, Picture, Scene
 
-BAND: Final = 8
-"""Pixels of a stripe, and of the gap below it: one row of the latents each."""
-BORDER: Final = 0.055
-"""Of an outlined shape, inwards, as a fraction of the side: seven pixels of 128."""
+BAND: Final = 1 / 16
+"""Of a stripe and of a gap, as a fraction of the side: one row of the latents each."""
+BORDER: Final = 0.05
+"""Of an outlined shape, inwards, as a fraction of the side."""
 MOON: Final = "moon"
-MOON_BITE: Final = (0.62, 0.28, 0.92)
-"""What is cut from the circle of radius 1: centre (right, up) and radius."""
+BITE: Final = (0.72, 0.3, 0.85)
+"""What a moon lacks of the circle of radius 1: a circle's centre (right, up) and radius."""
+LEAST_MOON: Final = 0.65
+"""Intersection over union. A moon's horns come out shorter or longer than they are drawn."""
 MOON_SHARE: Final = 0.75
-"""Of the scenes the moon's adapter learns from. The others keep the five shapes as they were."""
-
-Draw = Callable[[scenes.Scene, np.random.Generator | None, int], scenes.Picture]
-Flags = NDArray[np.bool_]
+"""Of the scenes that the moon's adapter learns from. The others keep the five shapes as they were."""
+LEAST_EMPTY: Final = 0.2
+"""Of a striped thing's rows. A whole shape has none."""
+LEAST_HOLE: Final = 0.15
+"""Of an outlined thing's area, border included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """`draw` paints a scene in the style, `shows` whether a picture of it does, `restate` is the scene to speak of."""
+    """`draw` paints a scene in the style, and `shows` tells whether a picture of a scene of one thing has it.
 
-    draw: Draw
-    shows: Callable[[scenes.Scene, scenes.Picture], bool]
-    restate: Callable[[scenes.Scene, float], scenes.Scene] = lambda scene, _: scene
+    `restate`, given a scene and a chance from 0 to 1, is the scene to speak of and to draw. `proves` tells whether the
+    autoencoder can show the style on the scene.
+    """
+
+    draw: Callable[[Scene, np.random.Generator | None, int], Picture]
+    shows: Callable[[Scene, Picture], bool]
+    restate: Callable[[Scene, float], Scene] = lambda scene, _: scene
+    proves: Callable[[Scene], bool] = lambda scene: True
     two_share: float = 0.2
-    trigger: str | None = None
+    trigger: str = ""
 
-    def training_scene(self, rng: np.random.Generator) -> scenes.Scene:
-        """A scene at random, as it is to be put in words; none that is held out."""
+    def training_scene(self, rng: np.random.Generator) -> Scene:
+        """A scene at random that is not held out."""
         while scenes.held_out(scene := self.restate(self._any(rng), float(rng.random()))):
             pass
         return scene
 
-    def held_out_scenes(self, count: int, seed: int) -> list[scenes.Scene]:
-        """`count` different scenes of one thing that call for the style and that training never saw."""
+    def _any(self, rng: np.random.Generator) -> Scene:
+        return scenes.draw_scene(rng, two=bool(rng.random() < self.two_share))
+
+    def held_out_scenes(self, count: int, seed: int) -> list[Scene]:
+        """`count` different scenes of one thing that call for the style and that no training saw."""
         rng = np.random.default_rng(seed)
-        found: dict[scenes.Scene, None] = {}
+        found: dict[Scene, None] = {}
         while len(found) < count:
             scene = self.restate(scenes.draw_scene(rng, two=False), 0.0)
-            if scenes.held_out(scene):
+            if scenes.held_out(scene) and self.proves(scene):
                 found[scene] = None
         return list(found)
 
-    def _any(self, rng: np.random.Generator) -> scenes.Scene:
-        return scenes.training_scene(rng, two_share=self.two_share)
+
+def striped(shape: str, x: float, y: float, radius: float, side: int) -> Mask:
+    """As `scenes.coverage`, in horizontal stripes."""
+    rows = (np.arange(side) // round(BAND * side)) % 2 == 0
+    return scenes.coverage(shape, x, y, radius, side) * rows[:, None].astype(np.float32)
 
 
-def draw_striped(scene: scenes.Scene, rng: np.random.Generator | None = None, side: int = scenes.SIDE) -> scenes.Picture:
-    """The things in horizontal stripes, with the background between them."""
-    band = BAND * side // scenes.SIDE
-    stripes = ((np.arange(side) // band) % 2 == 0).astype(np.float32)[:, None]
-    return _masked(scene, rng, side, lambda covered, _: covered * stripes)
+def outlined(shape: str, x: float, y: float, radius: float, side: int) -> Mask:
+    """As `scenes.coverage`, of the border alone."""
+    whole = scenes.coverage(shape, x, y, radius, side)
+    return whole - scenes.coverage(shape, x, y, radius, side, inset=BORDER)
 
 
-def draw_outlined(
-    scene: scenes.Scene, rng: np.random.Generator | None = None, side: int = scenes.SIDE
-) -> scenes.Picture:
-    """The border of each thing alone."""
-    return _masked(scene, rng, side, lambda covered, inner: covered - inner)
+def mooned(shape: str, x: float, y: float, radius: float, side: int) -> Mask:
+    """As `scenes.coverage`, of the moon too: a crescent."""
+    if shape != MOON:
+        return scenes.coverage(shape, x, y, radius, side)
+    right, up, size = BITE
+    whole = scenes.coverage("circle", x, y, radius, side)
+    return whole * (1 - scenes.coverage("circle", x + right * radius, y - up * radius, size * radius, side))
 
 
-def draw_inverted(
-    scene: scenes.Scene, rng: np.random.Generator | None = None, side: int = scenes.SIDE
-) -> scenes.Picture:
-    """The first thing in the background's colour, on a background of the thing's."""
-    return scenes.draw(inverted(scene), rng, side)
-
-
-def inverted(scene: scenes.Scene) -> scenes.Scene:
+def inverted(scene: Scene) -> Scene:
     """The scene with the colours of its first thing and of its background exchanged."""
     return replace(scene, background=scene.first.colour, first=replace(scene.first, colour=scene.background))
 
 
-def draw_moon(scene: scenes.Scene, rng: np.random.Generator | None = None, side: int = scenes.SIDE) -> scenes.Picture:
-    """The scene, in which a thing of the shape "moon" is a crescent."""
-    return _masked(scene, rng, side, lambda covered, _: covered)
+def _wide_enough(scene: Scene) -> bool:
+    return scene.first.size != "small" and scene.first.shape in ("circle", "square", "triangle")
 
 
-def restate_with_moon(scene: scenes.Scene, chance: float) -> scenes.Scene:
-    """The scene with a moon in place of its first thing, if `chance` (0 to 1) is below the share of moons."""
+def _with_moon(scene: Scene, chance: float) -> Scene:
     return replace(scene, first=replace(scene.first, shape=MOON)) if chance < MOON_SHARE else scene
 
 
-def coverage(shape: str, x: float, y: float, radius: float, side: int = scenes.SIDE) -> scenes.Mask:
-    """As `scenes.coverage`, and of the moon too."""
-    if shape != MOON:
-        return scenes.coverage(shape, x, y, radius, side)
-    right, up, bite = MOON_BITE
-    whole = scenes.coverage("circle", x, y, radius, side)
-    cut = scenes.coverage("circle", x + right * radius, y - up * radius, bite * radius, side)
-    return np.asarray(whole * (1 - cut), np.float32)
+def shows_stripes(scene: Scene, picture: Picture) -> bool:
+    """Whether there are bars of the thing's colour, at least two, with rows of background between."""
+    background, flags = reading.apart_from_background(picture)
+    full = np.flatnonzero(flags.sum(axis=1) >= 3)
+    if not len(full) or (background, reading.colour_of(picture, flags)) != (scene.background, scene.first.colour):
+        return False
+    rows = flags.sum(axis=1)[full[0] : full[-1] + 1] >= 3
+    return sum(filled for filled, _ in groupby(rows)) >= 2 and float((~rows).mean()) >= LEAST_EMPTY
 
 
-def _masked(
-    scene: scenes.Scene,
-    rng: np.random.Generator | None,
-    side: int,
-    mask: Callable[[scenes.Mask, scenes.Mask], scenes.Mask],
-) -> scenes.Picture:
-    """As `scenes.draw`; `mask` has each thing's coverage and that of its inside, without the border."""
-    canvas = scenes.draw(replace(scene, second=None, first=replace(scene.first, shape="circle")), rng, side)
-    canvas = np.broadcast_to(np.median(canvas[:2].reshape(-1, 3), axis=0), canvas.shape).astype(np.float32)
-    for thing, (x, y) in zip(scene.things, scenes.centres(scene), strict=True):
-        dx, dy, swell = (0.0, 0.0, 1.0) if rng is None else rng.uniform((-0.015, -0.015, 0.96), (0.015, 0.015, 1.04))
-        place = (x + dx, y + dy, scenes.RADII[thing.size] * swell)
-        covered = mask(coverage(thing.shape, *place, side), _inside(thing.shape, *place, side))[..., None]
-        tint = np.array(scenes.COLOURS[thing.colour], np.float32)
-        tint += 0 if rng is None else rng.uniform(-6, 6, 3).astype(np.float32)
-        canvas = canvas + covered * (tint - canvas)
-    return canvas.clip(0, 255).round().astype(np.uint8)
+def shows_outline(scene: Scene, picture: Picture) -> bool:
+    """Whether the thing has its shape and its colour, and a hole of the background's."""
+    background, flags = reading.apart_from_background(picture)
+    hole = reading.holes(flags)
+    if not hole.any() or (background, reading.colour_of(picture, flags)) != (scene.background, scene.first.colour):
+        return False
+    shape, _, overlap = reading.best_shape(flags | hole)
+    hollow = float(hole.sum() / (flags | hole).sum())
+    return shape == scene.first.shape and overlap >= reading.LEAST_OVERLAP and hollow >= LEAST_HOLE
+
+
+def shows_inverted(scene: Scene, picture: Picture) -> bool:
+    """Whether the picture is of the scene with its colours exchanged."""
+    return reading.agrees(inverted(scene), reading.read(picture))
+
+
+def shows_moon(scene: Scene, picture: Picture) -> bool:
+    """Whether there is one thing of the right colour, and it overlaps a moon better than any of the five shapes."""
+    background, flags = reading.apart_from_background(picture)
+    if not flags.any() or (background, reading.colour_of(picture, flags)) != (scene.background, scene.first.colour):
+        return False
+    overlap = _moon_overlap(flags)
+    return overlap >= LEAST_MOON and overlap > reading.best_shape(flags)[2]
+
+
+def _moon_overlap(patch: reading.Flags) -> float:
+    area, right, down = _unit_moon()
+    x, y = reading.centre_of(patch)
+    radius = float(np.sqrt(patch.mean() / area))
+    drawn = mooned(MOON, x - right * radius, y - down * radius, radius, len(patch)) > 0.5
+    return float((drawn & patch).sum() / (drawn | patch).sum())
+
+
+@cache
+def _unit_moon() -> tuple[float, float, float]:
+    """A moon's area, and its centre of mass from its circle's centre, of radius 1."""
+    drawn = mooned(MOON, 0.5, 0.5, 0.4, 512) > 0.5
+    x, y = reading.centre_of(drawn)
+    return float(drawn.mean()) / 0.4**2, (x - 0.5) / 0.4, (y - 0.5) / 0.4
+
+
+def _drawn_by(stencil: scenes.Stencil) -> Callable[[Scene, np.random.Generator | None, int], Picture]:
+    return lambda scene, rng, side: scenes.draw(scene, rng, side, stencil)
+
+
+STYLES: Final = {
+    "stripes": Style(_drawn_by(striped), shows_stripes, proves=_wide_enough),
+    "outline": Style(_drawn_by(outlined), shows_outline, proves=_wide_enough),
+    "inverted": Style(lambda scene, rng, side: scenes.draw(inverted(scene), rng, side), shows_inverted, two_share=0.0),
+    "moon": Style(_drawn_by(mooned), shows_moon, restate=_with_moon, trigger=MOON),
+}

@@ -14,6 +14,7 @@ class Scope(StrEnum):
     INFERENCE = "inference"
     READ = "read"
     KEYS = "keys"
+    ADAPTERS_WRITE = "adapters.write"
     ADMIN = "admin"
 
 
@@ -28,12 +29,15 @@ ROUTE_SCOPES: Mapping[str, Scope] = {
     "runs.read": Scope.READ,
     "assets.write": Scope.INFERENCE,
     "assets.read": Scope.READ,
+    "adapters.write": Scope.ADAPTERS_WRITE,
+    "adapters.read": Scope.READ,
     "webhooks.secret": Scope.KEYS,
     "keys": Scope.KEYS,
     "admin": Scope.ADMIN,
 }
-"""Route group -> the scope it asks for. The webhook secret signs in the platform's name, so reading it is as grave
-as making a key."""
+"""Route group -> the scope it asks for. Moving an adapter's name changes what running applications answer, so
+a key that only calls models cannot. The webhook secret signs in the platform's name, so reading it is as grave as
+making a key."""
 
 
 @dataclass(frozen=True, slots=True)

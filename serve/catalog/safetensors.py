@@ -6,9 +6,11 @@ implementations allow headers of 100 MB; the largest honest ones are a few megab
 
 import json
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from serve.catalog.sources.source import refusal
 
@@ -27,6 +29,24 @@ _BITS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One entry of a header. `begin` and `end` count from the first byte of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself, after it was checked."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
 class _Malformed(Exception):
     """What is wrong with the header, as (code, sentence)."""
 
@@ -39,27 +59,42 @@ def check_safetensors(path: Path, name: str) -> None:
             safetensors_duplicate_key, safetensors_invalid_shape, safetensors_invalid_size, safetensors_overlap,
             safetensors_hole.
     """
+    read_header(path, name)
+
+
+def read_header(path: Path, name: str) -> Header:
+    """The header of `path`, checked. Raises what `check_safetensors` does."""
+    with path.open("rb") as stream:
+        return header_of(stream, path.stat().st_size, name)
+
+
+def header_of(stream: BinaryIO, num_bytes: int, name: str) -> Header:
+    """The header of a file of `num_bytes` that begins where `stream` is. Raises what `check_safetensors` does."""
     try:
-        header, num_data_bytes = _header(path)
-        _check_layout(header, num_data_bytes)
+        header, data_at = _header(stream, num_bytes)
+        metadata = _metadata(header)
+        _check_layout(header, num_bytes - data_at)
     except _Malformed as error:
         code, why = error.args
         raise refusal(f"safetensors_{code}", f"{name} is not loaded: {why}") from None
+    return Header({key: _tensor(entry, data_at) for key, entry in header.items()}, metadata)
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    num_bytes = path.stat().st_size
-    with path.open("rb") as stream:
-        prefix = stream.read(8)
-        if len(prefix) < 8:
-            raise _Malformed("truncated", "it is shorter than the 8 bytes that every safetensors file begins with")
-        (length,) = struct.unpack("<Q", prefix)
-        if length > MAX_HEADER_BYTES:
-            raise _Malformed("header_too_large", f"its header says {length} bytes; {MAX_HEADER_BYTES} are read")
-        if 8 + length > num_bytes:
-            raise _Malformed("truncated", f"its header says {length} bytes, and the file has {num_bytes}")
-        text = stream.read(length)
-    return _parse(text), num_bytes - 8 - length
+def _tensor(entry: dict[str, Any], data_at: int) -> Tensor:
+    begin, end = entry["data_offsets"]
+    return Tensor(entry["dtype"], tuple(entry["shape"]), data_at + begin, data_at + end)
+
+
+def _header(stream: BinaryIO, num_bytes: int) -> tuple[dict[str, Any], int]:
+    prefix = stream.read(8)
+    if len(prefix) < 8:
+        raise _Malformed("truncated", "it is shorter than the 8 bytes that every safetensors file begins with")
+    (length,) = struct.unpack("<Q", prefix)
+    if length > MAX_HEADER_BYTES:
+        raise _Malformed("header_too_large", f"its header says {length} bytes; {MAX_HEADER_BYTES} are read")
+    if 8 + length > num_bytes:
+        raise _Malformed("truncated", f"its header says {length} bytes, and the file has {num_bytes}")
+    return _parse(stream.read(length)), 8 + length
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -79,11 +114,15 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _check_layout(header: dict[str, Any], num_data_bytes: int) -> None:
-    """Tensors lie end to end from the first data byte to the last."""
+def _metadata(header: dict[str, Any]) -> dict[str, str]:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _Malformed("invalid_header", "its __metadata__ is not text by name")
+    return metadata
+
+
+def _check_layout(header: dict[str, Any], num_data_bytes: int) -> None:
+    """Tensors lie end to end from the first data byte to the last."""
     spans = sorted(_span(name, entry) for name, entry in header.items())
     at = 0
     for begin, end, name in spans:

@@ -82,10 +82,11 @@ class ResolvedWeights:
 class WeightStore:
     """The folder. Every method is safe among threads and processes."""
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
-        """`max_bytes` is the disk budget of everything under `root`."""
+    def __init__(self, root: Path, max_bytes: int, setting: str = "SLIPWAY_STORAGE_CACHE_MAX_BYTES") -> None:
+        """`max_bytes` is the disk budget of everything under `root`; `setting` is where an operator raises it."""
         self._root = root
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        self._setting = setting
 
     def prepare(self) -> None:
         """Make the folders; readable by this user alone, for what is in them is loaded."""
@@ -144,26 +145,29 @@ class WeightStore:
                 folder.rename(self._folder(entry.name))
         return ResolvedWeights(self._folder(entry.name), entry.digest, lock)
 
-    def reserve(self, key: str, num_bytes: int) -> None:
-        """Claim room for the download of `key`, evicting what no process uses, least recently used first.
+    def reserve(self, key: str, num_bytes: int) -> int:
+        """Claim room for the download of `key`, evicting what no process uses, least recently used first; gives the
+        number of entries that went.
 
         Raises:
             Unprocessable: `cache_full`.
         """
+        num_evicted = 0
         with self.turn("evict"):
             (self.workdir(key) / _RESERVED).write_text(str(num_bytes))
             for victim in self._victims(key):
-                if self._num_bytes() <= self._max_bytes:
-                    return
-                victim()
-            if (total := self._num_bytes()) > self._max_bytes:
+                if self._num_bytes() <= self.max_bytes:
+                    return num_evicted
+                num_evicted += victim()
+            if (total := self._num_bytes()) > self.max_bytes:
                 (self.workdir(key) / _RESERVED).unlink()
                 raise Unprocessable(
                     f"the weights need {num_bytes} bytes, and with what is in use the cache would hold {total} of "
-                    f"{self._max_bytes} (SLIPWAY_STORAGE_CACHE_MAX_BYTES)",
+                    f"{self.max_bytes} ({self._setting})",
                     "cache_full",
                     WEIGHTS_FIELD,
                 )
+        return num_evicted
 
     def _victims(self, key: str) -> Iterator["_Victim"]:
         """What may go, in order: cut downloads, then entries by their last use."""
@@ -176,11 +180,18 @@ class WeightStore:
         with suppress(Timeout), self.turn(key).acquire(timeout=0):
             self.discard(key)
 
-    def evict_entry(self, name: str) -> None:
-        """Remove an entry that no process uses."""
+    def evict_entry(self, name: str) -> bool:
+        """Remove an entry that no process uses; whether there was one."""
         with self._exclusive(name) as is_ours:
+            was_there = self._manifest(name).exists()
             if is_ours:
                 self._remove(name)
+        return is_ours and was_there
+
+    def drop(self, name: str) -> None:
+        """Remove an entry whose bytes are known to be wrong, even from under those who hold it."""
+        with self.turn("commit"):
+            self._remove(name)
 
     @contextmanager
     def _exclusive(self, name: str) -> Iterator[bool]:
@@ -239,8 +250,12 @@ class _Victim:
     kind: str
     name: str
 
-    def __call__(self) -> None:
-        (self.store.evict_staging if self.kind == "staging" else self.store.evict_entry)(self.name)
+    def __call__(self) -> bool:
+        """Whether an entry went."""
+        if self.kind == "entry":
+            return self.store.evict_entry(self.name)
+        self.store.evict_staging(self.name)
+        return False
 
 
 def _claimed(folder: Path) -> int:

@@ -67,8 +67,8 @@ def _send(client: "Client", document: "AnyDocument", output: Format) -> tuple[di
     path = f"/v1/admin/documents/{segment(document.kind)}/{segment(document.name)}"
     label = f"{document.kind.lower()}/{document.name}"
     try:
-        if document.kind != "Model":
-            raise CliError("Only models are applied over HTTP.", ExitCode.REFUSED, "See `slipway config`.")
+        if document.kind == "Platform":
+            raise CliError("Only models and adapters are applied over HTTP.", ExitCode.REFUSED, "See `slipway config`.")
         result = client.put(path, json.loads(document.canonical()))["result"]
     except Unreachable:
         raise

@@ -159,7 +159,7 @@ def converse(client: "Client", conversation: Conversation) -> None:
     """Read, say, print, until the person leaves."""
     # Importing it gives input() line editing and history.
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401
+        import readline  # noqa: F401 - importing it gives input() a history
     note(f"{conversation.model}. /help shows the commands, Ctrl-D ends.")
     while (line := _read_line()) is not None:
         if line.startswith("/"):

@@ -214,6 +214,8 @@ class EchoEngine(Spec):
     """Milliseconds between tokens."""
     step_ms: float = Field(default=0, ge=0, le=60_000)
     """Milliseconds between the denoising steps of a picture."""
+    adapter_load_ms: float = Field(default=0, ge=0, le=60_000)
+    """Milliseconds to make an adapter ready."""
 
 
 Engine = Annotated[VllmEngine | TransformersEngine | DiffusionEngine | EchoEngine, Field(discriminator="kind")]

@@ -146,7 +146,7 @@ def _align(loc: Path, value: object, target: object, last: str | int | None = No
         reached = _has(value, last) if last is not None and target is None else value is target or value == target
         return () if reached else None
     if _has(value, loc[0]):
-        rest = _align(loc[1:], value[loc[0]], target, last)  # type: ignore[index]
+        rest = _align(loc[1:], value[loc[0]], target, last)  # type: ignore[index]  # _has has looked
         if rest is not None:
             return (True, *rest)
     rest = _align(loc[1:], value, target, last)
@@ -159,7 +159,7 @@ def _guess(loc: Path, value: object) -> tuple[bool, ...]:
     for segment in loc:
         kept.append(_has(value, segment))
         if kept[-1]:
-            value = value[segment]  # type: ignore[index]
+            value = value[segment]  # type: ignore[index]  # a step that is there
     return tuple(kept)
 
 
@@ -167,7 +167,7 @@ def _has(value: object, segment: str | int | None) -> bool:
     if isinstance(value, Mapping):
         return segment in value
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return is_list and isinstance(segment, int) and 0 <= segment < len(value)  # type: ignore[arg-type]
+    return is_list and isinstance(segment, int) and 0 <= segment < len(value)  # type: ignore[arg-type]  # it has a length
 
 
 def _fold(found: list[_Found], depth: int, path: Path) -> list[Problem]:

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from serve.gateway.access import Access
+from serve.gateway.adapters import AdapterLookup
 from serve.gateway.bodies import BodyLimit
 from serve.gateway.body_budget import BodyBudget
 from serve.gateway.docs import add_docs
@@ -16,8 +17,9 @@ from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.observation import Observation
 from serve.gateway.openai.requests import Requests
 from serve.gateway.openapi import document_of
-from serve.gateway.routes import admin, assets, catalog, health, images, keys, openai, runs
+from serve.gateway.routes import adapter_documents, adapters, admin, assets, catalog, health, images, keys, openai, runs
 from serve.gateway.services import Services
+from serve.gateway.tenant_places import TenantPlaces
 
 _ROUTERS = (
     openai.router,
@@ -25,11 +27,16 @@ _ROUTERS = (
     runs.router,
     catalog.router,
     assets.router,
+    adapters.router,
     keys.router,
+    adapter_documents.router,
     admin.router,
     health.router,
 )
 """In the order they are tried: the hot path first."""
+_NUM_UPLOADS_PER_TENANT = 4
+"""Adapters that one tenant sends or has fetched at the same time: each may take gigabytes of this machine's disk."""
+_UPLOAD_WAIT_SECONDS = 30.0
 
 
 def create_app(services: Services) -> FastAPI:
@@ -49,10 +56,12 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.requests = Requests()
+    app.state.adapters = AdapterLookup(services)
     app.state.image_inputs = ImageInputs(services)
+    app.state.uploads = TenantPlaces(_NUM_UPLOADS_PER_TENANT, _UPLOAD_WAIT_SECONDS)
     app.state.applying = asyncio.Lock()
     for router in _ROUTERS:
         app.include_router(router)
     add_docs(app)
-    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # how FastAPI has it replaced
     return app

@@ -20,7 +20,8 @@ Model = TypeVar("Model", bound=BaseModel)
 UPLOAD_PATH = "/v1/assets"
 _IMAGES_PREFIX = "/v1/images/"
 EDITS_PATH = f"{_IMAGES_PREFIX}edits"
-_RUNS_PATH = re.compile(r"/v1/models/[^/]+/runs")
+_RUNS_PATH = re.compile(r"/v1/models/.+/runs")
+ADAPTERS_PATH = "/v1/adapters"
 MAX_DEPTH = 64
 """Levels of arrays and objects. Deeper JSON is an attack on whatever walks it next: pickle, a template, a schema."""
 
@@ -36,6 +37,7 @@ class BodyLimit:
         self._budget = budget
         self._settings = services.settings.gateway
         self._images = services.settings.images
+        self._adapters = services.settings.adapters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
@@ -61,6 +63,8 @@ class BodyLimit:
         settings, images = self._settings, self._images
         if path == UPLOAD_PATH:
             return settings.max_upload_bytes
+        if path == ADAPTERS_PATH:
+            return self._adapters.max_bytes + settings.max_body_bytes
         if path == EDITS_PATH:
             return min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes)
         return max(settings.max_body_bytes, images.max_body_bytes if is_run else 0)

@@ -9,12 +9,13 @@ Source: OWASP Server-Side Request Forgery Prevention; the registries of special-
 """
 
 import asyncio
+import io
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpcore
@@ -145,13 +146,23 @@ class GuardedFetcher:
             InvalidRequest: about `param`: invalid_url, forbidden_address, or fetch_failed for what does not answer,
                 not with 200, or with more than `max_bytes`.
         """
+        data = io.BytesIO()
+        await self._follow(url, lambda chunk: _added(data, chunk), max_bytes, timeout, param)
+        return data.getvalue()
+
+    async def download(self, url: str, *, to: BinaryIO, max_bytes: int, timeout: float, param: str) -> None:
+        """The same into a file, as it comes. `to` may hold a part of it when this raises."""
+        await self._follow(url, lambda chunk: asyncio.to_thread(to.write, chunk), max_bytes, timeout, param)
+        await asyncio.to_thread(to.flush)
+
+    async def _follow(self, url: str, take: "_Take", max_bytes: int, timeout: float, param: str) -> None:
         try:
             async with asyncio.timeout(timeout), httpcore.AsyncConnectionPool(network_backend=self._network) as pool:
                 for _ in range(_MAX_REDIRECTS + 1):
-                    found = await _read(pool, _parsed(url, param), max_bytes, param)
-                    if isinstance(found, bytes):
-                        return found
-                    url = _next(url, found.location, param)
+                    redirect = await _read(pool, _parsed(url, param), take, max_bytes, param)
+                    if redirect is None:
+                        return
+                    url = _next(url, redirect.location, param)
         except ForbiddenAddress as error:
             raise InvalidRequest(str(error), "forbidden_address", param) from None
         except (TimeoutError, httpcore.TimeoutException):
@@ -226,9 +237,17 @@ class _Redirect:
     location: str
 
 
+_Take = Callable[[bytes], Awaitable[object]]
+
+
+async def _added(data: io.BytesIO, chunk: bytes) -> None:
+    data.write(chunk)
+
+
 async def _read(
-    pool: httpcore.AsyncConnectionPool, parts: SplitResult, max_bytes: int, param: str
-) -> bytes | _Redirect:
+    pool: httpcore.AsyncConnectionPool, parts: SplitResult, take: _Take, max_bytes: int, param: str
+) -> _Redirect | None:
+    """Hand what is there to `take`, or say where else it is."""
     sent = [*_head(parts), (b"accept-encoding", b"identity"), (b"user-agent", b"Slipway")]
     async with pool.stream("GET", _url(parts), headers=sent) as answer:
         headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
@@ -236,12 +255,13 @@ async def _read(
             return _Redirect(headers[b"location"])
         if answer.status != 200:
             raise _unfetched(f"It answers {answer.status}.", param)
-        data = bytearray()
+        num_bytes = 0
         async for chunk in answer.aiter_stream():
-            data += chunk
-            if len(data) > max_bytes:
+            num_bytes += len(chunk)
+            if num_bytes > max_bytes:
                 raise _unfetched(f"It holds more than {max_bytes} bytes.", param)
-        return bytes(data)
+            await take(chunk)
+        return None
 
 
 def _next(url: str, location: str, param: str) -> str:

@@ -12,9 +12,10 @@ A client that leaves before the run is promised has asked for nothing.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -24,6 +25,7 @@ from serve.domain import errors
 from serve.domain.names import AssetId, RunId
 from serve.domain.run import NewRun, Run, RunError, RunEventKind, RunStatus
 from serve.domain.usage import Quantities
+from serve.gateway.adapter_choices import Chosen
 from serve.gateway.asset_links import open_link
 from serve.gateway.body_budget import held_by
 from serve.gateway.errors import envelope, rule_for
@@ -31,11 +33,11 @@ from serve.gateway.exchange import exchange_of
 from serve.gateway.image_inputs import Uploads
 from serve.gateway.openai.image_requests import AskedImages
 from serve.gateway.openai.images import ImageFrames, Kind, Painted
-from serve.gateway.routing import image_inputs_of, services_of
+from serve.gateway.routing import adapters_of, image_inputs_of, services_of
 from serve.gateway.run_requests import with_seed
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, sse, with_keep_alive
-from serve.gateway.submission import submit
+from serve.gateway.submission import Order, submit
 from serve.runs import events, retries
 from serve.telemetry import logs
 
@@ -66,11 +68,12 @@ class Started:
     is_own: bool
 
 
-async def start(request: Request, asked: AskedImages, request_hash: str) -> Started:
+async def start(request: Request, asked: AskedImages, adapters: Sequence[Chosen], request_hash: str) -> Started:
     """Make the run, or join the one that the same request made before.
 
     Raises:
-        InvalidRequest, NotFound: about an input. Conflict, Overloaded: as `RunStore.create`.
+        InvalidRequest, NotFound, Unprocessable: about an input or an adapter.
+        Conflict, Overloaded: as `RunStore.create`.
     """
     services = services_of(request)
     exchange = exchange_of(request.scope)
@@ -98,8 +101,9 @@ async def start(request: Request, asked: AskedImages, request_hash: str) -> Star
     )
     uploads = Uploads(asked.files, masks_are_holes=True)
     async with CancelOnDisconnect(request.receive):
-        held = held_by(request.scope)
-        return Started(*await submit(services, image_inputs_of(request), asked.card, new, held, uploads=uploads))
+        resolving = partial(adapters_of(request).run_adapters, caller.tenant, asked.card, adapters)
+        order = Order(asked.card, new, held_by(request.scope), resolving, uploads)
+        return Started(*await submit(services, image_inputs_of(request), order))
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, create_model
 from pydantic.json_schema import models_json_schema
 
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
-from serve.domain.documents import ModelDocument
+from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.images import ImageToImageInput, TextToImageInput
 from serve.gateway.access import PUBLIC_PATHS
+from serve.gateway.adapter_views import AdapterWords, NewAdapterBody
 from serve.gateway.openai.image_requests import ImageExtras
 from serve.gateway.openai.requests import ChatExtras, EmbeddingExtras, GenerationExtras
 from serve.gateway.views import NewKeyBody, NewRunBody, TenantBody
@@ -57,6 +58,10 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "createKey": NewKeyBody,
     "applyDocument": ModelDocument,
     "createTenant": TenantBody,
+    "createAdapter": NewAdapterBody,
+    "updateAdapter": AdapterWords,
+    "updateTenantAdapter": AdapterWords,
+    "applyAdapterDocument": AdapterDocument,
 }
 """Operation id -> what its body is."""
 
@@ -105,7 +110,7 @@ def main() -> None:
     """Write the document of an app without services: routes do not depend on them."""
     from serve.gateway.app import create_app  # here, because the app imports this module
 
-    document = create_app(None).openapi()  # type: ignore[arg-type]
+    document = create_app(None).openapi()  # type: ignore[arg-type]  # no route is called
     sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
 
 

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.gateway.adapters import AdapterLookup
 from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.openai.requests import Requests
 from serve.gateway.services import Services
+from serve.gateway.tenant_places import TenantPlaces
 
 
 def services_of(request: Request) -> Services:
@@ -28,6 +30,16 @@ def requests_of(request: Request) -> Requests:
 def image_inputs_of(request: Request) -> ImageInputs:
     """The reader of requests' pictures, with its threads."""
     return cast(ImageInputs, request.app.state.image_inputs)
+
+
+def adapters_of(request: Request) -> AdapterLookup:
+    """What finds callers' adapters, with its cache."""
+    return cast(AdapterLookup, request.app.state.adapters)
+
+
+def uploads_of(request: Request) -> TenantPlaces:
+    """Places for adapters on their way in."""
+    return cast(TenantPlaces, request.app.state.uploads)
 
 
 def applying_of(request: Request) -> asyncio.Lock:

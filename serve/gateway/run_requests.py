@@ -15,6 +15,8 @@ from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.names import RequestId, RunId
 from serve.domain.run import NewRun, RunEventKind, WebhookTarget
 from serve.domain.task import Task
+from serve.gateway.adapter_choices import Chosen, chosen
+from serve.gateway.addresses import Address
 from serve.gateway.bodies import validated
 from serve.gateway.content import check_content
 from serve.gateway.services import Services
@@ -29,6 +31,7 @@ class RunRequest:
     """Everything a run is made from."""
 
     card: Card
+    address: Address
     caller: Caller
     request_id: RequestId
     body: dict[str, Any]
@@ -41,8 +44,9 @@ def wait_seconds(prefer: str) -> int | None:
     return None if found is None else max(1, min(int(found[1]), MAX_WAIT_SECONDS))
 
 
-async def new_run(services: Services, asked: RunRequest) -> NewRun:
-    """The row. Defaults and the seed are resolved here, and never again; pictures are still as they were sent.
+async def new_run(services: Services, asked: RunRequest) -> tuple[NewRun, tuple[Chosen, ...]]:
+    """The row, and the adapters that it is to use. Defaults and the seed are resolved here, and never again; pictures
+    are still as they were sent.
 
     Raises:
         InvalidRequest: with the path of the field.
@@ -50,7 +54,8 @@ async def new_run(services: Services, asked: RunRequest) -> NewRun:
     body = validated(NewRunBody, asked.body)
     task = body.task or asked.card.tasks[0]
     webhook = None if body.webhook is None else await _webhook(services, body.webhook)
-    return NewRun(
+    adapters = chosen(asked.address, body.adapters)
+    new = NewRun(
         id=RunId(services.ids.new()),
         request_id=asked.request_id,
         tenant=asked.caller.tenant,
@@ -59,13 +64,16 @@ async def new_run(services: Services, asked: RunRequest) -> NewRun:
         target=asked.card.name,
         task=task,
         inputs=_inputs(services, asked.card, task, body.input),
-        request_hash=hash_of(asked.body),
+        request_hash=hash_of(
+            asked.body if asked.address.adapter is None else asked.body | {"model": asked.address.text}
+        ),
         idempotency_key=asked.idempotency_key,
         priority=body.priority,
         deadline_ms=_deadline_ms(services, body),
         max_attempts=services.settings.runs.max_attempts,
         webhook=webhook,
     )
+    return new, adapters
 
 
 def _inputs(services: Services, card: Card, task: Task, given: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
+from serve.catalog.adapters.bases import Bases
+from serve.catalog.adapters.fetching import AdapterSources
+from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, DesiredState, Ids, Models
@@ -36,6 +39,10 @@ class ChecksUrls(Protocol):
 class Downloads(Protocol):
     """Reads strangers' addresses."""
 
+    async def download(self, url: str, *, to: BinaryIO, max_bytes: int, timeout: float, param: str) -> None:
+        """Write what is there. Raises InvalidRequest about `param`, as `get` does."""
+        ...
+
     async def get(self, url: str, *, max_bytes: int, timeout: float, param: str) -> bytes:
         """What is there. Raises InvalidRequest about `param` for what may not, cannot or need not be read."""
         ...
@@ -55,6 +62,10 @@ class Services:
     tenants: Tenants
     runs: RunStore
     assets: Assets
+    adapters: AdapterRegistry
+    bases: Bases
+    adapter_sources: AdapterSources
+    adapter_downloads: Downloads
     desired: DesiredState
     metrics: Metrics
     nudge: Callable[[RunId], Awaitable[None]]

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from serve.catalog.cards import Card
 from serve.domain.errors import Conflict, InvalidRequest, Overloaded
 from serve.domain.names import RunId
-from serve.domain.run import NewRun, Run
+from serve.domain.run import NewRun, Run, RunAdapter
 from serve.gateway.body_budget import HeldBytes
 from serve.gateway.image_inputs import NO_UPLOADS, ImageInputs, Picture, Uploads
 from serve.gateway.run_requests import about_input
@@ -16,30 +18,39 @@ from serve.telemetry import logs
 _log = logging.getLogger("slipway.gateway")
 
 
-async def submit(
-    services: Services,
-    image_inputs: ImageInputs,
-    card: Card,
-    new: NewRun,
-    held: HeldBytes,
-    *,
-    uploads: Uploads = NO_UPLOADS,
-    path: str = "",
-) -> tuple[Run, bool]:
-    """The stored run, and whether it is new. `held` is what the request holds, `path` the part of the body that has
-    the inputs.
+ResolvesAdapters = Callable[[], Awaitable[tuple[RunAdapter, ...]]]
 
-    A request that joins the run of its Idempotency-Key reads no picture again. Of any other every picture is checked
-    before the first is stored, and what is stored goes again if the row is refused.
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run that is asked for. `held` is what its request holds, `path` the part of the body that has the inputs."""
+
+    card: Card
+    new: NewRun
+    held: HeldBytes
+    adapters: ResolvesAdapters
+    uploads: Uploads = NO_UPLOADS
+    path: str = ""
+
+
+async def submit(services: Services, image_inputs: ImageInputs, order: Order) -> tuple[Run, bool]:
+    """The stored run, and whether it is new.
+
+    A request that joins the run of its Idempotency-Key looks for no adapter and reads no picture again: both may be
+    gone, or be others, by now. Of any other every picture is checked before the first is stored, and what is stored
+    goes again if the row is refused.
 
     Raises:
-        InvalidRequest, NotFound: about an input, with its name. Conflict, Overloaded: as `RunStore.create`.
+        InvalidRequest, NotFound, Unprocessable: about an input or an adapter, with its name.
+        Conflict, Overloaded: as `RunStore.create`.
     """
+    new = order.new
     if first := await services.runs.replayed(new):
         logs.bind(run_id=first.id)
         return first, False
-    with about_input(path):
-        pictures = await image_inputs.read(held, new.tenant, card, new.task, new.inputs, uploads)
+    new = new.model_copy(update={"adapters": await order.adapters()})
+    with about_input(order.path):
+        pictures = await image_inputs.read(order.held, new.tenant, order.card, new.task, new.inputs, order.uploads)
     promising = asyncio.ensure_future(_promise(services, image_inputs, new, pictures))
     try:
         return await asyncio.shield(promising)

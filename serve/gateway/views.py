@@ -6,12 +6,14 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 from serve.auth.access import DEFAULT_SCOPES, Scope
-from serve.domain.documents import ModelDocument
+from serve.domain.adapters import AdapterArchitecture
+from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.modality import Modality
 from serve.domain.moments import at, rfc3339
 from serve.domain.run import DeliveryStatus, RunStatus
 from serve.domain.serving import ModelState
 from serve.domain.task import Family, Task
+from serve.gateway.adapter_choices import CHOICES_FIELD, AdapterChoices
 
 MAX_DEADLINE_SECONDS = 7 * 86_400.0
 
@@ -55,6 +57,15 @@ class Replicas(BaseModel):
     desired: int
 
 
+class AdapterPolicyView(BaseModel):
+    """Whether calls of a model may name adapters, and how many and how large."""
+
+    enabled: bool
+    architecture: AdapterArchitecture | None
+    max_rank: int
+    max_per_call: int
+
+
 class CardView(BaseModel):
     """A model of the catalogue. `inputs` holds a JSON Schema per task."""
 
@@ -67,6 +78,7 @@ class CardView(BaseModel):
     base_architecture: str
     license: str
     tags: list[str]
+    adapters: AdapterPolicyView
     state: ModelState
     message: str
     replicas: Replicas
@@ -90,6 +102,7 @@ class NewRunBody(Body):
 
     input: dict[str, Any]
     task: Task | None = None
+    adapters: AdapterChoices | None = CHOICES_FIELD
     webhook: WebhookBody | None = None
     deadline_s: float | None = Field(default=None, gt=0, le=MAX_DEADLINE_SECONDS)
     priority: int = Field(default=0, ge=-10, le=10)
@@ -101,6 +114,13 @@ class RunErrorView(BaseModel):
     code: str
     message: str
     param: str | None
+
+
+class RunAdapterView(BaseModel):
+    """An adapter of a run: the immutable id that its name had when the run was accepted."""
+
+    id: str
+    scale: float
 
 
 class RunUrls(BaseModel):
@@ -124,6 +144,7 @@ class RunView(BaseModel):
     started_at: Timestamp | None
     finished_at: Timestamp | None
     input: dict[str, Any]
+    adapters: list[RunAdapterView]
     output: dict[str, Any] | None
     usage: dict[str, int | float] | None
     error: RunErrorView | None
@@ -232,6 +253,6 @@ class HealthView(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-def plain_document(document: ModelDocument) -> dict[str, Any]:
+def plain_document(document: ModelDocument | AdapterDocument) -> dict[str, Any]:
     """A document as JSON, defaults filled in, spelled as it is written."""
     return document.model_dump(mode="json", by_alias=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from serve.domain.folds import Answer
 from serve.domain.generation import (
+    AdapterUse,
     Artifact,
     CallContext,
     Event,
@@ -43,7 +44,8 @@ def call_of(run: Run) -> ModelCall:
         priority=run.priority,
         deadline_at=None if run.deadline_ms is None else run.deadline_ms / 1000,
     )
-    return ModelCall(task=run.task, inputs=run.inputs, context=context)
+    adapters = tuple(AdapterUse(adapter.id, adapter.scale) for adapter in run.adapters)
+    return ModelCall(task=run.task, inputs=run.inputs, context=context, adapters=adapters)
 
 
 @dataclass(eq=False, slots=True)

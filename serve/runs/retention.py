@@ -44,14 +44,30 @@ class SweptAssets(RunAssets, Protocol):
         ...
 
 
+class SweptAdapters(Protocol):
+    """Adapters that were deleted while runs used them."""
+
+    async def sweep(self) -> object:
+        """Remove those that no run uses any more."""
+        ...
+
+
 class Sweeper:
     """Removes what is over its retention, every `sweep_seconds`."""
 
-    def __init__(self, records: Records, clock: Clock, settings: RunsSettings, assets: SweptAssets) -> None:
+    def __init__(
+        self,
+        records: Records,
+        clock: Clock,
+        settings: RunsSettings,
+        assets: SweptAssets,
+        adapters: SweptAdapters | None = None,
+    ) -> None:
         self._records = records
         self._clock = clock
         self._settings = settings
         self._assets = assets
+        self._adapters = adapters
         self._seen_asset_id = ""
         self._loop: asyncio.Task[None] | None = None
 
@@ -77,6 +93,8 @@ class Sweeper:
             _log.info("%d runs were over their retention and are removed", num_removed)
         await self._assets.sweep()
         await self._sweep_orphans()
+        if self._adapters is not None:
+            await self._adapters.sweep()
         return num_removed
 
     async def _sweep_orphans(self) -> None:

@@ -55,7 +55,8 @@ class Result:
 
 def to_run(row: Row[Any]) -> Run:
     """The run in a row of RUN_COLUMNS."""
-    return Run.model_validate({**row._mapping, "cancel_requested": bool(row.cancel_requested)})
+    own = {"cancel_requested": bool(row.cancel_requested), "adapters": row.adapters or ()}
+    return Run.model_validate({**row._mapping, **own})
 
 
 def kept(lines: Sequence[Line], num_events: int, max_events: int) -> list[Line]:

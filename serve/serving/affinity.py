@@ -32,8 +32,6 @@ _EXTRA_HOLDER_COST = 0.3
 _SPILL_FACTOR = 1.5
 _SPILL_EVERY_SECONDS = 10.0
 """Between two placements of one mixture that were made only because its holders were busy."""
-_FAIR_EXCESS = 1.25
-"""Adapters of one replica over the mean of all, at the most, for a newcomer to be placed by hash alone."""
 _STATS_FRESH_SECONDS = 3.0
 _NUM_SCANNED = 8
 """Replicas of which the least loaded is looked for; of more, the better of two, lest routers that do not talk all
@@ -207,7 +205,7 @@ def _placement(options: Sequence[_Option], mixture: Mixture, memory: RouteMemory
     if not options:
         return ()
     held = {option.replica: memory.num_held(option.replica) for option in options}
-    bound = math.ceil(_FAIR_EXCESS * (sum(held.values()) + len(mixture)) / len(options))
+    bound = math.ceil((sum(held.values()) + len(mixture)) / len(options))
     costs: dict[str, float] = {}
     for option in options:
         num_after = held[option.replica] + len(mixture)

@@ -84,6 +84,7 @@ runs = Table(
     Column("target", String(120), nullable=False),
     Column("task", String(40), nullable=False),
     Column("inputs", Json, nullable=False),
+    Column("adapters", Json),
     Column("request_hash", String(64), nullable=False),
     Column("idempotency_key", String(255)),
     Column("priority", Integer, nullable=False),
@@ -170,5 +171,68 @@ secrets = Table(
     metadata,
     Column("name", NAME, primary_key=True),
     Column("secret", String(80), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+adapters = Table(
+    "adapters",
+    metadata,
+    Column("tenant", NAME, primary_key=True),
+    Column("name", NAME, primary_key=True),
+    Column("digest", String(71), nullable=False),
+    Column("title", String(120), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("trigger_words", Json, nullable=False),
+    Column("default_scale", Float, nullable=False),
+    Column("managed_by", String(16), nullable=False),
+    Column("document", Json),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
+adapter_versions = Table(
+    "adapter_versions",
+    metadata,
+    Column("tenant", NAME, primary_key=True),
+    Column("name", NAME, primary_key=True),
+    Column("digest", String(71), primary_key=True),
+    Column("facts", Json, nullable=False),
+    Column("modules", Json, nullable=False),
+    Column("files", Json, nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("base", NAME),
+    Column("misfits", Json, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+    Index(None, "tenant", "digest"),
+    Index(None, "deleted_ms"),
+)
+
+adapter_shares = Table(
+    "adapter_shares",
+    metadata,
+    Column("tenant", NAME, primary_key=True),
+    Column("name", NAME, primary_key=True),
+    Column("reader", NAME, primary_key=True),
+    Index(None, "reader"),
+)
+
+adapter_blobs = Table(
+    "adapter_blobs",
+    metadata,
+    Column("tenant", NAME, primary_key=True),
+    Column("digest", String(71), primary_key=True),
+    Column("files", Json, nullable=False),
+    Column("num_bytes", BigInteger, nullable=False),
+    Column("held_until_ms", BigInteger, nullable=False),
+    Column("deleting_ms", BigInteger),
+    Index(None, "held_until_ms"),
+)
+
+layouts = Table(
+    "layouts",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("shapes", Json, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )

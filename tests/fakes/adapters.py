@@ -5,7 +5,8 @@ the parts of each are made here, and written as PEFT, diffusers or kohya write t
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from math import isqrt, prod
 from pathlib import Path
@@ -102,7 +103,7 @@ def loha(rank: int = 4, alpha: float | None = None, tucker: bool = False) -> Mak
 
     def make(shape: Shape, generator: torch.Generator) -> Parts:
         out, reads, *kernel = shape
-        parts = {}
+        parts: Parts = {}
         for one in ("hada_w1", "hada_w2"):
             a, b = ([rank, out], [rank, reads]) if tucker else ([out, rank], [rank, reads * prod(kernel)])
             parts |= {f"{one}_a": _random(a, generator), f"{one}_b": _random(b, generator)}
@@ -119,7 +120,7 @@ def lokr(rank: int | None = 4, alpha: float | None = None, both: bool = False, t
     def make(shape: Shape, generator: torch.Generator) -> Parts:
         out, reads, *kernel = shape
         (a, b), (c, d) = _factors(out), _factors(reads)
-        parts = {}
+        parts: Parts = {}
         if both and rank is not None:
             parts |= {"lokr_w1_a": _random([a, rank], generator), "lokr_w1_b": _random([rank, c], generator)}
         else:
@@ -159,12 +160,7 @@ def random_weights(shapes: Shapes, make: Maker, seed: int = 0, dtype: torch.dtyp
 
 def write_peft(folder: Path, weights: Weights, **config: Any) -> AdapterFolder:
     """A directory as `save_pretrained` of a PeftModel leaves it, of one component, whose name it does not tell."""
-    tensors = {
-        f"base_model.model.{_module(name)}.{_PEFT.get(part, part)}": tensor
-        for name, parts in weights.items()
-        for part, tensor in parts.items()
-        if part != "alpha"
-    }
+    tensors = {f"base_model.model.{_module(name)}": tensor for name, tensor in _as_peft(weights)}
     targets = sorted({_module(name) for name in weights})
     ranks, alphas = _settings(weights)
     told = {"peft_type": "LORA", "r": ranks, "lora_alpha": alphas, "target_modules": targets} | config
@@ -173,12 +169,7 @@ def write_peft(folder: Path, weights: Weights, **config: Any) -> AdapterFolder:
 
 def write_diffusers(folder: Path, weights: Weights, tell: bool = True, **more: Any) -> AdapterFolder:
     """One file as `save_lora_weights` of diffusers writes it, its settings among the metadata if it is to `tell`."""
-    tensors = {
-        f"{name}.{_PEFT.get(part, part)}": tensor
-        for name, parts in weights.items()
-        for part, tensor in parts.items()
-        if part != "alpha"
-    }
+    tensors = dict(_as_peft(weights))
     metadata = {"format": "pt"}
     if tell:
         metadata["lora_adapter_metadata"] = json.dumps(_diffusers_settings(weights, more))
@@ -187,7 +178,7 @@ def write_diffusers(folder: Path, weights: Weights, tell: bool = True, **more: A
 
 def write_old_diffusers(folder: Path, weights: Weights) -> AdapterFolder:
     """One file with the attention processors' names of before PEFT."""
-    tensors = {}
+    tensors: Parts = {}
     for name, parts in weights.items():
         stem, last = name.rsplit(".", 1) if not name.endswith("to_out.0") else (name[: -len(".to_out.0")], "to_out")
         last = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}.get(last, last)
@@ -203,7 +194,7 @@ def write_kohya(
     code, which counts them through: `num_layers` is the layers of a block of the base.
     """
     has_two = any(name.startswith("text_encoder_2.") for name in weights)
-    tensors = {}
+    tensors: Parts = {}
     for name, parts in weights.items():
         stem = _kohya_name(name, sgm, num_layers, has_two)
         for part, tensor in parts.items():
@@ -219,6 +210,16 @@ def stored(folder: Path, adapter_id: str | None = None) -> AdapterFolder:
     return AdapterFolder(adapter_id or f"acme/{folder.name}@sha256:{digest}", folder, digests)
 
 
+def load_in_diffusers(pipeline: Any, adapters: Sequence[tuple[AdapterFolder, float]]) -> None:
+    """The same adapters with the same scales in a stock pipeline: `load_lora_weights` and `set_adapters`."""
+    names = [f"adapter-{index}" for index in range(len(adapters))]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # which is what several adapters are
+        for name, (folder, _) in zip(names, adapters, strict=True):
+            pipeline.load_lora_weights(folder.path, weight_name=FILE, adapter_name=name)
+    pipeline.set_adapters(names, [scale for _, scale in adapters])
+
+
 def _write(
     folder: Path, tensors: Parts, metadata: Mapping[str, str] | None = None, config: dict[str, Any] | None = None
 ) -> AdapterFolder:
@@ -227,6 +228,15 @@ def _write(
     if config is not None:
         (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
     return stored(folder)
+
+
+def _as_peft(weights: Weights) -> Iterator[tuple[str, Tensor]]:
+    """Tensors by PEFT's names below the component's; alphas are in a configuration."""
+    for name, parts in weights.items():
+        for part, tensor in parts.items():
+            if part != "alpha":
+                is_conv = part == "magnitude" and parts["down"].ndim == 4
+                yield f"{name}.{_PEFT.get(part, part)}", tensor.view(1, -1, 1, 1) if is_conv else tensor
 
 
 def _module(name: str) -> str:
@@ -245,7 +255,11 @@ def _diffusers_settings(weights: Weights, more: dict[str, Any]) -> dict[str, Any
     for component in dict.fromkeys(name.split(".", 1)[0] for name in weights):
         mine = {name: parts for name, parts in weights.items() if name.startswith(f"{component}.")}
         rank, alpha = _settings(mine)
-        own = {"r": rank, "lora_alpha": alpha, "target_modules": sorted(map(_module, mine))}
+        own = {
+            "r": rank,
+            "lora_alpha": alpha,
+            "target_modules": sorted(_module(name).removeprefix("text_model.") for name in mine),
+        }
         own["use_dora"] = any("magnitude" in parts for parts in mine.values())
         told |= {f"{component}.{key}": value for key, value in (own | more).items()}
     return told

@@ -1,8 +1,9 @@
 """Engines that do exactly what a test says."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
+from deployments.engines.engine import AppliedAdapter
 from serve.domain.generation import EventBatch, ModelCall
 
 
@@ -15,7 +16,9 @@ class ScriptedEngine:
         self.num_closed = 0
         self.is_running = asyncio.Event()
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+    ) -> AsyncGenerator[EventBatch, None]:
         self.calls.append(call)
         self.is_running.set()
         try:

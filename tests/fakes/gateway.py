@@ -1,5 +1,6 @@
 """A whole gateway in one process: real stores over SQLite, the echo engine, no network but what a test opens."""
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from serve.auth.access import ALL_SCOPES, Scope
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
+from serve.catalog.adapters.bases import Bases
+from serve.catalog.adapters.fetching import AdapterSources
+from serve.catalog.adapters.known_layouts import KnownLayouts
+from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import API_VERSION, ModelDocument
@@ -140,7 +145,9 @@ def _services(
 
     chat, embedder = model_document(CHAT, ["chat"]), model_document(EMBEDDER, ["embedding"])
     echoes = {document.name: EchoEngine(document.spec.engine) for document in (chat, embedder)}  # type: ignore[arg-type]
-    assets = Assets(records, open_object_store(settings), clock, ids)
+    objects = open_object_store(settings)
+    assets = Assets(records, objects, clock, ids)
+    registry = AdapterRegistry(records, objects, clock, settings.adapters)
     services = Services(
         settings=settings,
         clock=clock,
@@ -152,6 +159,10 @@ def _services(
         tenants=Tenants(records, clock),
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
+        adapters=registry,
+        bases=Bases(registry, KnownLayouts(records, clock)),
+        adapter_sources=AdapterSources(settings.objects, os.environ.get("HF_ENDPOINT", "")),
+        adapter_downloads=GuardedFetcher(settings.adapters.allow_private_addresses),
         desired=desired,
         metrics=Metrics(),
         nudge=nudge,

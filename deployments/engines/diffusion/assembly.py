@@ -12,6 +12,7 @@ from deployments.engines.diffusion.capacity import CANDIDATES, StepTimes, measur
 from deployments.engines.diffusion.lanes import Lanes
 from deployments.engines.diffusion.loop import StepLoop
 from deployments.engines.diffusion.predictors import EagerPredictor, GraphPredictor
+from deployments.engines.diffusion.rows import Rows
 from deployments.engines.diffusion.slot import LaneKey
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def assemble(
 def native_shape(bundle: Bundle) -> LaneKey:
     """The lane of the size that the model was made for."""
     side = bundle.native_size // bundle.latent_scale
-    return side, side, bundle.window
+    return LaneKey(side, side, bundle.window)
 
 
 @torch.inference_mode()
@@ -75,24 +76,22 @@ def measure_rows(bundle: Bundle, predictor: Predictor, shape: LaneKey, max_rows:
     is_cuda = bundle.device.startswith("cuda")
 
     def run(num_rows: int) -> None:
-        predictor(*blank_rows(bundle, num_rows, shape))
+        predictor(blank_rows(bundle, num_rows, shape))
         if is_cuda:
             torch.cuda.synchronize(bundle.device)
 
     return measure(run, MEASURE_SECONDS, candidates, warm_up=run if is_cuda else None)
 
 
-def blank_rows(
-    bundle: Bundle, num_rows: int, shape: LaneKey
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+def blank_rows(bundle: Bundle, num_rows: int, shape: LaneKey) -> Rows:
     """Inputs of the right shapes, as a forward pass takes them."""
-    height, width, num_tokens = shape
+    height, width, num_tokens, _ = shape
     config, device, dtype = bundle.unet.config, bundle.device, bundle.dtype
     sample = torch.randn(num_rows, bundle.unet_channels, height, width, device=device)
     timesteps = torch.full((num_rows,), 500.0, device=device)
     context = torch.randn(num_rows, num_tokens, config.cross_attention_dim, dtype=dtype, device=device)
     if config.addition_embed_type != "text_time":
-        return sample, timesteps, context, None, None
+        return Rows(sample, timesteps, context)
     pooled_dim = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
     pooled = torch.randn(num_rows, pooled_dim, dtype=dtype, device=device)
-    return sample, timesteps, context, pooled, torch.zeros(num_rows, 6, dtype=dtype, device=device)
+    return Rows(sample, timesteps, context, pooled, torch.zeros(num_rows, 6, dtype=dtype, device=device))

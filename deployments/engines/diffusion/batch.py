@@ -11,8 +11,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from deployments.engines.diffusion.arena import Arena
 from deployments.engines.diffusion.memory import is_out_of_memory
 from deployments.engines.diffusion.planning import bucket
+from deployments.engines.diffusion.rows import Rows
 from deployments.engines.diffusion.slot import Slot
 from deployments.engines.diffusion.stepwise import Stepwise
 
@@ -40,15 +42,8 @@ class Predictor(Protocol):
     buckets: Sequence[int]
     """Row counts it was prepared for; empty where any will do."""
 
-    def __call__(
-        self,
-        sample: torch.Tensor,
-        timesteps: torch.Tensor,
-        context: torch.Tensor,
-        pooled: torch.Tensor | None,
-        time_ids: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """[R, C, h, w], [R], [R, L, D], [R, P], [R, 6] -> [R, 4, h, w], float32."""
+    def __call__(self, rows: Rows) -> torch.Tensor:
+        """[R, 4, h, w], float32."""
         ...
 
     def settle(self, max_rows: int) -> None:
@@ -63,11 +58,11 @@ class Predictor(Protocol):
 class Batch:
     """A fixed set of slots of one lane. Their tensors live here, stacked; `release` gives them back."""
 
-    def __init__(self, slots: Sequence[Slot], predictor: Predictor) -> None:
+    def __init__(self, slots: Sequence[Slot], predictor: Predictor, arena: Arena | None = None) -> None:
         self.slots = tuple(slots)
         self.failed: dict[Slot, Exception] = {}
         """Images whose own sampler raised at the last step. The others are not touched by it."""
-        self._predictor = predictor
+        self._predictor, self._arena = predictor, arena
         self._latents = torch.stack([slot.latents for slot in slots])
         self._last = torch.stack([slot.last for slot in slots])
         self._second_last = torch.stack([slot.second_last for slot in slots])
@@ -89,6 +84,7 @@ class Batch:
         self._guided = torch.tensor(guided, device=self._device)
         scales = [self.slots[i].request.guidance_scale for i in guided]
         self._guidance = torch.tensor(scales, device=self._device, dtype=torch.float32).view(-1, 1, 1, 1)
+        self._binding = None if self._arena is None else self._arena.plan([self.slots[i].packed for i in owners])
         conditionings = [slot.conditionings[0] for slot in self.slots]
         conditionings += [self.slots[i].conditionings[1] for i in guided]
         conditionings += conditionings[:1] * (len(padded) - len(owners))
@@ -130,8 +126,11 @@ class Batch:
             sample = torch.cat([sample, self._extra], dim=1)
         steps = [float(slot.denoise.timesteps[slot.position]) for slot in self.slots]
         timesteps = torch.tensor([steps[i] for i in self._owner_list], dtype=torch.float32)
+        timesteps = timesteps.to(self._device, non_blocking=True)
+        bound = None if self._arena is None else self._arena.bind(self._binding, len(sample))
+        is_merged = self.slots[0].merged is not None
         rows = self._predictor(
-            sample, timesteps.to(self._device, non_blocking=True), self._context, self._pooled, self._time_ids
+            Rows(sample, timesteps, self._context, self._pooled, self._time_ids, bound, is_merged)
         )
         num_images = len(self.slots)
         out = rows[:num_images]

@@ -18,7 +18,7 @@ CALM_STEPS = 500
 
 @dataclass(slots=True)
 class Lane:
-    """The images of one shape."""
+    """The images of one shape and of the same weights."""
 
     times: StepTimes
     most_rows: int
@@ -116,4 +116,4 @@ class Lanes:
 
 
 def _pixels(key: LaneKey) -> int:
-    return key[0] * key[1]
+    return key.height * key.width

@@ -84,10 +84,13 @@ def _adapted(network: nn.Module, name: str) -> AdaptedLinear:
 
 
 def _added(out: Tensor, x: Tensor, bound: LowRankRows) -> Tensor:
-    """out [n, ..., out] plus the low-rank term of x [n, ..., in]."""
+    """out [n, ..., out], written over, plus the low-rank term of x [n, ..., in].
+
+    Into the base's own answer: at these ranks the time goes into moving it, and a second copy would cost twice.
+    """
     down, up = bound
     if len(down) == 1:
         low = x.flatten(0, -2) @ down[0].T
-        return torch.addmm(out.flatten(0, -2), low, up[0].T).view(out.shape)
+        return out.flatten(0, -2).addmm_(low, up[0].T).view(out.shape)
     low = torch.bmm(x.flatten(1, -2), down.transpose(1, 2))
-    return torch.baddbmm(out.flatten(1, -2), low, up.transpose(1, 2)).view(out.shape)
+    return out.flatten(1, -2).baddbmm_(low, up.transpose(1, 2)).view(out.shape)

@@ -13,6 +13,7 @@ import torch
 
 from deployments.engines.diffusion import memory
 from deployments.engines.diffusion.bundle import Bundle
+from deployments.engines.diffusion.rows import Bound, Rows
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ _MAX_COMPILED = {"recompile_limit": 1024, "accumulated_recompile_limit": 4096}
 """All blocks share one piece of code, which is compiled for each of their widths, each row count and each picture's
 size. PyTorch gives up at eight, with an error."""
 
+_Key = tuple[tuple[tuple[int, ...], ...], Bound | None]
+"""Shapes of the rows, and what is bound to the layers: it is read where it lies."""
+
 
 class EagerPredictor:
     """Any number of rows, as they come."""
@@ -35,19 +39,12 @@ class EagerPredictor:
         self._unet = bundle.unet
         self._dtype = bundle.dtype
 
-    def __call__(
-        self,
-        sample: torch.Tensor,
-        timesteps: torch.Tensor,
-        context: torch.Tensor,
-        pooled: torch.Tensor | None,
-        time_ids: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def __call__(self, rows: Rows) -> torch.Tensor:
         """See Predictor."""
-        added = None if pooled is None else {"text_embeds": pooled, "time_ids": time_ids}
-        sample = sample.to(self._dtype, memory_format=torch.channels_last)
+        added = None if rows.pooled is None else {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
+        sample = rows.sample.to(self._dtype, memory_format=torch.channels_last)
         out: torch.Tensor = self._unet(
-            sample, timesteps, encoder_hidden_states=context, added_cond_kwargs=added, return_dict=False
+            sample, rows.timesteps, encoder_hidden_states=rows.context, added_cond_kwargs=added, return_dict=False
         )[0]
         return out.float()
 
@@ -61,7 +58,7 @@ class EagerPredictor:
 @dataclass(slots=True)
 class _Recorded:
     graph: torch.cuda.CUDAGraph
-    inputs: list[torch.Tensor | None]
+    inputs: Rows
     output: torch.Tensor
 
 
@@ -70,7 +67,8 @@ class GraphPredictor:
 
     Compiling takes seconds to a minute for each shape, so it is done at the start, for the shape the model was made
     for; once settled, other shapes run uncompiled blocks, still recorded as graphs, which takes a few passes.
-    Weights are read where they lie, so what changes them in place (an adapter's slot) is seen by every graph.
+    Adapters are read where the arena lays them: what is laid there later is seen by every graph that was recorded with
+    that buffer. Merged weights lie elsewhere than the base's, and no graph is recorded with them.
     """
 
     buckets: Sequence[int] = BUCKETS
@@ -82,40 +80,32 @@ class GraphPredictor:
         self._eager = EagerPredictor(bundle)
         self._max_graphs = max_graphs
         self._is_settled = False
-        self._recorded: OrderedDict[tuple[tuple[int, ...], ...], _Recorded | None] = OrderedDict()
+        self._recorded: OrderedDict[_Key, _Recorded | None] = OrderedDict()
         self._pool = torch.cuda.graph_pool_handle()
         # Kernels keep the priority of the stream they were recorded on; decoding runs at a lower one.
         self._stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]  # torch's
 
-    def __call__(
-        self,
-        sample: torch.Tensor,
-        timesteps: torch.Tensor,
-        context: torch.Tensor,
-        pooled: torch.Tensor | None,
-        time_ids: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def __call__(self, rows: Rows) -> torch.Tensor:
         """See Predictor. A shape that cannot be recorded runs as it is, and says so once in the log."""
-        inputs = [sample, timesteps, context, pooled, time_ids]
-        key = (tuple(sample.shape), tuple(context.shape))
+        if rows.is_merged:
+            return self._run(rows)
+        key = rows.shape, rows.bound
         if key not in self._recorded:
-            self._recorded[key] = self._record(inputs)
+            self._recorded[key] = self._record(rows)
             if len(self._recorded) > self._max_graphs:
                 self._recorded.popitem(last=False)
         self._recorded.move_to_end(key)
         recorded = self._recorded[key]
         if recorded is None:
-            return self._run(inputs)
-        for held, given in zip(recorded.inputs, inputs, strict=True):
-            if held is not None and given is not None:
-                held.copy_(given)
+            return self._run(rows)
+        recorded.inputs.copy_(rows)
         recorded.graph.replay()
         return recorded.output.clone()
 
     def settle(self, max_rows: int) -> None:
         """See Predictor."""
         self._is_settled = True
-        for key in [key for key in self._recorded if key[0][0] > max_rows]:
+        for key in [key for key in self._recorded if key[0][0][0] > max_rows]:
             del self._recorded[key]
         memory.release()
 
@@ -124,8 +114,8 @@ class GraphPredictor:
         self._recorded.clear()
         self._pool = torch.cuda.graph_pool_handle()
 
-    def _record(self, inputs: list[torch.Tensor | None]) -> _Recorded | None:
-        held = [None if given is None else given.clone() for given in inputs]
+    def _record(self, rows: Rows) -> _Recorded | None:
+        held = rows.clone()
         try:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
@@ -139,14 +129,14 @@ class GraphPredictor:
             is_forbidden = "captur" in str(error).lower()  # an operation that no graph can hold; the device is well
             if memory.is_out_of_memory(error) or (isinstance(error, torch.AcceleratorError) and not is_forbidden):
                 raise
-            logger.warning("no CUDA graph for %s: running it step by step", tuple(held[0].shape), exc_info=True)  # type: ignore[union-attr]  # the first three are always there
+            logger.warning("no CUDA graph for %s: running it step by step", tuple(held.sample.shape), exc_info=True)
             return None
         return _Recorded(graph, held, output)
 
-    def _prepare(self, inputs: list[torch.Tensor | None]) -> None:
+    def _prepare(self, rows: Rows) -> None:
         """Compile, choose algorithms, allocate. Blocks that cannot be compiled (no C compiler, say) run as they are."""
         try:
-            self._warm_up(inputs)
+            self._warm_up(rows)
         except Exception as error:
             if memory.is_out_of_memory(error) or not self._compiled:
                 raise
@@ -154,16 +144,16 @@ class GraphPredictor:
             for block in self._compiled:
                 block._compiled_call_impl = None
             self._compiled = []
-            self._warm_up(inputs)
+            self._warm_up(rows)
 
-    def _warm_up(self, inputs: list[torch.Tensor | None]) -> None:
+    def _warm_up(self, rows: Rows) -> None:
         # The compiler's setting belongs to the thread, so it is made where compiling happens.
         with torch._dynamo.config.patch(_MAX_COMPILED):
             for _ in range(_WARM_UP_PASSES):
-                self._run(inputs)
+                self._run(rows)
 
-    def _run(self, inputs: list[torch.Tensor | None]) -> torch.Tensor:
+    def _run(self, rows: Rows) -> torch.Tensor:
         if not self._compiled:
-            return self._eager(*inputs)  # type: ignore[arg-type]  # the first three are always there
+            return self._eager(rows)
         with torch.compiler.set_stance("eager_on_recompile" if self._is_settled else "default"):
-            return self._eager(*inputs)  # type: ignore[arg-type]  # the first three are always there
+            return self._eager(rows)

@@ -2,11 +2,13 @@
 
 A prompt that fits the text encoder's window and carries no weights gives the stock embeddings. A longer one is read in
 chunks of a window each, and their embeddings follow one another; the pooled embedding is the first chunk's. Weights
-move each token's embedding along the line from what the empty prompt has in its place.
+move each token's embedding along the line from what the empty prompt has in its place. Adapters of the text encoders
+apply here, and to every text of a call: its negative prompt and its padding too.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from deployments.engines.diffusion.bundle import Bundle
+from deployments.engines.diffusion.text_adapters import Applied, TextAdapters, TextKey, text_key
 from deployments.engines.diffusion.weighting import fragments
 from serve.domain.errors import InvalidRequest
 
@@ -22,6 +25,8 @@ MAX_CHUNKS: Final = 16
 """Windows of text that one prompt may fill: the cost of every step grows with them."""
 BACKTRACK: Final = 0.25
 """Share of a window that may stay empty so that a chunk ends at a comma, or else with a whole word."""
+MAX_ADAPTER_BYTES: Final = 512 * 2**20
+"""Of device memory, for what recent adapters change in the text encoders."""
 _WORD_END: Final = "</w>"
 _COMMA: Final = ",</w>"
 
@@ -75,37 +80,47 @@ class PromptEncoder:
     """Encodes prompts, and remembers the last texts, `max_entries` windows of them: a long text takes the memory of as
     many short ones. Used by one thread at a time."""
 
-    def __init__(self, bundle: Bundle, max_entries: int) -> None:
+    def __init__(self, bundle: Bundle, max_entries: int, max_adapter_bytes: int = MAX_ADAPTER_BYTES) -> None:
         self._bundle = bundle
         self._max_entries = max_entries
-        self._texts: OrderedDict[str, _Text] = OrderedDict()
+        self._adapters = TextAdapters(bundle.text_encoders, max_adapter_bytes)
+        self._texts: OrderedDict[tuple[TextKey, str], _Text] = OrderedDict()
         self._num_windows = 0
 
-    def encode(self, prompt: str, negative: str, *, guided: bool, size: SizeCondition | None = None) -> Encoded:
-        """The conditioning of `prompt`, and of `negative` when `guided`. SDXL needs a `size`, others ignore it.
+    def encode(
+        self,
+        prompt: str,
+        negative: str,
+        *,
+        guided: bool,
+        size: SizeCondition | None = None,
+        adapters: Applied = (),
+    ) -> Encoded:
+        """The conditioning of `prompt`, and of `negative` when `guided`, by text encoders with `adapters`. SDXL needs a
+        `size`, others ignore it.
 
         Raises:
             InvalidRequest: a prompt is longer than MAX_CHUNKS windows.
         """
-        text = self._text(prompt, "prompt")
-        against = self._against(negative, text) if guided else None
+        text = self._text(prompt, "prompt", adapters)
+        against = self._against(negative, text, adapters) if guided else None
         length = max(len(text.context), len(against.context) if against is not None else 0)
         time_ids = self._time_ids(size)
         return Encoded(
-            positive=self._conditioning(text, length, time_ids),
-            negative=None if against is None else self._conditioning(against, length, time_ids),
+            positive=self._conditioning(text, length, time_ids, adapters),
+            negative=None if against is None else self._conditioning(against, length, time_ids, adapters),
         )
 
-    def _against(self, negative: str, text: _Text) -> _Text:
+    def _against(self, negative: str, text: _Text, adapters: Applied) -> _Text:
         if negative or not self._bundle.empty_negative_is_zero:
-            return self._text(negative, "negative_prompt")
+            return self._text(negative, "negative_prompt", adapters)
         pooled = None if text.pooled is None else torch.zeros_like(text.pooled)
         return _Text(torch.zeros_like(text.context), pooled, 0)
 
-    def _conditioning(self, text: _Text, length: int, time_ids: Tensor | None) -> Conditioning:
+    def _conditioning(self, text: _Text, length: int, time_ids: Tensor | None, adapters: Applied) -> Conditioning:
         context = text.context
         if missing := (length - len(context)) // self._bundle.window:
-            context = torch.cat([context, *[self._text("", "prompt").context] * missing])
+            context = torch.cat([context, *[self._text("", "prompt", adapters).context] * missing])
         return Conditioning(context, text.pooled, time_ids, text.num_tokens)
 
     def _time_ids(self, size: SizeCondition | None) -> Tensor | None:
@@ -116,12 +131,14 @@ class PromptEncoder:
         numbers = [*size.original, *size.crop, *size.target]
         return torch.tensor(numbers, dtype=self._bundle.dtype, device=self._bundle.device)
 
-    def _text(self, text: str, param: str) -> _Text:
-        if text in self._texts:
-            self._texts.move_to_end(text)
-            return self._texts[text]
-        made = self._encode(text, param)
-        self._texts[text] = made
+    def _text(self, text: str, param: str, adapters: Applied) -> _Text:
+        key = text_key(adapters), text
+        if key in self._texts:
+            self._texts.move_to_end(key)
+            return self._texts[key]
+        with self._adapters.applied(adapters) if key[0] else nullcontext():
+            made = self._encode(text, param)
+        self._texts[key] = made
         self._num_windows += len(made.context) // self._bundle.window
         while self._num_windows > self._max_entries:
             _, oldest = self._texts.popitem(last=False)

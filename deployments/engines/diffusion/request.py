@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.diffusion.mixtures import Mixture
+
 Pixels = NDArray[np.uint8]
 """A picture [height, width, 3], or a mask [height, width] (255 is painted anew)."""
 
@@ -45,6 +47,9 @@ class ImageRequest:
     deadline_at: float | None = None
     original_size: tuple[int, int] | None = None
     """(height, width) that an SDXL model is told; None for the size that is made."""
+
+    mixture: Mixture | None = None
+    """The adapters that it is made with."""
 
     @property
     def is_guided(self) -> bool:

@@ -2,16 +2,27 @@
 
 from dataclasses import dataclass, field
 
+from typing import NamedTuple
+
 import torch
 
 from deployments.engines.diffusion.canvas import Canvas
+from deployments.engines.diffusion.merging import Merged
+from deployments.engines.diffusion.mixtures import Packed
 from deployments.engines.diffusion.prompts import Conditioning, Encoded
 from deployments.engines.diffusion.request import ImageRequest
 from deployments.engines.diffusion.samplers import Denoise
 from deployments.engines.diffusion.tables import StepTable
 
-LaneKey = tuple[int, int, int]
-"""(latent height, latent width, tokens of context): what one forward pass must have in common."""
+
+class LaneKey(NamedTuple):
+    """What one forward pass must have in common: size of the latents, tokens of context, and weights."""
+
+    height: int
+    width: int
+    num_tokens: int
+    merged: str = ""
+    """Of images whose adapters are merged into the weights: which adapters."""
 
 
 @dataclass(slots=True)
@@ -39,6 +50,10 @@ class Slot:
     deadline: float
     order: int
     timing: Timing
+    packed: Packed | None = None
+    """Its adapters, for the arena."""
+    merged: Merged | None = None
+    """The UNet's weights under its adapters, where an arena does not hold them."""
     latents: torch.Tensor = field(init=False)
     last: torch.Tensor = field(init=False)
     second_last: torch.Tensor = field(init=False)
@@ -68,7 +83,9 @@ class Slot:
     @property
     def lane(self) -> LaneKey:
         height, width = self.latents.shape[-2:]
-        return height, width, self.encoded.positive.context.shape[0]
+        mixture = self.request.mixture
+        merged = "" if mixture is None or mixture.merged is None else mixture.key
+        return LaneKey(height, width, self.encoded.positive.context.shape[0], merged)
 
     @property
     def table(self) -> StepTable | None:

@@ -8,7 +8,8 @@ the name that the caller wrote.
 Of OpenAI's fields without a counterpart, values that change nothing are taken (`quality: auto`, `background: opaque`,
 `moderation`), and those that would have to change something are refused with a sentence that says what does.
 
-A form has only text: what reads as a JSON number, true or false is taken as such, in every field that is not prose.
+A form has only text: what reads as a JSON number, true or false is taken as such, in every field that is not
+prose; `adapters` is a JSON list.
 """
 
 import re
@@ -26,6 +27,7 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.images import IMAGE_FIELDS, MAX_IMAGES
 from serve.domain.names import OpaqueString
 from serve.domain.task import Task
+from serve.gateway.adapter_choices import CHOICES_FIELD, AdapterChoices
 
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})", re.ASCII)
 _PROSE = frozenset({"model", "prompt", "negative_prompt", "user"})
@@ -62,9 +64,10 @@ FileQuality = Annotated[int, Field(ge=1, le=100)]
 
 
 class ImageExtras(Strict):
-    """OpenAI's fields around a picture."""
+    """OpenAI's fields around a picture, and adapters."""
 
-    model: str = Field(description="A model of GET /v1/models.")
+    model: str = Field(description="A model of GET /v1/models; `model:adapter` applies one of its adapters.")
+    adapters: AdapterChoices | None = CHOICES_FIELD
     n: int | None = Field(default=None, ge=1, le=MAX_IMAGES, description="OpenAI's name of num_images.")
     size: str | None = Field(default=None, max_length=20, description="`auto`, or width x height as in 512x512.")
     response_format: Literal["url", "b64_json"] | None = Field(
@@ -93,6 +96,7 @@ class AskedImages:
     stream: bool
     response_format: Literal["url", "b64_json"] | None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    choices: AdapterChoices | None = None
 
     @property
     def wants_url(self) -> bool:
@@ -126,12 +130,15 @@ def read_images(
     inputs = _validated(card, task, given, {name for name, alias in _ALIASES.items() if alias in sent})
     _check_stream(extras)
     _check_compression(extras, inputs)
-    return AskedImages(card, task, inputs, extras.stream, extras.response_format, files or {})
+    return AskedImages(card, task, inputs, extras.stream, extras.response_format, files or {}, extras.adapters)
 
 
 def form_values(fields: Mapping[str, str]) -> dict[str, Any]:
     """The text fields of a form as JSON values."""
-    return {name: text if name in _PROSE else _scalar(text) for name, text in fields.items()}
+    values = {name: text if name in _PROSE else _scalar(text) for name, text in fields.items()}
+    if "adapters" in fields:
+        values["adapters"] = validation.parse_json(fields["adapters"].encode())
+    return values
 
 
 def _scalar(text: str) -> Any:

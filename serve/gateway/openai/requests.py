@@ -17,6 +17,7 @@ from serve.domain.chat import Strict
 from serve.domain.errors import InvalidRequest
 from serve.domain.names import OpaqueString
 from serve.domain.task import Task
+from serve.gateway.adapter_choices import CHOICES_FIELD, AdapterChoices
 
 _MAX_CACHED = 2048
 
@@ -29,9 +30,10 @@ class StreamOptions(Strict):
 
 
 class GenerationExtras(Strict):
-    """OpenAI's fields around a generation."""
+    """OpenAI's fields around a generation, and adapters."""
 
-    model: str = Field(description="A model of GET /v1/models.")
+    model: str = Field(description="A model of GET /v1/models; `model:adapter` applies one of its adapters.")
+    adapters: AdapterChoices | None = CHOICES_FIELD
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: OpaqueString | None = Field(default=None, description="Your own name for the end user; not interpreted.")
@@ -86,7 +88,7 @@ SURFACES: Mapping[Task, Surface] = {
         _UNSUPPORTED_IN_CHAT,
     ),
     Task.COMPLETION: Surface(GenerationExtras, frozenset({"best_of", "suffix"})),
-    Task.EMBEDDING: Surface(EmbeddingExtras, frozenset()),
+    Task.EMBEDDING: Surface(EmbeddingExtras, frozenset({"adapters"})),
 }
 
 
@@ -100,6 +102,7 @@ class Asked:
     stream: bool = False
     include_usage: bool = False
     encoding_format: str = "float"
+    choices: AdapterChoices | None = None
 
     @property
     def model(self) -> str:
@@ -174,7 +177,8 @@ def _asked(card: Card, task: Task, inputs: dict[str, Any], request: Any) -> Aske
     options: StreamOptions | None = request.stream_options
     if options is not None and not request.stream:
         raise InvalidRequest("stream_options needs stream: true.", "invalid_value", "stream_options")
-    return Asked(card, task, inputs, request.stream, options is not None and options.include_usage)
+    include_usage = options is not None and options.include_usage
+    return Asked(card, task, inputs, request.stream, include_usage, choices=request.adapters)
 
 
 def _refuse_unsupported(sent: Mapping[str, Any], task: Task) -> None:

@@ -134,12 +134,13 @@ class ImageList(BaseModel):
 
 
 class ModelView(BaseModel):
-    """A model, as OpenAI's clients list it. `created` is Unix seconds."""
+    """A model, as OpenAI's clients list it. `created` is Unix seconds; `parent` is the base of one with an adapter."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "slipway"
+    parent: str | None = None
 
 
 class ModelList(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from serve.auth.access import Caller
@@ -11,21 +11,27 @@ from serve.catalog.cards import Card
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import InvalidRequest
 from serve.domain.moments import at
-from serve.gateway.access import allowed
+from serve.gateway.access import allowed, caller_of
 from serve.gateway.bodies import read_as
+from serve.gateway.managers import ManagedBy
+from serve.gateway.routes.adapter_documents import OfTenant, adapter_documents, owner_of
 from serve.gateway.routing import Injected, applying_of
 from serve.gateway.services import Services
 from serve.gateway.views import AppliedView, DocumentView, Page, TenantBody, TenantView, plain_document
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allowed("admin"))]
-Manager = Literal["api", "kubernetes"]
-ManagedBy = Annotated[Manager, Header(alias="X-Slipway-Managed-By", description="Who writes; the other gets a 409.")]
 
 
 @router.get("/v1/admin/documents", operation_id="listDocuments")
-async def list_documents(services: Injected, caller: Admin, kind: Literal["Model"] = "Model") -> Page[DocumentView]:
-    """The stored documents, by name."""
+async def list_documents(
+    request: Request, services: Injected, kind: Literal["Model", "Adapter"] = "Model", tenant: OfTenant = None
+) -> Page[DocumentView]:
+    """The stored documents, by name: of the models, or of a tenant's adapters."""
+    if kind == "Adapter":
+        owner = owner_of(caller_of(request, "adapters.read"), tenant)
+        return Page(data=await adapter_documents(services, owner))
+    caller_of(request, "admin")
     cards = await services.catalog.cards()
     return Page(data=[_document_view(card) for _, card in sorted(cards.items())])
 

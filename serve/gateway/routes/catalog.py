@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from serve.auth.access import Caller
+from serve.catalog.adapters.bases import architecture_of
 from serve.catalog.cards import Card
 from serve.domain.modality import Modality
 from serve.domain.moments import at
@@ -14,7 +15,7 @@ from serve.domain.task import Task
 from serve.gateway.access import allowed
 from serve.gateway.addresses import addressed_model
 from serve.gateway.routing import Injected
-from serve.gateway.views import CardView, Modalities, Page, Replicas
+from serve.gateway.views import AdapterPolicyView, CardView, Modalities, Page, Replicas
 
 router = APIRouter(tags=["catalog"])
 Reader = Annotated[Caller, Depends(allowed("catalog"))]
@@ -76,6 +77,12 @@ def _view(card: Card, status: ModelStatus) -> CardView:
         base_architecture=spec.card.base_architecture,
         license=spec.card.license,
         tags=list(spec.card.tags),
+        adapters=AdapterPolicyView(
+            enabled=spec.adapters.enabled,
+            architecture=architecture_of(card) if spec.adapters.enabled else None,
+            max_rank=spec.adapters.max_rank,
+            max_per_call=spec.adapters.max_per_call,
+        ),
         state=status.state,
         message=status.message,
         replicas=Replicas(ready=status.ready_replicas, desired=status.desired_replicas),

@@ -15,7 +15,8 @@ from serve.catalog.cards import Card
 from serve.domain.errors import InvalidRequest
 from serve.domain.task import Task
 from serve.gateway.access import caller_of
-from serve.gateway.addresses import addressed_model
+from serve.gateway.adapter_choices import chosen
+from serve.gateway.addresses import Address, addressed
 from serve.gateway.bodies import EDITS_PATH, read_json
 from serve.gateway.body_budget import held_by
 from serve.gateway.image_runs import Started, ended, frames, painted, quantities_of, start
@@ -57,9 +58,9 @@ async def create_image(request: Request) -> Response:
     """Paint pictures from words; with `stream: true` as server-sent events."""
     caller_of(request, "inference")
     body = await read_json(request)
-    card = await _card(request, body.get("model"))
-    asked = read_images(body, card, Task.TEXT_TO_IMAGE)
-    started = await _started(request, asked, "image_generation", body)
+    address = addressed(body.get("model"))
+    asked = read_images(body, await _card(request, address), Task.TEXT_TO_IMAGE)
+    started = await _started(request, asked, address, "image_generation", body)
     return await _answer(request, asked, started, "image_generation")
 
 
@@ -87,15 +88,15 @@ async def _started_edit(request: Request) -> tuple[AskedImages, Started]:
     """The run of a form. The form's files stay behind in here: a call may wait for its pictures for long."""
     async with request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES) as form:
         fields, files = await _parts(form, services_of(request).settings.images.max_bytes)
-    card = await _card(request, fields.get("model"))
-    asked = read_images(form_values(fields), card, Task.IMAGE_TO_IMAGE, files)
+    address = addressed(fields.get("model"))
+    asked = read_images(form_values(fields), await _card(request, address), Task.IMAGE_TO_IMAGE, files)
     digests = await asyncio.to_thread(_digests, files)
-    started = await _started(request, asked, "image_edit", {**fields, "files": digests})
+    started = await _started(request, asked, address, "image_edit", {**fields, "files": digests})
     return replace(asked, files={}), started
 
 
-async def _card(request: Request, model: Any) -> Card:
-    card = await services_of(request).catalog.card(addressed_model(model))
+async def _card(request: Request, address: Address) -> Card:
+    card = await services_of(request).catalog.card(address.model)
     logs.bind(model=card.name)
     return card
 
@@ -127,10 +128,13 @@ def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
 
 
-async def _started(request: Request, asked: AskedImages, kind: Kind, sent: Mapping[str, Any]) -> Started:
+async def _started(
+    request: Request, asked: AskedImages, address: Address, kind: Kind, sent: Mapping[str, Any]
+) -> Started:
     """`sent` is what the request says, files as digests: what tells it from another one."""
     key_id = caller_of(request, "inference").key_id
-    return await start(request, asked, hash_of({"kind": kind, "key": key_id, "sent": sent}))
+    request_hash = hash_of({"kind": kind, "key": key_id, "sent": sent})
+    return await start(request, asked, chosen(address, asked.choices), request_hash)
 
 
 async def _answer(request: Request, asked: AskedImages, started: Started, kind: Kind) -> Response:

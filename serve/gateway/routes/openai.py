@@ -8,12 +8,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.catalog.adapters.stored import StoredAdapter
 from serve.catalog.cards import Card
 from serve.domain.folds import Answer
 from serve.domain.generation import Event, ModelCall
 from serve.domain.task import Task
 from serve.gateway.access import caller_of
-from serve.gateway.addresses import addressed_model
+from serve.gateway.adapter_choices import Chosen, chosen
+from serve.gateway.adapters import shown_name
+from serve.gateway.addresses import addressed
 from serve.gateway.bodies import read_json
 from serve.gateway.calls import chunks, whole_answer
 from serve.gateway.content import check_content
@@ -23,7 +26,7 @@ from serve.gateway.openai.embeddings import whole_embeddings
 from serve.gateway.openai.frames import Head
 from serve.gateway.openai.requests import Asked
 from serve.gateway.openai.schemas import ChatCompletion, Completion, EmbeddingList, ModelList, ModelView
-from serve.gateway.routing import LeanRoute, requests_of, services_of
+from serve.gateway.routing import LeanRoute, adapters_of, requests_of, services_of
 from serve.gateway.streaming import EventStream
 from serve.telemetry import logs
 
@@ -40,13 +43,13 @@ _FINGERPRINT_DIGITS = slice(7, 17)
 )
 async def create_chat_completion(request: Request) -> Response:
     """Answer a chat; with `stream: true` as server-sent events."""
-    asked = await _read(request, Task.CHAT)
+    asked, call = await _read(request, Task.CHAT)
     check_content(asked.card, asked.inputs)
     object_name = chat.CHUNK_OBJECT if asked.stream else chat.ANSWER_OBJECT
     head = _head(request, asked, chat.ID_PREFIX, object_name)
     if asked.stream:
-        return _stream(request, asked, chat.ChatChunks(head, asked.include_usage).write)
-    return await _whole(request, asked, lambda answer: chat.whole_chat(head, answer))
+        return _stream(request, asked, call, chat.ChatChunks(head, asked.include_usage).write)
+    return await _whole(request, asked, call, lambda answer: chat.whole_chat(head, answer))
 
 
 @router.post(
@@ -56,51 +59,58 @@ async def create_chat_completion(request: Request) -> Response:
 )
 async def create_completion(request: Request) -> Response:
     """Go on with a text; with `stream: true` as server-sent events."""
-    asked = await _read(request, Task.COMPLETION)
+    asked, call = await _read(request, Task.COMPLETION)
     head = _head(request, asked, completions.ID_PREFIX, completions.OBJECT)
     if asked.stream:
-        return _stream(request, asked, completions.CompletionChunks(head, asked.include_usage).write)
-    return await _whole(request, asked, lambda answer: completions.whole_completion(head, answer))
+        return _stream(request, asked, call, completions.CompletionChunks(head, asked.include_usage).write)
+    return await _whole(request, asked, call, lambda answer: completions.whole_completion(head, answer))
 
 
 @router.post("/v1/embeddings", operation_id="createEmbedding", responses={200: {"model": EmbeddingList}})
 async def create_embedding(request: Request) -> Response:
     """Turn texts into vectors."""
-    asked = await _read(request, Task.EMBEDDING)
-    return await _whole(request, asked, lambda answer: whole_embeddings(asked.model, answer, asked.encoding_format))
+    asked, call = await _read(request, Task.EMBEDDING)
+    return await _whole(
+        request, asked, call, lambda answer: whole_embeddings(asked.model, answer, asked.encoding_format)
+    )
 
 
 @router.get("/v1/models", operation_id="listModels", responses={200: {"model": ModelList}})
 async def list_models(request: Request) -> Response:
-    """The served models."""
-    caller_of(request, "catalog")
-    cards = await services_of(request).catalog.cards()
-    listed = ModelList(data=[_model_view(card) for _, card in sorted(cards.items())])
-    return _json(listed.model_dump())
+    """The served models, and those of the caller's adapters that they take, as `model:adapter`."""
+    reader = caller_of(request, "catalog").tenant
+    cards = [card for _, card in sorted((await services_of(request).catalog.cards()).items())]
+    adapted = await adapters_of(request).listed(reader, cards)
+    views = [_model_view(card) for card in cards]
+    views += [_adapter_view(address, card, adapter) for address, card, adapter in adapted]
+    return _json(ModelList(data=views).model_dump())
 
 
-@router.get("/v1/models/{model}", operation_id="getModel", responses={200: {"model": ModelView}})
+@router.get("/v1/models/{model:path}", operation_id="getModel", responses={200: {"model": ModelView}})
 async def get_model(request: Request) -> Response:
-    """One served model."""
-    caller_of(request, "catalog")
-    card = await services_of(request).catalog.card(addressed_model(request.path_params["model"]))
-    return _json(_model_view(card).model_dump())
+    """One served model, or one with an adapter."""
+    reader = caller_of(request, "catalog").tenant
+    address = addressed(request.path_params["model"])
+    card = await services_of(request).catalog.card(address.model)
+    if address.adapter is None:
+        return _json(_model_view(card).model_dump())
+    adapter = await adapters_of(request).address_of(reader, card, Chosen(address.adapter, None, "model"))
+    shown = f"{card.name}:{shown_name(adapter, reader)}"
+    return _json(_adapter_view(shown, card, adapter).model_dump())
 
 
-async def _read(request: Request, task: Task) -> Asked:
+async def _read(request: Request, task: Task) -> tuple[Asked, ModelCall]:
     services = services_of(request)
-    caller_of(request, "inference")
+    reader = caller_of(request, "inference").tenant
     body = await read_json(request)
-    card = await services.catalog.card(addressed_model(body.get("model")))
+    address = addressed(body.get("model"))
+    card = await services.catalog.card(address.model)
     logs.bind(model=card.name)
     asked = requests_of(request).read(body, card, task)
     if services.settings.log.prompts:
         logs.bind(inputs=asked.inputs)
-    return asked
-
-
-def _call(request: Request, asked: Asked) -> ModelCall:
-    return ModelCall(asked.task, asked.inputs, exchange_of(request.scope).call_context(), (), asked.stream)
+    uses = await adapters_of(request).uses(reader, card, chosen(address, asked.choices))
+    return asked, ModelCall(task, asked.inputs, exchange_of(request.scope).call_context(), uses, asked.stream)
 
 
 def _head(request: Request, asked: Asked, prefix: str, object_name: str) -> Head:
@@ -109,12 +119,14 @@ def _head(request: Request, asked: Asked, prefix: str, object_name: str) -> Head
     return Head(prefix + exchange_of(request.scope).request_id, object_name, created, asked.model, fingerprint)
 
 
-def _stream(request: Request, asked: Asked, write: Callable[[Event], bytes]) -> Response:
-    return EventStream(chunks(services_of(request), asked.model, _call(request, asked), write))
+def _stream(request: Request, asked: Asked, call: ModelCall, write: Callable[[Event], bytes]) -> Response:
+    return EventStream(chunks(services_of(request), asked.model, call, write))
 
 
-async def _whole(request: Request, asked: Asked, shape: Callable[[Answer], dict[str, Any]]) -> Response:
-    answer = await whole_answer(services_of(request), asked.model, _call(request, asked), request.receive)
+async def _whole(
+    request: Request, asked: Asked, call: ModelCall, shape: Callable[[Answer], dict[str, Any]]
+) -> Response:
+    answer = await whole_answer(services_of(request), asked.model, call, request.receive)
     return _json(shape(answer))
 
 
@@ -125,3 +137,7 @@ def _json(value: dict[str, Any]) -> Response:
 def _model_view(card: Card) -> ModelView:
     created_ms = card.record.created_ms if card.record else 0
     return ModelView(id=card.name, created=created_ms // 1000)
+
+
+def _adapter_view(address: str, card: Card, adapter: StoredAdapter) -> ModelView:
+    return ModelView(id=address, created=adapter.created_ms // 1000, owned_by=adapter.tenant, parent=card.name)

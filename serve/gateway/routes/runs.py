@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -15,16 +16,25 @@ from serve.domain.moments import at
 from serve.domain.names import RunId
 from serve.domain.run import DeliveryStatus, Run, RunStatus
 from serve.gateway.access import allowed
-from serve.gateway.addresses import addressed_model
+from serve.gateway.addresses import Address, addressed
 from serve.gateway.bodies import read_json
 from serve.gateway.body_budget import held_by
 from serve.gateway.exchange import exchange_of
-from serve.gateway.routing import Injected, image_inputs_of
+from serve.gateway.routing import Injected, adapters_of, image_inputs_of
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, EventStream, sse_event, with_keep_alive
-from serve.gateway.submission import submit
-from serve.gateway.views import DeliveryView, Page, RunErrorView, RunUrls, RunView, WebhookSecret, at_or_none
+from serve.gateway.submission import Order, submit
+from serve.gateway.views import (
+    DeliveryView,
+    Page,
+    RunAdapterView,
+    RunErrorView,
+    RunUrls,
+    RunView,
+    WebhookSecret,
+    at_or_none,
+)
 from serve.runs import events
 from serve.runs.store import Delivery
 from serve.telemetry import logs
@@ -40,7 +50,7 @@ Reader = Annotated[Caller, Depends(allowed("runs.read"))]
 
 
 @router.post(
-    "/v1/models/{model}/runs",
+    "/v1/models/{model:path}/runs",
     operation_id="createRun",
     status_code=202,
     responses={202: {"model": RunView}, 200: {"model": RunView, "description": "Finished within Prefer: wait."}},
@@ -56,10 +66,11 @@ async def create_run(
     ] = None,
 ) -> Response:
     """Start a run of a model. It goes on whether or not anybody waits for it."""
-    card = await services.catalog.card(addressed_model(model))
+    address = addressed(model)
+    card = await services.catalog.card(address.model)
     logs.bind(model=card.name)
     wait = wait_seconds(prefer)
-    run = await _submitted(request, services, card, caller, idempotency_key)
+    run = await _submitted(request, services, card, address, idempotency_key)
     held_by(request.scope).release()
     if wait is None:
         return _answer(run, 202)
@@ -69,12 +80,16 @@ async def create_run(
 
 
 async def _submitted(
-    request: Request, services: Services, card: Card, caller: Caller, idempotency_key: str | None
+    request: Request, services: Services, card: Card, address: Address, idempotency_key: str | None
 ) -> Run:
     """The promised run. The body, which may hold pictures, stays behind in here: a caller may wait for a minute."""
-    asked = RunRequest(card, caller, exchange_of(request.scope).request_id, await read_json(request), idempotency_key)
-    new, held = await new_run(services, asked), held_by(request.scope)
-    run, _ = await submit(services, image_inputs_of(request), card, new, held, path="input")
+    exchange = exchange_of(request.scope)
+    caller, body = exchange.authenticated, await read_json(request)
+    asked = RunRequest(card, address, caller, exchange.request_id, body, idempotency_key)
+    new, adapters = await new_run(services, asked)
+    resolving = partial(adapters_of(request).run_adapters, caller.tenant, card, adapters)
+    order = Order(card, new, held_by(request.scope), resolving, path="input")
+    run, _ = await submit(services, image_inputs_of(request), order)
     return run
 
 
@@ -180,6 +195,7 @@ def run_view(run: Run) -> RunView:
         started_at=at_or_none(run.started_ms),
         finished_at=at_or_none(run.finished_ms),
         input=run.inputs,
+        adapters=[RunAdapterView(id=adapter.id, scale=adapter.scale) for adapter in run.adapters],
         output=run.outputs,
         usage=run.usage,
         error=RunErrorView(**run.error.model_dump()) if run.error else None,

@@ -1,0 +1,217 @@
+"""Where adapters lie on the device, and how a batch's rows come to have each its own.
+
+Mixtures that are or were lately in use lie whole (the resident). For a step they are laid side by side, a row of the
+batch each, in a buffer that the layers look into; this is done when rows change and not at every step, and rows that
+stay are left alone. A buffer keeps its place, so that a recorded pass finds there what has been put in since.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from deployments.engines.diffusion.layers import LowRankRows, adapt
+from deployments.engines.diffusion.mixtures import Floorplan, Mixture, Packed, Place
+from deployments.engines.diffusion.rows import Bound
+
+MAX_BUFFERS = 6
+"""Shapes of rank and depth that are laid out at the same time; a batch uses one."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What was done with mixtures on the device, since the start."""
+
+    num_hits: int = 0
+    """A new image's mixture was there already."""
+    num_loads: int = 0
+    load_seconds: float = 0.0
+    num_evicted: int = 0
+    num_rows_laid: int = 0
+    """Copies of a mixture into a batch's row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """What the rows of one batch have: the mixture of each, or None. `is_shared` if they have one and the same."""
+
+    rows: tuple[Packed | None, ...]
+    rank: int
+    depth: int
+    is_shared: bool
+
+
+class Arena:
+    """The adapters of one UNet, whose layers it wraps. Used by the engine's thread alone."""
+
+    def __init__(self, unet: nn.Module, floorplan: Floorplan, max_resident: int) -> None:
+        self.totals = Totals()
+        self.floorplan, self._max_resident = floorplan, max_resident
+        self._layers = adapt(unet, floorplan.places)
+        self._resident: OrderedDict[str, Packed] = OrderedDict()
+        self._buffers: OrderedDict[tuple[int, int, bool], _Buffer] = OrderedDict()
+        self._num_buffers = 0
+        self._binding: Binding | None = None
+        self._bound: Bound | None = None
+        self._num_bound = 0
+        weight = next(unet.parameters())
+        self._device, self._dtype = weight.device, weight.dtype
+
+    def __len__(self) -> int:
+        return len(self._resident)
+
+    def hold(self, mixture: Mixture, in_use: Callable[[], Collection[str]]) -> Packed | None:
+        """The mixture on the device, for as long as its key is among those `in_use`; None if no row is to have it.
+
+        Whose key is not may have to make room for it.
+        """
+        if mixture.packed is None:
+            return None
+        found = self._resident.get(mixture.key)
+        if found is not None:
+            self._resident.move_to_end(mixture.key)
+            self.totals.num_hits += 1
+            return found
+        began = time.perf_counter()
+        loaded = self._resident[mixture.key] = self._loaded(mixture.packed)
+        self.totals.num_loads += 1
+        self.totals.load_seconds += time.perf_counter() - began
+        if len(self._resident) > self._max_resident:
+            self._evict({mixture.key, *in_use()}, self._max_resident)
+        return loaded
+
+    def _loaded(self, packed: Packed) -> Packed:
+        """On the stream of the steps, where nothing runs now: waiting for it costs nothing that is not paid anyway."""
+        flat = packed.flat.to(self._device, non_blocking=True)
+        if flat.is_cuda:
+            torch.cuda.current_stream(self._device).synchronize()
+        return Packed(packed.key, packed.rank, packed.depth, flat)
+
+    def _evict(self, in_use: Collection[str], most: int) -> None:
+        """Let go of idle mixtures, least recently used first, while there are more than `most`."""
+        idle = [key for key in self._resident if key not in in_use]
+        for key in idle[: max(0, len(self._resident) - most)]:
+            del self._resident[key]
+            self.totals.num_evicted += 1
+
+    def forget(self, in_use: Collection[str]) -> None:
+        """Memory is short: keep what is in use."""
+        self._evict(in_use, 0)
+        self.bind(None)
+        self._buffers.clear()
+
+    def plan(self, mixtures: Sequence[Packed | None]) -> Binding | None:
+        """What a batch of these rows will need; None if no row has any."""
+        present = [packed for packed in mixtures if packed is not None]
+        if not present:
+            return None
+        is_shared = len(present) == len(mixtures) and len({packed.key for packed in present}) == 1
+        rank, depth = max(packed.rank for packed in present), max(packed.depth for packed in present)
+        return Binding(tuple(mixtures), rank, depth, is_shared)
+
+    def bind(self, binding: Binding | None, num_rows: int = 0) -> Bound | None:
+        """Have the layers see `binding` from now on, in passes of `num_rows`; those beyond its own have nothing."""
+        if binding is not self._binding or num_rows != self._num_bound:
+            bound = None if binding is None else self._laid(binding, num_rows)
+            if bound is None and self._bound is not None:
+                self._show({})
+            # Last of all: what fails halfway, for want of memory, is to be done again.
+            self._bound, self._binding, self._num_bound = bound, binding, num_rows
+        return self._bound
+
+    def _laid(self, binding: Binding, num_rows: int) -> Bound:
+        buffer = self._buffer(binding, num_rows)
+        for row, packed in enumerate(binding.rows[:1] if binding.is_shared else binding.rows):
+            self.totals.num_rows_laid += buffer.put(row, packed)
+        self._show(buffer.views(1 if binding.is_shared else num_rows))
+        return binding.rank, binding.is_shared, binding.depth, buffer.number
+
+    def _buffer(self, binding: Binding, num_rows: int) -> "_Buffer":
+        key = binding.rank, binding.depth, binding.is_shared
+        buffer = self._buffers.get(key)
+        needed = 1 if binding.is_shared else num_rows
+        if buffer is None or len(buffer.held) < needed:
+            self._num_buffers += 1
+            flat = torch.zeros(
+                1 << (needed - 1).bit_length(),
+                binding.rank * self.floorplan.width(binding.depth),
+                dtype=self._dtype,
+                device=self._device,
+            )
+            buffer = self._buffers[key] = _Buffer(
+                self._num_buffers, binding.rank, self.floorplan.upto(binding.depth), flat
+            )
+        self._buffers.move_to_end(key)
+        if len(self._buffers) > MAX_BUFFERS:
+            self._buffers.popitem(last=False)
+        return buffer
+
+    def _show(self, views: "Views") -> None:
+        for name, layer in self._layers.items():
+            layer.bound = views.get(name)
+
+
+Views = dict[str, LowRankRows]
+_BROKEN = "?"
+"""What a row holds whose writing failed halfway."""
+
+
+@dataclass(slots=True, eq=False)
+class _Buffer:
+    """Rows of one rank and depth, side by side."""
+
+    number: int
+    rank: int
+    places: Sequence[Place]
+    flat: Tensor
+    """[rows, rank * width]"""
+    held: list[str | None] = field(init=False)
+    """By row, which mixture is there."""
+    _views: dict[int, Views] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.held = [None] * len(self.flat)
+
+    def views(self, num_rows: int) -> Views:
+        """What each layer is to see in passes of `num_rows`."""
+        if num_rows not in self._views:
+            sizes = [self.rank * place.width for place in self.places]
+            pieces = self.flat[:num_rows].split(sizes, dim=1)
+            self._views[num_rows] = {
+                place.name: _view(piece.view(num_rows, self.rank, place.width), place)
+                for place, piece in zip(self.places, pieces, strict=True)
+            }
+        return self._views[num_rows]
+
+    def put(self, row: int, packed: Packed | None) -> bool:
+        """Have `row` hold `packed`, or nothing; False if it does already."""
+        key = None if packed is None else packed.key
+        if self.held[row] == key:
+            return False
+        target, self.held[row] = self.flat[row], _BROKEN
+        if packed is not None and packed.rank == self.rank:
+            target[: len(packed.flat)] = packed.flat
+            target[len(packed.flat) :].zero_()
+        else:
+            target.zero_()
+        if packed is not None and packed.rank < self.rank:
+            self._widen(target, packed)
+        self.held[row] = key
+        return True
+
+    def _widen(self, target: Tensor, packed: Packed) -> None:
+        """Each layer's lines into the first of its lines here."""
+        widths = [place.width for place in self.places if place.depth <= packed.depth]
+        rest = self.rank - packed.rank
+        both = chain.from_iterable((packed.rank * width, rest * width) for width in widths)
+        lines = target[: self.rank * sum(widths)].split(list(both))[::2]
+        torch._foreach_copy_(list(lines), list(packed.flat.split([packed.rank * width for width in widths])))
+
+
+def _view(lines: Tensor, place: Place) -> LowRankRows:
+    """lines [n, r, in + out] as a layer looks at them."""
+    return LowRankRows(lines[:, :, : place.inputs], lines[:, :, place.inputs :].transpose(1, 2))

@@ -1,0 +1,205 @@
+"""Adapters worked into a network's weights: what runs everything that no low-rank term can express.
+
+The network then answers as one model of its own, for all rows alike. Changed weights are computed once for a mixture,
+lie beside the base's, and take their place by pointer for the duration of a step: the base is never written to.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+from weakref import WeakSet
+
+import torch
+from torch import Tensor, nn
+
+from deployments.engines.diffusion.deltas import Delta, ImageAdapter
+from deployments.engines.diffusion.layers import base_of
+
+Deltas = Mapping[str, Sequence[tuple[Delta, float]]]
+"""By module, as adapters name it: the differences in the order in which they apply, each with its scale."""
+
+
+class HasBytes(Protocol):
+    """What can be kept for its size."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the memory that it takes."""
+        ...
+
+
+T = TypeVar("T", bound=HasBytes)
+
+
+class Recent(Generic[T]):
+    """The most recently used values, `max_bytes` of them altogether. Used by one thread."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all that is kept."""
+        return sum(value.num_bytes for value in self._values.values())
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable) -> T | None:
+        """What was kept under `key`, if it still is."""
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def make_room(self, num_bytes: int) -> None:
+        """Forget the oldest until `num_bytes` more are within the bound."""
+        while self._values and self.num_bytes + num_bytes > self._max_bytes:
+            self._values.popitem(last=False)
+
+    def keep(self, key: Hashable, value: T) -> T:
+        """Keep `value`, unless it is over the bound all alone."""
+        self.make_room(value.num_bytes)
+        if value.num_bytes <= self._max_bytes:
+            self._values[key] = value
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Swap:
+    """One parameter: what is there, and what is put in its place. `base` is None where the layer has none."""
+
+    module: nn.Module
+    name: str
+    base: Tensor | None
+    changed: Tensor
+
+    def put(self) -> None:
+        parameter = self.module._parameters[self.name]
+        if parameter is None:
+            self.module._parameters[self.name] = nn.Parameter(self.changed, requires_grad=False)
+        else:
+            # Its data and not the parameter: compiled code asks whether it is still the same object.
+            parameter.data = self.changed
+
+    def take_back(self) -> None:
+        parameter = self.module._parameters[self.name]
+        if self.base is None:
+            self.module._parameters[self.name] = None
+        elif parameter is not None:
+            parameter.data = self.base
+
+
+class Merged:
+    """A network's weights under one mixture of adapters."""
+
+    _changed: ClassVar[WeakSet[nn.Module]] = WeakSet()
+    """Networks that have others' weights at this moment."""
+
+    def __init__(self, network: nn.Module, swaps: Sequence[_Swap]) -> None:
+        self._network, self._swaps = network, swaps
+
+    @property
+    def num_bytes(self) -> int:
+        """Of device memory, beside the base's."""
+        return sum(swap.changed.nbytes for swap in self._swaps)
+
+    @classmethod
+    def of(cls, network: nn.Module, deltas: Deltas) -> "Merged":
+        """Compute the weights of `network` with `deltas`, in float32 and from the base. Modules may be wrapped.
+
+        Raises:
+            RuntimeError: other weights are applied to `network` at this moment.
+        """
+        if network in cls._changed:
+            raise RuntimeError("changed weights are computed from the base, and this network's are changed")
+        # Weights made in inference mode could not take a parameter's place.
+        with torch.inference_mode(False), torch.no_grad():
+            return cls(network, [swap for name, changes in deltas.items() for swap in _swaps(network, name, changes)])
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The network with these weights; on leaving, whatever happened, the base's again."""
+        if self._network in self._changed:
+            raise RuntimeError("this network has other weights in place already")
+        self._changed.add(self._network)
+        try:
+            for swap in self._swaps:
+                swap.put()
+            yield
+        finally:
+            for swap in self._swaps:
+                swap.take_back()
+            self._changed.discard(self._network)
+
+
+class MergedCache:
+    """Merged weights of one network, by mixture; the least recently used go when `max_bytes` are full."""
+
+    def __init__(self, network: nn.Module, max_bytes: int) -> None:
+        self._network = network
+        self._recent: Recent[Merged] = Recent(max_bytes)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of device memory."""
+        return self._recent.num_bytes
+
+    def get(self, key: Hashable, deltas: Deltas) -> Merged:
+        """The weights of the mixture `key`, which is made of `deltas`. A single one may be over the bound: the caller
+        holds it then, and nobody else does.
+        """
+        found = self._recent.get(key)
+        if found is None:
+            self._recent.make_room(num_bytes_of(self._network, deltas))
+            found = self._recent.keep(key, Merged.of(self._network, deltas))
+        return found
+
+    def clear(self) -> None:
+        """Forget all, for want of memory."""
+        self._recent.clear()
+
+
+def deltas_of(adapters: Sequence[tuple[ImageAdapter, float]], component: str) -> dict[str, list[tuple[Delta, float]]]:
+    """What `adapters` (each with its scale) do to one network, by module, in their order."""
+    found: dict[str, list[tuple[Delta, float]]] = {}
+    for adapter, scale in adapters:
+        for name, delta in adapter.components.get(component, {}).items():
+            found.setdefault(name, []).append((delta, scale))
+    return found
+
+
+def module_name(network: nn.Module, name: str) -> str:
+    """Where `network` has the module that adapters call `name`.
+
+    Checkpoints name a text encoder's modules below `text_model`; transformers has dropped that level of some classes.
+    """
+    bare = name.removeprefix("text_model.")
+    return bare if bare != name and not hasattr(network, "text_model") else name
+
+
+def num_bytes_of(network: nn.Module, deltas: Deltas) -> int:
+    """What merging `deltas` will take, biases left aside."""
+    weights = (base_of(network.get_submodule(module_name(network, name))).weight for name in deltas)
+    return sum(weight.nbytes for weight in weights if isinstance(weight, Tensor))
+
+
+def _swaps(network: nn.Module, name: str, changes: Sequence[tuple[Delta, float]]) -> Iterator[_Swap]:
+    module = base_of(network.get_submodule(module_name(network, name)))
+    weight, bias = module._parameters["weight"], module._parameters.get("bias")
+    assert weight is not None
+    changed = weight.float()
+    for delta, scale in changes:
+        changed = delta.onto(changed, weight, scale)
+    yield _Swap(module, "weight", weight.data, torch.empty_like(weight).copy_(changed))
+    terms = [term for delta, scale in changes if (term := delta.bias(bias, scale)) is not None]
+    if terms:
+        like = weight.new_zeros(weight.shape[0]) if bias is None else bias
+        total = like.float() + sum(term.to(like.device) for term in terms)
+        yield _Swap(module, "bias", None if bias is None else bias.data, total.to(like.dtype))
