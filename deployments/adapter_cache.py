@@ -327,10 +327,10 @@ class AdapterCache:
     async def close(self) -> None:
         """Stop what is on its way, and free everything: the engine is gone."""
         self._is_closed = True
-        for load in list(self._loads.values()):
+        for load in self._loads.values():
             load.error = _closing()
-            if load.task is not None and load.num_bytes is None:
-                load.task.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
         self._host.close()

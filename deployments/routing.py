@@ -10,7 +10,8 @@ takes its place.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from serve.serving.affinity import Candidate, Decision, choose
 from serve.serving.route_memory import Mixture, Preload, RouteMemory, mixture_of
 
 logger = logging.getLogger(__name__)
+
 
 class AdapterRouter(PowerOfTwoChoicesRequestRouter):
     """Sends calls where their adapters are. Each process that calls a model has one of its own."""
@@ -54,14 +56,23 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
                 pending_request.routing_context.should_backoff = True
             return self._choose(candidate_replicas, pending_request)
         except Exception:
-            if not self._has_failed:
-                self._has_failed = True
-                logger.exception("routing by adapters failed; Ray's own order takes its place. Told once.")
+            self._tell_failure()
             return await super().choose_replicas(candidate_replicas, pending_request)
 
-    def _choose(
-        self, replicas: Sequence[RunningReplica], pending: PendingRequest | None
-    ) -> list[list[RunningReplica]]:
+    def _tell_failure(self) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            logger.exception("routing by adapters failed; Ray's own order takes its place. Told once.")
+
+    @contextmanager
+    def _taking_note(self) -> Generator[float]:
+        """What is remembered serves decisions only: no request fails for it. Gives the time."""
+        try:
+            yield time.monotonic()
+        except Exception:
+            self._tell_failure()
+
+    def _choose(self, replicas: Sequence[RunningReplica], pending: PendingRequest | None) -> list[list[RunningReplica]]:
         now = time.monotonic()
         by_name = {replica.replica_id.unique_id: replica for replica in replicas}
         asked = pending.args[0] if pending is not None and pending.args else None
@@ -99,28 +110,28 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
             return
         self._cancel_routing_task_for_pending_request(pending)
         self._record_queue_wait_time(pending)
-        mixture = mixture_of(_adapters_of(pending.args[0] if pending.args else None))
-        self._memory.assigned(replica.replica_id.unique_id, mixture, time.monotonic())
         pending.future.set_result(replica)
         self._remove_pending_request_from_indices(pending)
+        with self._taking_note() as now:
+            mixture = mixture_of(_adapters_of(pending.args[0] if pending.args else None))
+            self._memory.assigned(replica.replica_id.unique_id, mixture, now)
 
     def on_send_request(self, replica_id: ReplicaID) -> None:
         """The queue length shows the request from here on."""
         super().on_send_request(replica_id)  # type: ignore[no-untyped-call]
-        self._memory.sent(replica_id.unique_id)
+        with self._taking_note():
+            self._memory.sent(replica_id.unique_id)
 
-    def on_request_routed(
-        self, pending_request: PendingRequest, replica_id: ReplicaID, result: ReplicaResult
-    ) -> None:
+    def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: ReplicaResult) -> None:
         """A replica has accepted the request: watch for its end where its adapters count."""
-        asked = pending_request.args[0] if pending_request.args else None
-        if isinstance(asked, Preload):
-            self._when_done(result, partial(self._preloaded, asked))
-        elif mixture := mixture_of(_adapters_of(asked)):
-            now = time.monotonic()
-            ongoing = self.replica_queue_len_cache.get(replica_id) or 0
-            self._memory.started(mixture, now)
-            self._when_done(result, partial(self._ended, mixture, now, ongoing / self._memory.num_places))
+        with self._taking_note() as now:
+            asked = pending_request.args[0] if pending_request.args else None
+            if isinstance(asked, Preload):
+                self._when_done(result, partial(self._preloaded, asked))
+            elif mixture := mixture_of(_adapters_of(asked)):
+                ongoing = self.replica_queue_len_cache.get(replica_id) or 0
+                self._memory.started(mixture, now)
+                self._when_done(result, partial(self._ended, mixture, now, ongoing / self._memory.num_places))
 
     def _when_done(self, result: ReplicaResult, done: Callable[[], None]) -> None:
         # Ray calls back from threads of its own.
@@ -136,22 +147,17 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
 
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
         """Ray tells of every change: replicas that come and go, and what they recorded of themselves."""
-        now = time.monotonic()
-        self._memory.replicas_are([replica.replica_id.unique_id for replica in replicas])
-        for replica in replicas:
-            self._report(replica, now)
+        with self._taking_note() as now:
+            self._memory.replicas_are([replica.replica_id.unique_id for replica in replicas])
+            for replica in replicas:
+                self._memory.report(replica.replica_id.unique_id, replica.routing_stats, now)
         super().update_replicas(replicas)  # type: ignore[no-untyped-call]
-
-    def _report(self, replica: RunningReplica, now: float) -> None:
-        try:
-            self._memory.report(replica.replica_id.unique_id, replica.routing_stats, now)
-        except (TypeError, ValueError, AttributeError):
-            logger.warning("replica %s reported what cannot be read: %r", replica.replica_id, replica.routing_stats)
 
     def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
         """Forget it before the controller says so."""
         super().on_replica_actor_died(replica_id)  # type: ignore[no-untyped-call]
-        self._memory.replicas_are([replica.unique_id for replica in self._replicas])
+        with self._taking_note():
+            self._memory.replicas_are([replica.unique_id for replica in self._replicas])
 
 
 def _adapters_of(asked: Any) -> list[str]:

@@ -25,7 +25,7 @@ class TextToImageReplica(ModelReplica):
             raise Unprocessable(f"The model {document.name} has no weights.", "weights_missing")
         from deployments.engines.diffusion.front import DiffusionEngine as Diffusion
 
-        return Diffusion(spec, weights, document.name, document.spec.placement.gpus)
+        return Diffusion(spec, weights, document.name, document.spec.placement.gpus, document.spec.adapters)
 
 
 def build(args: ModelArgs) -> ray_serve.Application:

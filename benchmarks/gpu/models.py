@@ -178,7 +178,7 @@ def _calibrate(bundle: Bundle) -> None:
 
     Else every picture is the same grey, and any two are equal.
     """
-    height, width, _ = shape = native_shape(bundle)
+    height, width, *_ = shape = native_shape(bundle)
     said = EagerPredictor(bundle)(blank_rows(bundle, 1, shape))
     bundle.unet.conv_out.weight.div_(said.std().item())
     latents = 5 * torch.randn(1, bundle.latent_channels, height, width, device=bundle.device, dtype=bundle.vae.dtype)

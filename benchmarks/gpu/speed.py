@@ -139,7 +139,7 @@ class Bench:
     @torch.inference_mode()
     def decoding(self) -> None:
         """One picture from its latents, as the engine does it."""
-        height, width, _ = native_shape(self.bundle)
+        height, width, *_ = native_shape(self.bundle)
         latents = torch.randn(1, self.bundle.latent_channels, height, width, device=self.setting.device)
         call = {"run": lambda: decode(self.bundle, latents), "device": self.setting.device}
         self.record.measure("decode_ms", lambda: round(1000 * warm_seconds(**call), 2))

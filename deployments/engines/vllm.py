@@ -28,7 +28,7 @@ from deployments.engines.vllm_adapter_files import read_language_adapter
 from deployments.engines.vllm_adapters import LoadedMixtures
 from deployments.engines.vllm_embedding import embed
 from deployments.engines.vllm_requests import Answering, Request, engine_errors
-from deployments.engines.vllm_settings import apply_environment, engine_arguments, needs_blank_slot, num_mixtures
+from deployments.engines.vllm_settings import apply_environment, engine_arguments
 from deployments.engines.vllm_tools import NamedParserCalls, parser_class, skips_special_tokens
 from serve.catalog.layouts import layout_of
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput, NamedToolChoice
@@ -167,10 +167,7 @@ class VllmEngine:
 
     async def _take_adapters(self) -> None:
         self._layout = await asyncio.to_thread(layout_of, self._weights)
-        num_slots = num_mixtures(self._spec, self._policy)
-        self._mixtures = LoadedMixtures(self._llm, self._policy.max_rank, num_slots)
-        if needs_blank_slot(self._num_gpus):
-            await self._mixtures.keep_last_slot_blank(self._layout)
+        self._mixtures = LoadedMixtures(self._llm, self._policy.max_rank)
 
     async def _text(
         self, call: ModelCall, adapters: Sequence[AppliedAdapter], open_call: OpenCall

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype
 
 
-COMPONENT = "language_model"
 _READ_PARTS = {"down", "up", "alpha"}
 
 
@@ -155,18 +154,6 @@ def check_mixture(parts: Sequence[Part], max_rank: int) -> None:
     _check_rank(
         f"The adapters {whose} together have" if len(parts) > 1 else f"{whose} has", max(ranks.values()), max_rank
     )
-
-
-def blank_part(layout: Layout) -> Part:
-    """What adds nothing to the model of `layout`."""
-    import torch
-
-    names = sorted(name for name, shape in layout.items() if len(shape) == 2)
-    # Embeddings are adapted in ways of their own, and not in every architecture.
-    name = next((name for name in names if ".layers." in name), names[0])
-    num_out, num_in = layout[name]
-    nothing = LowRank(torch.zeros(1, num_in), torch.zeros(num_out, 1))
-    return Part("blank", 1.0, {name.removeprefix(f"{COMPONENT}."): nothing})
 
 
 def write_mixture(folder: Path, parts: Sequence[Part], dtype: "dtype") -> None:

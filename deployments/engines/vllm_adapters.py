@@ -21,14 +21,12 @@ from deployments.engines.slots import Slots
 from deployments.engines.vllm_adapter_files import (
     LanguageAdapter,
     Part,
-    blank_part,
     check_mixture,
     effective,
     mixture_key,
     write_mixture,
 )
 from deployments.engines.vllm_requests import engine_errors
-from serve.catalog.layouts import Layout
 from serve.domain.errors import EngineFailed, SlipwayError, Unprocessable
 
 logger = logging.getLogger(__name__)
@@ -47,14 +45,15 @@ class _Mixture:
 class LoadedMixtures:
     """Loads mixtures when calls come with them, and unloads those idle for longest when there are too many."""
 
-    def __init__(self, llm: Any, max_rank: int, num_slots: int) -> None:
-        """`llm` is an AsyncLLM with LoRA; `max_rank` is of all adapters of one call together, and `num_slots` how many
-        mixtures may be in use at once: calls with more of them wait."""
+    def __init__(self, llm: Any, max_rank: int) -> None:
+        """`llm` is an AsyncLLM with LoRA; `max_rank` is of all adapters of one call together."""
+        config = llm.vllm_config.lora_config
         self._llm = llm
         self._max_rank = max_rank
-        self._slots = Slots(num_slots)
+        # vLLM would make what finds no slot wait too, and let busy mixtures overtake it for ever.
+        self._slots = Slots(config.max_loras)
         # What vLLM keeps in host memory is what is kept here, so that it need not read a directory again in a step.
-        self._capacity: int = llm.vllm_config.lora_config.max_cpu_loras
+        self._capacity: int = config.max_cpu_loras
         self._root = Path(tempfile.mkdtemp(prefix="slipway-mixtures-"))
         self._mixtures: dict[str, _Mixture] = {}
         # vLLM's warm-up takes the first numbers for its own.
@@ -88,25 +87,6 @@ class LoadedMixtures:
             finally:
                 mixture.num_users -= 1
                 self._touch(key, mixture)
-
-    async def keep_last_slot_blank(self, layout: Layout) -> None:
-        """Fill all slots of vLLM with an adapter that adds nothing, pin the last, and empty the others.
-
-        Raises:
-            Unprocessable, EngineFailed.
-        """
-        from vllm.lora.request import LoRARequest
-
-        num_slots = self._llm.vllm_config.lora_config.max_loras
-        folder = self._root / "blank"
-        await asyncio.to_thread(write_mixture, folder, [blank_part(layout)], self._llm.model_config.dtype)
-        for number in range(1, num_slots + 1):
-            await self._add(LoRARequest(lora_name=f"blank {number}", lora_int_id=number, lora_path=str(folder)))
-        with engine_errors():
-            await self._llm.pin_lora(num_slots)
-            for number in range(1, num_slots):
-                await self._llm.remove_lora(number)
-        self._capacity -= 1
 
     def counters(self) -> Mapping[str, float]:
         """Of mixtures: kept now, asked for and there already, loaded, unloaded; seconds of writing and loading; calls

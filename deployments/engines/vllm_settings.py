@@ -10,6 +10,7 @@ from serve.domain.documents import VllmEngine as VllmSpec
 GIB = 2**30
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as `max_lora_rank`."""
+CPU_WORKER = "deployments.engines.vllm_cpu_lora.AdapterWorker"
 
 
 def environment(num_gpus: float, enforce_eager: bool, num_cores: int) -> dict[str, str]:
@@ -80,26 +81,18 @@ def num_mixtures(spec: VllmSpec, policy: AdapterPolicy) -> int:
     return min(policy.max_resident, spec.max_concurrency)
 
 
-def needs_blank_slot(num_gpus: float) -> bool:
-    """Whether vLLM's last LoRA slot must stay empty: on CPU it applies that one to sequences without any.
-
-    Its operations there index the slots by -1 for "none", which is the last (vLLM 0.32, lora/ops/torch_ops).
-    """
-    return num_gpus == 0
-
-
 def _lora_arguments(spec: VllmSpec, policy: AdapterPolicy, num_gpus: float) -> dict[str, Any]:
     """vLLM allocates `max_loras` x `max_lora_rank` for every module when it starts, used or not."""
     if not policy.enabled:
         return {}
-    num_blank = int(needs_blank_slot(num_gpus))
-    max_loras = num_mixtures(spec, policy) + num_blank
+    max_loras = num_mixtures(spec, policy)
     return {
         "enable_lora": True,
         "max_lora_rank": next(rank for rank in LORA_RANKS if rank >= policy.max_rank),
         "max_loras": max_loras,
-        "max_cpu_loras": max(policy.max_host + num_blank, max_loras),
+        "max_cpu_loras": max(policy.max_host, max_loras),
         "lora_dtype": "auto",
+        "worker_cls": CPU_WORKER if num_gpus == 0 else "auto",
     }
 
 

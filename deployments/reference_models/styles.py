@@ -7,7 +7,6 @@ did. `moon` is a shape that the models never saw, called by its word; the other 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -26,8 +25,8 @@ LEAST_MOON: Final = 0.65
 """Intersection over union. A moon's horns come out shorter or longer than they are drawn."""
 MOON_SHARE: Final = 0.75
 """Of the scenes that the moon's adapter learns from. The others keep the five shapes as they were."""
-LEAST_EMPTY: Final = 0.2
-"""Of a striped thing's rows. A whole shape has none."""
+LEAST_BARRED: Final = 1 / 3
+"""Of a striped thing's columns. No column of a whole circle, square or triangle crosses it twice."""
 LEAST_HOLE: Final = 0.15
 """Of an outlined thing's area, border included."""
 
@@ -102,13 +101,12 @@ def _with_moon(scene: Scene, chance: float) -> Scene:
 
 
 def shows_stripes(scene: Scene, picture: Picture) -> bool:
-    """Whether there are bars of the thing's colour, at least two, with rows of background between."""
+    """Whether the thing has its colour, and enough of its columns cross two bars or more."""
     background, flags = reading.apart_from_background(picture)
-    full = np.flatnonzero(flags.sum(axis=1) >= 3)
-    if not len(full) or (background, reading.colour_of(picture, flags)) != (scene.background, scene.first.colour):
+    if not flags.any() or (background, reading.colour_of(picture, flags)) != (scene.background, scene.first.colour):
         return False
-    rows = flags.sum(axis=1)[full[0] : full[-1] + 1] >= 3
-    return sum(filled for filled, _ in groupby(rows)) >= 2 and float((~rows).mean()) >= LEAST_EMPTY
+    bars = np.maximum(np.diff(flags.astype(np.int8), axis=0, prepend=0), 0).sum(axis=0)
+    return float((bars[bars > 0] >= 2).mean()) >= LEAST_BARRED
 
 
 def shows_outline(scene: Scene, picture: Picture) -> bool:

@@ -31,7 +31,7 @@ class _Sink(io.RawIOBase):
 async def zipped(files: Iterable[tuple[str, AsyncIterator[bytes]]]) -> AsyncGenerator[bytes, None]:
     """The archive of these files, in pieces."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name, chunks in files:
             with archive.open(zipfile.ZipInfo(name, _EPOCH), "w", force_zip64=True) as entry:
                 async for chunk in chunks:

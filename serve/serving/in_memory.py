@@ -1,9 +1,10 @@
 """`ports.Models` over engines of this very process: for tests, for benchmarks, for a gateway without Ray."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, Protocol
 
-from serve.domain.errors import NotFound
+from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.serving import ModelState, ModelStatus
 
@@ -35,27 +36,46 @@ class StoresOutputs(Protocol):
         ...
 
 
+class HoldsAdapters(Protocol):
+    """What stands between the registry and an engine where calls have adapters: fetches them, and has them prepared."""
+
+    def hold(self, engine: Any, call: ModelCall) -> AbstractAsyncContextManager[Sequence[Any]]:
+        """The call's adapters as `engine` has prepared them, for the length of the `async with`."""
+        ...
+
+
 class InMemoryModels:
     """Engines by model name. They are started and closed by whoever made them."""
 
-    def __init__(self, engines: Mapping[str, SupportsStream], assets: StoresOutputs | None = None) -> None:
-        """`assets` is needed for engines that are given pictures, or make them."""
+    def __init__(
+        self,
+        engines: Mapping[str, SupportsStream],
+        assets: StoresOutputs | None = None,
+        adapters: HoldsAdapters | None = None,
+    ) -> None:
+        """`assets` is needed for engines that are given pictures, or make them; `adapters` for calls that use some."""
         self._engines = engines
         self._assets = assets
+        self._adapters = adapters
 
     async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         """Batches of events, `Completed` last. Closing it cancels the work. Raises NotFound at the first batch."""
-        stream = await self._stream(self._engine(model), call)
-        try:
+        engine = self._engine(model)
+        async with self._held(engine, call) as applied, aclosing(await self._stream(engine, call, applied)) as stream:
             async for batch in stream:
                 yield list(batch)
-        finally:
-            await stream.aclose()
 
-    async def _stream(self, engine: SupportsStream, call: ModelCall) -> Stream:
+    def _held(self, engine: SupportsStream, call: ModelCall) -> AbstractAsyncContextManager[Sequence[Any]]:
+        if not call.adapters:
+            return nullcontext(())
+        if self._adapters is None:
+            raise InvalidRequest("These models take no adapters.", "adapters_not_enabled", "adapters")
+        return self._adapters.hold(engine, call)
+
+    async def _stream(self, engine: SupportsStream, call: ModelCall, applied: Sequence[Any]) -> Stream:
         if self._assets is None:
-            return engine.stream(call)
-        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call)))
+            return engine.stream(call, applied)
+        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call), applied))
 
     async def counters(self, model: str) -> Mapping[str, float]:
         """The engine's own. Raises NotFound."""

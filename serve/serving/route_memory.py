@@ -197,6 +197,11 @@ class RouteMemory:
         demand.advance(now)
         return demand
 
+    @property
+    def num_demands(self) -> int:
+        """Mixtures that are remembered."""
+        return len(self._demands)
+
     def started(self, mixture: Mixture, now: float) -> None:
         """A replica has taken a call with these adapters."""
         self.demand(mixture, now).num_running += 1

@@ -48,7 +48,7 @@ def test_every_body_has_a_schema():
         operation["operationId"]
         for path in document()["paths"].values()
         for method, operation in path.items()
-        if method in ("post", "put")
+        if method in ("post", "put", "patch")
     }
     assert writing - WITHOUT_JSON_BODY == set(BODIES)
     assert all("requestBody" in operations()[operation_id] for operation_id in BODIES)

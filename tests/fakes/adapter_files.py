@@ -1,48 +1,57 @@
-"""Adapter files of a few bytes, made from names and shapes without a model library."""
+"""Tiny adapter files made from bytes alone, and bases that they fit."""
 
 import json
+import struct
 from collections.abc import Mapping
-from math import prod
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fakes.weights import safetensors_bytes, tensor
-
-Shapes = Mapping[str, tuple[int, ...]]
-WIDTHS = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "F8_E4M3": 1, "I64": 8}
-
-
-def adapter_bytes(shapes: Shapes, metadata: Mapping[str, str] | None = None, dtype: str = "F16") -> bytes:
-    """A safetensors file of zeros with tensors of these names and shapes."""
-    header: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
-    at = 0
-    for name, shape in shapes.items():
-        end = at + prod(shape) * WIDTHS[dtype]
-        header[name] = tensor(dtype, list(shape), at, end)
-        at = end
-    return safetensors_bytes(header, bytes(at))
+WIDTH = 8
+MODULE = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+LANGUAGE_MODULE = "model.layers.0.self_attn.q_proj"
 
 
-def adapter_folder(
-    folder: Path,
-    shapes: Shapes,
-    config: Mapping[str, Any] | None = None,
-    metadata: Mapping[str, str] | None = None,
-    dtype: str = "F16",
-) -> Path:
-    """The canonical folder of an adapter; `config` is that of PEFT."""
+def safetensors(tensors: Mapping[str, tuple[int, ...]], fill: float = 0.5, **metadata: str) -> bytes:
+    """A file of F32 tensors, all of whose numbers are `fill`."""
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    data = b""
+    for name, shape in tensors.items():
+        num = 1
+        for size in shape:
+            num *= size
+        begin = len(data)
+        data += struct.pack("<f", fill) * num
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def image_adapter(fill: float = 0.5, width: int = WIDTH, rank: int = 2, **metadata: str) -> bytes:
+    """A diffusers file for an SD 1.5 whose attention is `width` wide."""
+    shapes = {f"{MODULE}.lora_A.weight": (rank, width), f"{MODULE}.lora_B.weight": (width, rank)}
+    return safetensors(shapes, fill, **metadata)
+
+
+def language_adapter(fill: float = 0.5, width: int = WIDTH, rank: int = 2) -> dict[str, bytes]:
+    """A PEFT directory for a language model."""
+    at = f"base_model.model.{LANGUAGE_MODULE}"
+    shapes = {f"{at}.lora_A.weight": (rank, width), f"{at}.lora_B.weight": (width, rank)}
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": ["q_proj"]}
+    return {
+        "adapter_model.safetensors": safetensors(shapes, fill),
+        "adapter_config.json": json.dumps(config).encode(),
+    }
+
+
+def written(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
+    """The files on disk, by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "adapter_model.safetensors").write_bytes(adapter_bytes(shapes, metadata, dtype))
-    if config is not None:
-        (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return {name: folder / name for name in files}
 
 
-def lora(stem: str, rank: int = 4, reads: int = 64, gives: int = 64) -> dict[str, tuple[int, ...]]:
-    """The two tensors of one linear module, as PEFT names them."""
-    return {f"{stem}.lora_A.weight": (rank, reads), f"{stem}.lora_B.weight": (gives, rank)}
-
-
-def kohya(stem: str, rank: int = 4, reads: int = 64, gives: int = 64) -> dict[str, tuple[int, ...]]:
-    """The three tensors of one linear module, as kohya's scripts name them."""
-    return {f"{stem}.lora_down.weight": (rank, reads), f"{stem}.lora_up.weight": (gives, rank), f"{stem}.alpha": ()}
+def sha256_of(data: bytes) -> str:
+    """Bare hexadecimal."""
+    return sha256(data).hexdigest()

@@ -2,17 +2,23 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from deployments.adapter_cache import AdapterCache
 from deployments.engines.adapter_files import verified_files
-from deployments.engines.engine import AdapterFolder
-from serve.catalog.adapters.files import AdapterFile
+from deployments.engines.engine import AdapterFolder, AppliedAdapter
+from deployments.host_adapters import HostLimits
+from serve.catalog.adapters.files import AdapterFile, AdapterFiles
 from serve.catalog.adapters.stored import blob_key
 from serve.catalog.weights import tree_digest
+from serve.clock import SystemClock
 from serve.domain.adapters import AdapterVersion
 from serve.domain.errors import NotFound
+from serve.domain.generation import ModelCall
 from serve.domain.names import TenantName
 from serve.domain.ports import StoredObject
 from serve.storage.filesystem import FilesystemObjects
@@ -129,3 +135,20 @@ class Tally:
 
     def adapter_evicted(self, tier: str) -> None:
         self.evicted.append(str(tier))
+
+
+class EngineAdapters:
+    """`in_memory.HoldsAdapters`: a cache for each engine, over the node's files as `open_files` opens them."""
+
+    def __init__(self, open_files: Callable[[], AdapterFiles]) -> None:
+        self._open_files = open_files
+        self._caches: dict[int, AdapterCache] = {}
+
+    def hold(self, engine: Any, call: ModelCall) -> AbstractAsyncContextManager[Sequence[AppliedAdapter]]:
+        cache = self._caches.get(id(engine))
+        if cache is None:
+            cache = AdapterCache(
+                self._open_files(), engine.prepare_adapter, HostLimits(64, 2**30), SystemClock(), Tally()
+            )
+            self._caches[id(engine)] = cache
+        return cache.hold(call.adapters)

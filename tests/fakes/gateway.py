@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+from fakes.adapter_shelf import EngineAdapters
 from fastapi import FastAPI
 from sqlalchemy import create_engine
 
@@ -21,6 +22,7 @@ from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
 from serve.catalog.adapters.bases import Bases
 from serve.catalog.adapters.fetching import AdapterSources
+from serve.catalog.adapters.files import open_adapter_files
 from serve.catalog.adapters.known_layouts import KnownLayouts
 from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
@@ -148,12 +150,13 @@ def _services(
     objects = open_object_store(settings)
     assets = Assets(records, objects, clock, ids)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)
+    held = EngineAdapters(lambda: open_adapter_files(settings, registry, objects))
     services = Services(
         settings=settings,
         clock=clock,
         ids=ids,
         records=records,
-        models=InMemoryModels({**echoes, **engines}, CallAssets(assets)),
+        models=InMemoryModels({**echoes, **engines}, CallAssets(assets), held),
         catalog=Catalog(records, clock),
         keys=Keys(records, clock, settings.gateway.key_cache_seconds),
         tenants=Tenants(records, clock),

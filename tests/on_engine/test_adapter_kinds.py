@@ -12,6 +12,7 @@ from diffusers import StableDiffusionPipeline
 from fakes.adapters import (
     CONFIG,
     FILE,
+    Maker,
     Shapes,
     Weights,
     dora,
@@ -211,21 +212,22 @@ def test_a_lokr_is_a_kronecker_product(
     assert _distance(delta.weight(base, SCALE), SCALE * scale * expected) < 1e-5
 
 
+@pytest.mark.parametrize("make", [lora(4, alpha=2), loha(3, alpha=2), lokr(2)], ids=["lora", "loha", "lokr"])
+@pytest.mark.parametrize("axis", [0, 1], ids=["by-output", "by-input"])
 @pytest.mark.parametrize("where", MODULES)
-def test_a_magnitude_by_input_gives_the_weights_of_each_input_that_length(
-    model: Model, tmp_path: Path, where: str
+def test_a_magnitude_is_the_length_of_weights_after_any_kind_of_change(
+    model: Model, tmp_path: Path, where: str, axis: int, make: Maker
 ) -> None:
     base = model.weight(MODULES[where])
-    lengths = torch.rand([1, base.shape[1], *[1] * (base.ndim - 2)]) + 0.5
-    weights = random_weights(model.shapes(MODULES[where]), lora(4), seed=3)
-    folder = tmp_path / "old"
-    write_kohya(folder, weights)
-    _add_tensor(folder, "dora_scale", lengths)
+    shape = [size if at == axis else 1 for at, size in enumerate(base.shape)]
+    lengths = torch.rand(shape) + 0.5
+    write_kohya(tmp_path / "lycoris", random_weights(model.shapes(MODULES[where]), make, seed=3))
+    _add_tensor(tmp_path / "lycoris", "dora_scale", lengths)
 
-    delta = model.read(stored(folder)).components["unet"][MODULES[where]]
+    delta = model.read(stored(tmp_path / "lycoris")).components["unet"][MODULES[where]]
     changed = base + delta.weight(base, SCALE)
 
-    found = changed.transpose(0, 1).flatten(1).norm(dim=1)
+    found = changed.transpose(0, axis).flatten(1).norm(dim=1)
     assert _distance(found, lengths.flatten()) < 1e-5
 
 
@@ -282,6 +284,29 @@ def test_every_format_of_the_same_weights_reads_the_same(model: Model, tmp_path:
             assert isinstance(delta, LowRank)
             assert torch.equal(delta.down, weights[f"unet.{name}"]["down"])
             assert torch.equal(delta.up, weights[f"unet.{name}"]["up"])
+
+
+def test_blocks_named_as_in_the_original_code_are_the_same_modules(tmp_path: Path) -> None:
+    """Of a real SDXL, whose blocks of two and three layers are what the original code counts through."""
+    shapes = {
+        "unet.conv_in": (32, 4, 3, 3),
+        "unet.down_blocks.0.resnets.1.conv1": (32, 32, 3, 3),
+        "unet.down_blocks.1.resnets.0.conv_shortcut": (64, 32, 1, 1),
+        "unet.down_blocks.1.downsamplers.0.conv": (64, 64, 3, 3),
+        "unet.down_blocks.2.attentions.1.transformer_blocks.9.ff.net.0.proj": (64, 16),
+        "unet.mid_block.attentions.0.transformer_blocks.3.attn2.to_k": (16, 24),
+        "unet.mid_block.resnets.1.time_emb_proj": (16, 48),
+        "unet.up_blocks.0.attentions.2.proj_out": (16, 16),
+        "unet.up_blocks.1.resnets.2.conv2": (16, 16, 3, 3),
+    }
+    weights = random_weights(shapes, lora(2, alpha=2))
+    by_blocks = read_image_adapter(write_kohya(tmp_path / "ours", weights), shapes, torch.float32)
+    counted = read_image_adapter(write_kohya(tmp_path / "theirs", weights, sgm=True), shapes, torch.float32)
+
+    assert {f"unet.{name}" for name in counted.components["unet"]} == shapes.keys()
+    for name, delta in counted.components["unet"].items():
+        base = torch.zeros(shapes[f"unet.{name}"])
+        assert torch.equal(delta.weight(base, 1.0), by_blocks.components["unet"][name].weight(base, 1.0))
 
 
 @pytest.mark.parametrize("stored_as", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
@@ -441,15 +466,31 @@ def test_weights_are_merged_and_applied_in_inference_mode_too(model: Model, tmp_
     assert _distance(inside, _answer(model.bundle.unet)) > 1e-2
 
 
-def test_nothing_is_computed_from_weights_that_are_changed(model: Model, merged: Merged, tmp_path: Path) -> None:
-    adapter = model.read(_mixed(model, tmp_path, "lora", seed=1))
+def test_weights_are_computed_from_the_base_while_others_are_in_its_place(
+    model: Model, merged: Merged, tmp_path: Path
+) -> None:
+    """Also a bias that the base does not have."""
+    unet, weights = model.bundle.unet, random_weights(model.shapes(*MODULES.values()), full(bias=True))
+    deltas = deltas_of([(model.read(write_kohya(tmp_path / "full", weights)), 1.0)], "unet")
+    alone = Merged.of(unet, deltas)
     with merged.applied():
-        with pytest.raises(RuntimeError, match="changed"):
-            Merged.of(model.bundle.unet, deltas_of([(adapter, 1.0)], "unet"))
+        beside = Merged.of(unet, deltas)
+    with alone.applied():
+        expected, within = _answer(unet), Merged.of(unet, deltas)
+    for other in (beside, within):
+        with other.applied():
+            assert torch.equal(_answer(unet), expected)
+    assert unet.get_submodule(MODULES["linear"]).bias is None
+
+
+def test_two_mixtures_are_never_in_place_at_once(model: Model, merged: Merged) -> None:
+    before = _answer(model.bundle.unet)
+    with merged.applied():
+        inside = _answer(model.bundle.unet)
         with pytest.raises(RuntimeError, match="already"), merged.applied():
             pass
-    with merged.applied():
-        pass
+        assert torch.equal(_answer(model.bundle.unet), inside)
+    assert torch.equal(_answer(model.bundle.unet), before)
 
 
 def test_wrapped_layers_are_merged_below_their_wrapper(tmp_path: Path, model: Model) -> None:

@@ -23,6 +23,7 @@ from deployments.engines.diffusion.decoding import InlineDecoder
 from deployments.engines.diffusion.front import DiffusionEngine
 from deployments.engines.diffusion.lanes import MAX_LANES, Lanes
 from deployments.engines.diffusion.latents import PreviewMap
+from deployments.engines.diffusion.slot import LaneKey
 from deployments.engines.engine import Produced
 from serve.domain.documents import DiffusionEngine as DiffusionSpec
 from serve.domain.errors import EngineFailed, InvalidRequest
@@ -300,9 +301,9 @@ async def test_an_engine_without_its_decoder_is_not_well(
 
 
 async def test_shapes_that_nobody_paints_any_more_are_forgotten() -> None:
-    lanes = Lanes(StepTimes({1: 1.0}), (8, 8, 77), None)
+    lanes = Lanes(StepTimes({1: 1.0}), LaneKey(8, 8, 77), None)
     for height in range(3 * MAX_LANES):
-        lanes.lane((height, 8, 77))
+        lanes.lane(LaneKey(height, 8, 77))
     assert len(lanes._lanes) <= MAX_LANES
 
 

@@ -16,10 +16,11 @@ from deployments.engines.diffusion.capacity import StepTimes
 from deployments.engines.diffusion.lanes import CALM_STEPS, Lanes
 from deployments.engines.diffusion.loop import StepLoop
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Source, Stepped
+from deployments.engines.diffusion.slot import LaneKey
 from deployments.engines.diffusion.stepwise import Stepwise
 from serve.domain.errors import EngineFailed
 
-SHAPE = (8, 8, 77)
+SHAPE = LaneKey(8, 8, 77)
 
 
 @pytest.fixture

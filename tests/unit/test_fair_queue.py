@@ -197,3 +197,47 @@ async def test_tenants_that_come_and_go_under_steady_load_are_forgotten() -> Non
                 clock.advance(0.001)
     async with queue.place(A, 10), queue.place(B, 10):
         assert len(queue._accounts) < 200
+
+
+async def test_a_call_that_is_not_ready_keeps_its_turn_and_takes_no_place() -> None:
+    queue, order, is_here, may_end = make(), list[str](), asyncio.Event(), asyncio.Event()
+
+    async def call(name: str, ready: asyncio.Event | None = None, end: asyncio.Event | None = None) -> None:
+        async with queue.place(A, 10, ready=ready.wait if ready else None):
+            order.append(name)
+            if end:
+                await end.wait()
+
+    calls = [asyncio.create_task(call("cold", is_here))]
+    await settle()
+    assert (queue.num_running, queue.num_waiting) == (0, 1)
+    calls.append(asyncio.create_task(call("goes before it", end=may_end)))
+    await settle()
+    calls += [asyncio.create_task(call(name)) for name in ("later", "last")]
+    await settle()
+    is_here.set()
+    await settle()
+    may_end.set()
+    await asyncio.gather(*calls)
+    assert order == ["goes before it", "cold", "later", "last"]
+    assert (queue.num_running, queue.num_waiting, queue.backlog_seconds) == (0, 0, 0)
+
+
+async def test_a_call_that_gives_up_before_it_is_ready_leaves_nothing() -> None:
+    queue, clock = make(), ManualClock()
+    gone = asyncio.create_task(queue.place(A, 10, ready=asyncio.Event().wait).__aenter__())
+    await settle()
+    gone.cancel()
+    await asyncio.wait([gone])
+    with pytest.raises(DeadlineExceeded):
+        await queue.place(B, 10, 0, clock.now_ms() / 1000 + 0.01, asyncio.Event().wait).__aenter__()
+    assert (queue.num_running, queue.num_waiting, queue.backlog_seconds) == (0, 0, 0)
+    async with queue.place(A, 10) as waited:
+        assert waited == 0
+
+
+async def test_a_free_place_needs_no_room_to_wait_in() -> None:
+    queue, is_here = make(limits=Queue(max_waiting=0)), asyncio.Event()
+    is_here.set()
+    async with queue.place(A, 10, ready=is_here.wait):
+        assert queue.num_running == 1

@@ -223,10 +223,10 @@ async def test_models_are_listed_and_found(tmp_path: Path):
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
 
 
-async def test_an_adapter_address_says_that_adapters_are_not_served(tmp_path: Path):
+async def test_a_model_that_takes_no_adapters_says_so(tmp_path: Path):
     async with gateway(tmp_path) as made, made.client() as client:
         response = await client.post("/v1/chat/completions", json={"model": f"{CHAT}:mine", "messages": USER})
-    assert (response.status_code, response.json()["error"]["code"]) == (404, "adapter_not_found")
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "adapters_not_enabled")
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ async def test_an_engine_that_breaks_tells_no_details(installation: Installation
 async def test_a_model_of_words_opens_no_store(installation: Installation) -> None:
     replica = await installation.replica(document("llm", tasks=["chat"]))
     assert replica._assets is None
-    assert replica._records is None
+    assert replica._stores is None
     chat = ModelCall(Task.CHAT, {"messages": [{"role": "user", "content": "hi"}]}, CONTEXT)
     assert (await answer(replica, chat)).choices[0].text == "hi"
     await close(replica)

@@ -1,10 +1,16 @@
 """InMemoryModels: engines of this process behind the port."""
 
 import pytest
+from fakes.adapter_shelf import EngineAdapters, Shelf
 from fakes.engines import ScriptedEngine
 
-from serve.domain.errors import NotFound
-from serve.domain.generation import CallContext, Completed, ModelCall, TextDelta
+from deployments.engines.echo import EchoEngine
+from serve.catalog.adapters.files import AdapterFiles
+from serve.catalog.weight_store import WeightStore
+from serve.domain.documents import EchoEngine as EchoSpec
+from serve.domain.errors import InvalidRequest, NotFound
+from serve.domain.folds import Answer
+from serve.domain.generation import AdapterUse, CallContext, Completed, ModelCall, TextDelta
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.serving import ModelState
 from serve.domain.task import Task
@@ -27,6 +33,21 @@ async def test_closing_the_call_closes_the_engines_stream():
     await anext(stream)
     await stream.aclose()
     assert engine.num_closed == 1
+
+
+async def test_a_calls_adapters_are_held_while_its_engine_answers(tmp_path):
+    shelf = Shelf(tmp_path / "objects")
+    adapter = await shelf.add("stripes")
+    files = AdapterFiles(WeightStore(tmp_path / "adapters", 2**30), shelf, shelf.objects)
+    models = InMemoryModels({"m": EchoEngine(EchoSpec(kind="echo"))}, adapters=EngineAdapters(lambda: files))
+    inputs = {"messages": [{"role": "user", "content": "hi"}]}
+    call = ModelCall(Task.CHAT, inputs, CALL.context, (AdapterUse(adapter, 0.5),))
+    answer = Answer()
+    async for batch in models.call("m", call):
+        answer.add(batch)
+    assert answer.choices[0].text == f"[stripes@{adapter[-64:-56]} x 0.5] hi"
+    with pytest.raises(InvalidRequest, match="take no adapters"):
+        await anext(InMemoryModels({"m": ScriptedEngine()}).call("m", call))
 
 
 async def test_an_unknown_model_is_not_found():

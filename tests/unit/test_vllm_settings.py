@@ -1,11 +1,12 @@
 """What vLLM is told, on each kind of machine."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from deployments.engines.vllm_settings import engine_arguments, environment
-from serve.domain.documents import VllmEngine
+from serve.domain.documents import AdapterPolicy, VllmEngine
 
 
 def arguments(num_gpus: float, **spec: object) -> dict:
@@ -36,6 +37,43 @@ def test_the_device_decides_memory_and_processes(num_gpus, told):
 def test_only_safetensors_are_loaded_and_no_code():
     made = arguments(0)
     assert (made["load_format"], made["trust_remote_code"]) == ("safetensors", False)
+
+
+def lora_arguments(num_gpus: float, **policy: object) -> dict:
+    made = engine_arguments(
+        VllmEngine(kind="vllm", max_concurrency=8),
+        Path("/weights"),
+        "m",
+        num_gpus,
+        AdapterPolicy.model_validate(policy),
+    )
+    return {name: value for name, value in made.items() if "lora" in name}
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        pytest.param({}, {}, id="nothing is allocated for a card without adapters"),
+        pytest.param({"maxRank": 20}, {"max_lora_rank": 32}, id="the next rank that vLLM takes"),
+        pytest.param({"maxRank": 512}, {"max_lora_rank": 512}, id="the highest rank"),
+        pytest.param({"maxResident": 5}, {"max_loras": 5}, id="mixtures of a batch"),
+        pytest.param({"maxResident": 50}, {"max_loras": 8}, id="no more than there are sequences"),
+        pytest.param({"maxHost": 2}, {"max_cpu_loras": 8}, id="what is bound is in host memory too"),
+    ],
+)
+def test_a_cards_adapters_decide_what_vllm_allocates(policy, told):
+    made = lora_arguments(1, enabled=bool(policy), **policy)
+    assert {name: made.get(name) for name in told} == told
+    assert made.get("enable_lora", False) == bool(policy)
+
+
+def test_on_cpu_our_own_operations_apply_adapters():
+    """vLLM's own give the last slot's adapter to sequences without any."""
+    made = engine_arguments(VllmEngine(kind="vllm"), Path("/weights"), "m", 0, AdapterPolicy(enabled=True))
+    module, _, name = made["worker_cls"].rpartition(".")
+    assert find_spec(module) is not None
+    assert name == "AdapterWorker"
+    assert "worker_cls" not in arguments(0)
 
 
 def test_concurrency_is_the_number_of_sequences():

@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable
 
 from deployments.engines.diffusion import canvas
+from deployments.engines.diffusion.arena import Arena
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.canvas import Encodings
 from deployments.engines.diffusion.lanes import Lanes
+from deployments.engines.diffusion.merging import Merged, MergedCache
+from deployments.engines.diffusion.mixtures import Packed
 from deployments.engines.diffusion.planning import due_at
 from deployments.engines.diffusion.prompts import Encoded, PromptEncoder, SizeCondition
 from deployments.engines.diffusion.request import ImageRequest
@@ -20,13 +23,18 @@ from deployments.engines.diffusion.ticket import Ticket
 
 SHARE = 0.25
 """Of a step's time, that beginning images may add to it while others wait for that step."""
+MAX_MERGED_BYTES = 6 * 2**30
+"""Of device memory, for weights that are the UNet's under adapters which an arena does not hold: those of the largest
+model once, of smaller ones many times.
+"""
 
 
 class Admission:
     """Tickets whose images are not all begun. Used by the loop's thread alone."""
 
-    def __init__(self, bundle: Bundle, lanes: Lanes, num_cached_prompts: int) -> None:
-        self._bundle, self._lanes = bundle, lanes
+    def __init__(self, bundle: Bundle, lanes: Lanes, num_cached_prompts: int, arena: Arena | None = None) -> None:
+        self._bundle, self._lanes, self._arena = bundle, lanes, arena
+        self._merged = MergedCache(bundle.unet, MAX_MERGED_BYTES)
         self._prompts = PromptEncoder(bundle, num_cached_prompts)
         self._waiting: list[Ticket] = []
         self._encodings: dict[Ticket, Encodings] = {}
@@ -45,6 +53,12 @@ class Admission:
         waiting, self._waiting = self._waiting, []
         self._encodings.clear()
         return waiting
+
+    def forget(self) -> None:
+        """Memory is short: give back what can be made again."""
+        self._merged.clear()
+        if self._arena is not None:
+            self._arena.forget(self._in_use())
 
     def begin(
         self,
@@ -86,7 +100,18 @@ class Admission:
             self._bundle, request.source, request.width, request.height, request.seed + index, encodings
         )
         self._num_begun += 1
-        slot = Slot(request, index, denoise, encoded, start, 0.0, self._num_begun, Timing(ticket.arrived_at))
+        slot = Slot(
+            request,
+            index,
+            denoise,
+            encoded,
+            start,
+            deadline=0.0,
+            order=self._num_begun,
+            timing=Timing(ticket.arrived_at),
+            packed=self._packed(request),
+            merged=self._merged_weights(request),
+        )
         alone = self._lanes.alone_seconds(slot.lane, slot.num_rows, denoise.num_steps) * request.num_images
         slot.deadline = due_at(ticket.arrived_at, request.deadline_at, alone)
         slot.timing.device_ms += (time.monotonic() - began) * 1000
@@ -95,13 +120,31 @@ class Admission:
         slot.is_gone = slot.is_gone or ticket.is_over
         return slot
 
+    def _packed(self, request: ImageRequest) -> Packed | None:
+        mixture = request.mixture
+        return None if mixture is None or self._arena is None else self._arena.hold(mixture, self._in_use)
+
+    def _in_use(self) -> set[str]:
+        """Mixtures that images in the lanes have: asked of the images, so that no count of them can go astray."""
+        return {slot.packed.key for slot in self._lanes if slot.packed is not None}
+
+    def _merged_weights(self, request: ImageRequest) -> Merged | None:
+        mixture = request.mixture
+        if mixture is None or mixture.merged is None:
+            return None
+        return self._merged.get(mixture.key, mixture.merged)
+
     def _encoded(self, ticket: Ticket) -> Encoded:
         """The prompt's embeddings: once for all images of a call, and usually remembered from an earlier one."""
         if ticket.slots:
             return ticket.slots[0].encoded
         request = ticket.request
         encoded = self._prompts.encode(
-            request.prompt, request.negative_prompt, guided=request.is_guided, size=_size(request)
+            request.prompt,
+            request.negative_prompt,
+            guided=request.is_guided,
+            size=_size(request),
+            adapters=() if request.mixture is None else request.mixture.adapters,
         )
         ticket.num_prompt_tokens = sum(c.num_tokens for c in (encoded.positive, encoded.negative) if c is not None)
         return encoded

@@ -98,6 +98,18 @@ class Arena:
             del self._resident[key]
             self.totals.num_evicted += 1
 
+    def counters(self) -> dict[str, float]:
+        """Of mixtures on the device: there now, found there, brought there, and in how long; let go; laid into rows."""
+        totals = self.totals
+        return {
+            "mixtures_loaded": len(self._resident),
+            "mixture_hits_total": totals.num_hits,
+            "mixture_loads_total": totals.num_loads,
+            "mixture_load_seconds_total": totals.load_seconds,
+            "mixtures_evicted_total": totals.num_evicted,
+            "mixture_rows_laid_total": totals.num_rows_laid,
+        }
+
     def forget(self, in_use: Collection[str]) -> None:
         """Memory is short: keep what is in use."""
         self._evict(in_use, 0)
@@ -112,6 +124,10 @@ class Arena:
         is_shared = len(present) == len(mixtures) and len({packed.key for packed in present}) == 1
         rank, depth = max(packed.rank for packed in present), max(packed.depth for packed in present)
         return Binding(tuple(mixtures), rank, depth, is_shared)
+
+    def blank(self, num_rows: int, rank: int, depth: int) -> Binding:
+        """What a batch of `num_rows` without adapters would need for room: for rehearsals."""
+        return Binding((None,) * num_rows, rank, depth, is_shared=False)
 
     def bind(self, binding: Binding | None, num_rows: int = 0) -> Bound | None:
         """Have the layers see `binding` from now on, in passes of `num_rows`; those beyond its own have nothing."""
@@ -180,7 +196,7 @@ class _Buffer:
         """What each layer is to see in passes of `num_rows`."""
         if num_rows not in self._views:
             sizes = [self.rank * place.width for place in self.places]
-            pieces = self.flat[:num_rows].split(sizes, dim=1)
+            pieces = torch.split_with_sizes(self.flat[:num_rows], sizes, dim=1)
             self._views[num_rows] = {
                 place.name: _view(piece.view(num_rows, self.rank, place.width), place)
                 for place, piece in zip(self.places, pieces, strict=True)
@@ -208,8 +224,9 @@ class _Buffer:
         widths = [place.width for place in self.places if place.depth <= packed.depth]
         rest = self.rank - packed.rank
         both = chain.from_iterable((packed.rank * width, rest * width) for width in widths)
-        lines = target[: self.rank * sum(widths)].split(list(both))[::2]
-        torch._foreach_copy_(list(lines), list(packed.flat.split([packed.rank * width for width in widths])))
+        lines = torch.split_with_sizes(target[: self.rank * sum(widths)], list(both))[::2]
+        given = torch.split_with_sizes(packed.flat, [packed.rank * width for width in widths])
+        torch._foreach_copy_(lines, given)
 
 
 def _view(lines: Tensor, place: Place) -> LowRankRows:

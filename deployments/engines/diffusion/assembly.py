@@ -2,21 +2,28 @@
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from deployments.engines.diffusion.arena import Arena
 from deployments.engines.diffusion.batch import Predictor
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.capacity import CANDIDATES, StepTimes, measure
 from deployments.engines.diffusion.lanes import Lanes
 from deployments.engines.diffusion.loop import StepLoop
+from deployments.engines.diffusion.mixtures import Floorplan
 from deployments.engines.diffusion.predictors import EagerPredictor, GraphPredictor
 from deployments.engines.diffusion.rows import Rows
 from deployments.engines.diffusion.slot import LaneKey
 
 logger = logging.getLogger(__name__)
 
+RECORDED_RANK = 16
+"""Where passes are recorded, ranks are rounded up to this at least: one shape less, for hardly more work."""
+REHEARSED_DEPTHS = (1, 3)
+"""Adapters of attention alone, and of all layers that an arena covers. See mixtures.COVERED."""
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 MEASURE_SECONDS = 5.0
 """Of a model's start that may go into measuring; a full-size model on a CPU spends it on one forward pass."""
@@ -43,24 +50,29 @@ def assemble(
     compile: bool = False,
     max_rows: int | None = None,
     num_cached_prompts: int = 256,
+    max_resident: int | None = None,
 ) -> tuple[Bundle, StepLoop]:
-    """A loop that takes requests.
+    """A loop that takes requests; with adapters, if `max_resident` mixtures of them may stay on the device.
 
     Raises:
         EngineFailed: the directory is no model of a kind that this engine runs.
     """
     began = time.monotonic()
     bundle = Bundle.load(folder, device=device, dtype=dtype, variant=variant)
+    # Before anything is compiled: the arena wraps layers.
+    arena = None if max_resident is None else Arena(bundle.unet, Floorplan(bundle.unet), max_resident)
     predictor: Predictor = EagerPredictor(bundle)
     if compile and device == "cuda":
         predictor = GraphPredictor(bundle)
     shape = native_shape(bundle)
     times = measure_rows(bundle, predictor, shape, max_rows)
     lanes = Lanes(times, shape, max_rows, predictor.buckets)
+    if arena is not None and predictor.buckets:
+        rehearse_adapters(bundle, predictor, arena, lanes.most_rows)
     predictor.settle(lanes.most_rows)
     told = {rows: round(ms, 1) for rows, ms in times.by_rows.items()}
     logger.info("%s loaded in %.1f s; ms by rows %s", bundle.architecture, time.monotonic() - began, told)
-    return bundle, StepLoop(bundle, predictor, lanes, num_cached_prompts)
+    return bundle, StepLoop(bundle, predictor, lanes, num_cached_prompts, arena)
 
 
 def native_shape(bundle: Bundle) -> LaneKey:
@@ -81,6 +93,16 @@ def measure_rows(bundle: Bundle, predictor: Predictor, shape: LaneKey, max_rows:
             torch.cuda.synchronize(bundle.device)
 
     return measure(run, MEASURE_SECONDS, candidates, warm_up=run if is_cuda else None)
+
+
+@torch.inference_mode()
+def rehearse_adapters(bundle: Bundle, predictor: Predictor, arena: Arena, max_rows: int) -> None:
+    """Compile and record the passes that are likely with adapters: any row count, the usual rank, the usual layers."""
+    for depth in REHEARSED_DEPTHS:
+        for num_rows in [rows for rows in predictor.buckets if rows <= max_rows]:
+            bound = arena.bind(arena.blank(num_rows, RECORDED_RANK, depth), num_rows)
+            predictor(replace(blank_rows(bundle, num_rows, native_shape(bundle)), bound=bound))
+    arena.bind(None)
 
 
 def blank_rows(bundle: Bundle, num_rows: int, shape: LaneKey) -> Rows:

@@ -129,9 +129,7 @@ class Batch:
         timesteps = timesteps.to(self._device, non_blocking=True)
         bound = None if self._arena is None else self._arena.bind(self._binding, len(sample))
         is_merged = self.slots[0].merged is not None
-        rows = self._predictor(
-            Rows(sample, timesteps, self._context, self._pooled, self._time_ids, bound, is_merged)
-        )
+        rows = self._predictor(Rows(sample, timesteps, self._context, self._pooled, self._time_ids, bound, is_merged))
         num_images = len(self.slots)
         out = rows[:num_images]
         if len(self._guided):

@@ -6,24 +6,30 @@ the batch at the next step.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from deployments.engines.adapter_files import takes_none
 from deployments.engines.counts import Counts, OpenCall
 from deployments.engines.diffusion import canvas
-from deployments.engines.diffusion.assembly import assemble, device_of, dtype_of
+from deployments.engines.diffusion.adapter_files import read_image_adapter
+from deployments.engines.diffusion.assembly import RECORDED_RANK, assemble, device_of, dtype_of
 from deployments.engines.diffusion.bundle import Bundle
+from deployments.engines.diffusion.deltas import ImageAdapter
 from deployments.engines.diffusion.loop import StepLoop
+from deployments.engines.diffusion.mixtures import SMALLEST_RANK, Mixer, Mixture
 from deployments.engines.diffusion.parameters import parameters_of
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source, Stepped
 from deployments.engines.diffusion.samplers import prepare
 from deployments.engines.diffusion.ticket import Ticket
-from deployments.engines.engine import EngineBatch, Produced
+from deployments.engines.engine import AdapterFolder, AppliedAdapter, EngineBatch, PreparedAdapter, Produced
 from deployments.engines.generation_plan import read_inputs
+from serve.catalog.layouts import Layout, layout_of
+from serve.domain.documents import AdapterPolicy
 from serve.domain.documents import DiffusionEngine as DiffusionSpec
 from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import Completed, ModelCall, Preview, Progress
@@ -56,17 +62,23 @@ class _Work:
 class DiffusionEngine:
     """One loaded model. See `Engine` for what the methods promise."""
 
-    def __init__(self, spec: DiffusionSpec, weights: Path, name: str, num_gpus: float) -> None:
+    def __init__(
+        self, spec: DiffusionSpec, weights: Path, name: str, num_gpus: float, adapters: AdapterPolicy | None = None
+    ) -> None:
         self._spec, self._weights, self._name = spec, weights, name
+        self._policy = adapters or AdapterPolicy()
         self._device = device_of(num_gpus)
         self._counts = Counts()
         self._codecs = ThreadPoolExecutor(NUM_CODEC_THREADS, "slipway-codec")
         self._bundle: Bundle | None = None
         self._loop: StepLoop | None = None
+        self._mixer: Mixer | None = None
+        self._layout: Layout = {}
+        self._num_prepared = 0
 
     async def start(self) -> None:
         """Load, and measure how many rows a step should have."""
-        self._bundle, self._loop = await asyncio.to_thread(
+        bundle, loop = await asyncio.to_thread(
             assemble,
             self._weights,
             device=self._device,
@@ -75,7 +87,18 @@ class DiffusionEngine:
             compile=self._spec.compile,
             max_rows=self._spec.max_rows,
             num_cached_prompts=self._spec.prompt_cache,
+            max_resident=self._policy.max_resident if self._policy.enabled else None,
         )
+        self._bundle, self._loop = bundle, loop
+        if loop.arena is not None:
+            self._layout = await asyncio.to_thread(layout_of, self._weights)
+            self._mixer = Mixer(
+                loop.arena.floorplan,
+                self._policy.max_rank,
+                bundle.dtype,
+                smallest_rank=RECORDED_RANK if self._device == "cuda" else SMALLEST_RANK,
+                is_pinned=self._device == "cuda",
+            )
 
     async def close(self) -> None:
         """End the thread; what runs fails."""
@@ -93,10 +116,12 @@ class DiffusionEngine:
             raise EngineFailed(f"The diffusion engine has not made a step for {stuck:.0f} s.", "engine_stuck")
 
     def counters(self) -> Mapping[str, float]:
-        """As the Protocol has them, and the images and steps that were made."""
-        counts = self._counts.snapshot()
+        """As the Protocol has them, the images and steps that were made, and what became of mixtures of adapters."""
+        counts = self._counts.snapshot() | {"adapters_prepared_total": self._num_prepared}
         if self._loop is not None:
             totals = self._loop.totals
+            if self._loop.arena is not None:
+                counts |= self._loop.arena.counters()
             counts |= {
                 "images_total": totals.num_images,
                 "steps_total": totals.num_steps,
@@ -105,10 +130,20 @@ class DiffusionEngine:
             }
         return counts
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[EngineBatch, None]:
+    async def prepare_adapter(self, folder: AdapterFolder) -> ImageAdapter:
+        """See the Protocol."""
+        if self._mixer is None:
+            raise takes_none()
+        prepared = await asyncio.to_thread(read_image_adapter, folder, self._layout, self._loaded().dtype)
+        self._num_prepared += 1
+        return prepared
+
+    async def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+    ) -> AsyncGenerator[EngineBatch, None]:
         """See the Protocol. Progress is of all images' steps together."""
         with self._counts.call() as open_call:
-            work = await self._read(call)
+            work = await self._read(call, adapters)
             outcomes: asyncio.Queue[list[Outcome]] = asyncio.Queue()
             post = asyncio.get_running_loop().call_soon_threadsafe
             ticket = self._running().submit(work.request, lambda told: _post(post, outcomes, told))
@@ -192,15 +227,24 @@ class DiffusionEngine:
 
     # --- from a call to a request
 
-    async def _read(self, call: ModelCall) -> _Work:
+    async def _read(self, call: ModelCall, adapters: Sequence[AppliedAdapter]) -> _Work:
         if call.task is Task.TEXT_TO_IMAGE:
             inputs = read_inputs(TextToImageInput, call.inputs)
             self._check_size(inputs.width, inputs.height)
             work = _Work(inputs, self._request(call, inputs, inputs.width, inputs.height, None), None, 0)
         else:
             work = await self._read_source(call)
-        await asyncio.get_running_loop().run_in_executor(self._codecs, self._rehearse, work.request)
+        run = asyncio.get_running_loop().run_in_executor
+        await run(self._codecs, self._rehearse, work.request)
+        if adapters:
+            work.request = replace(work.request, mixture=await run(self._codecs, self._mixed, adapters))
         return work
+
+    def _mixed(self, adapters: Sequence[AppliedAdapter]) -> Mixture | None:
+        """In a codec thread: packing takes milliseconds, and for a large model tens of them."""
+        if self._mixer is None:
+            raise takes_none()
+        return self._mixer.mix([(_own(applied.prepared), applied.scale) for applied in adapters])
 
     def _rehearse(self, request: ImageRequest) -> None:
         """Refuse what the sampler cannot do, and have its table ready: a new one may take longer than a step."""
@@ -258,6 +302,12 @@ class DiffusionEngine:
             num_previews=inputs.previews if call.stream else 0,
             deadline_at=_monotonic(call.context.deadline_at),
         )
+
+
+def _own(prepared: PreparedAdapter) -> ImageAdapter:
+    if not isinstance(prepared, ImageAdapter):
+        raise EngineFailed(f"{type(prepared).__name__} is not what this engine prepares adapters as.")
+    return prepared
 
 
 def _post(post: Callable[..., object], outcomes: "asyncio.Queue[list[Outcome]]", told: list[Outcome]) -> None:

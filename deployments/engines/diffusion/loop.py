@@ -16,6 +16,7 @@ import torch
 
 from deployments.engines.diffusion import memory
 from deployments.engines.diffusion.admission import Admission
+from deployments.engines.diffusion.arena import Arena
 from deployments.engines.diffusion.batch import Batch, Predictor
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.decoding import Decoder, InlineDecoder, StreamDecoder
@@ -47,12 +48,20 @@ class Totals:
 
 
 class StepLoop:
-    """See the module. `lanes` says how many rows a step may have."""
+    """See the module. `lanes` says how many rows a step may have; without an `arena` no request has a mixture."""
 
-    def __init__(self, bundle: Bundle, predictor: Predictor, lanes: Lanes, num_cached_prompts: int = 256) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        predictor: Predictor,
+        lanes: Lanes,
+        num_cached_prompts: int = 256,
+        arena: Arena | None = None,
+    ) -> None:
         self.totals = Totals()
+        self.arena = arena
         self._bundle, self._predictor, self._lanes = bundle, predictor, lanes
-        self._admission = Admission(bundle, lanes, num_cached_prompts)
+        self._admission = Admission(bundle, lanes, num_cached_prompts, arena)
         self._previews = PreviewMap(bundle)
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._owners: dict[Slot, Ticket] = {}
@@ -124,6 +133,7 @@ class StepLoop:
         if self._is_short_of_memory:  # only now: until here the error's traceback held every tensor of the failed step
             self._is_short_of_memory = False
             self._predictor.forget()
+            self._admission.forget()
             memory.release()
         self._beat()
         self._decoder.work()
@@ -166,8 +176,9 @@ class StepLoop:
             batch = self._batch_of(key, slots)
             self._step_seconds = self._lanes.lane(key).times.estimate(batch.num_rows) / 1000
             began = time.monotonic()
-            batch.step()
-            self._synchronise()
+            with _weights(slots):
+                batch.step()
+                self._synchronise()
         except Exception as error:
             self._batches.pop(key, None)
             self._shed(key, slots, error)
@@ -183,7 +194,7 @@ class StepLoop:
             return last
         if last is not None:
             last.release()
-        self._batches[key] = Batch(slots, self._predictor)
+        self._batches[key] = Batch(slots, self._predictor, self.arena)
         return self._batches[key]
 
     def _synchronise(self) -> None:
@@ -272,6 +283,12 @@ class StepLoop:
         for ticket in tickets:
             self._fail(ticket, error)
         self._forget_gone()
+
+
+def _weights(slots: Sequence[Slot]) -> AbstractContextManager[object]:
+    """The UNet with the weights that these images, of one lane, are made with."""
+    merged = slots[0].merged
+    return nullcontext() if merged is None else merged.applied()
 
 
 def is_preview_due(position: int, num_steps: int, num_previews: int) -> bool:

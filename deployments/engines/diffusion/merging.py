@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import ClassVar, Generic, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +40,12 @@ class Recent(Generic[T]):
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._num_bytes = 0
 
     @property
     def num_bytes(self) -> int:
         """Of all that is kept."""
-        return sum(value.num_bytes for value in self._values.values())
+        return self._num_bytes
 
     def __len__(self) -> int:
         return len(self._values)
@@ -56,19 +58,26 @@ class Recent(Generic[T]):
 
     def make_room(self, num_bytes: int) -> None:
         """Forget the oldest until `num_bytes` more are within the bound."""
-        while self._values and self.num_bytes + num_bytes > self._max_bytes:
-            self._values.popitem(last=False)
+        while self._values and self._num_bytes + num_bytes > self._max_bytes:
+            self._forget(next(iter(self._values)))
 
     def keep(self, key: Hashable, value: T) -> T:
         """Keep `value`, unless it is over the bound all alone."""
+        if key in self._values:
+            self._forget(key)
         self.make_room(value.num_bytes)
         if value.num_bytes <= self._max_bytes:
             self._values[key] = value
+            self._num_bytes += value.num_bytes
         return value
 
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()
+        self._num_bytes = 0
+
+    def _forget(self, key: Hashable) -> None:
+        self._num_bytes -= self._values.pop(key).num_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,11 +108,13 @@ class _Swap:
 class Merged:
     """A network's weights under one mixture of adapters."""
 
-    _changed: ClassVar[WeakSet[nn.Module]] = WeakSet()
+    _lock: ClassVar[Lock] = Lock()
+    _applied: ClassVar["WeakKeyDictionary[nn.Module, Merged]"] = WeakKeyDictionary()
     """Networks that have others' weights at this moment."""
 
     def __init__(self, network: nn.Module, swaps: Sequence[_Swap]) -> None:
         self._network, self._swaps = network, swaps
+        self._bases = {(swap.module, swap.name): swap.base for swap in swaps}
 
     @property
     def num_bytes(self) -> int:
@@ -112,31 +123,44 @@ class Merged:
 
     @classmethod
     def of(cls, network: nn.Module, deltas: Deltas) -> "Merged":
-        """Compute the weights of `network` with `deltas`, in float32 and from the base. Modules may be wrapped.
-
-        Raises:
-            RuntimeError: other weights are applied to `network` at this moment.
+        """Compute the weights of `network` with `deltas`, in float32 and from the base, whatever is applied to it at
+        this moment; so any thread may. Modules may be wrapped.
         """
-        if network in cls._changed:
-            raise RuntimeError("changed weights are computed from the base, and this network's are changed")
         # Weights made in inference mode could not take a parameter's place.
         with torch.inference_mode(False), torch.no_grad():
             return cls(network, [swap for name, changes in deltas.items() for swap in _swaps(network, name, changes)])
 
+    @classmethod
+    def base(cls, network: nn.Module, module: nn.Module, name: str) -> Tensor | None:
+        """A parameter of a module of `network`, as it was loaded; None where there is none."""
+        with cls._lock:
+            applied = cls._applied.get(network)
+            if applied is not None and (module, name) in applied._bases:
+                return applied._bases[module, name]
+            parameter = module._parameters.get(name)
+            return None if parameter is None else parameter.data
+
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network with these weights; on leaving, whatever happened, the base's again."""
-        if self._network in self._changed:
-            raise RuntimeError("this network has other weights in place already")
-        self._changed.add(self._network)
+        """The network with these weights; on leaving, whatever happened, the base's again.
+
+        Raises:
+            RuntimeError: it has other weights already.
+        """
+        with self._lock:
+            if self._network in self._applied:
+                raise RuntimeError("this network has other weights in place already")
+            self._applied[self._network] = self
         try:
-            for swap in self._swaps:
-                swap.put()
+            with self._lock:
+                for swap in self._swaps:
+                    swap.put()
             yield
         finally:
-            for swap in self._swaps:
-                swap.take_back()
-            self._changed.discard(self._network)
+            with self._lock:
+                for swap in self._swaps:
+                    swap.take_back()
+                del self._applied[self._network]
 
 
 class MergedCache:
@@ -192,14 +216,14 @@ def num_bytes_of(network: nn.Module, deltas: Deltas) -> int:
 
 def _swaps(network: nn.Module, name: str, changes: Sequence[tuple[Delta, float]]) -> Iterator[_Swap]:
     module = base_of(network.get_submodule(module_name(network, name)))
-    weight, bias = module._parameters["weight"], module._parameters.get("bias")
+    weight, bias = Merged.base(network, module, "weight"), Merged.base(network, module, "bias")
     assert weight is not None
     changed = weight.float()
     for delta, scale in changes:
         changed = delta.onto(changed, weight, scale)
-    yield _Swap(module, "weight", weight.data, torch.empty_like(weight).copy_(changed))
+    yield _Swap(module, "weight", weight, torch.empty_like(weight).copy_(changed))
     terms = [term for delta, scale in changes if (term := delta.bias(bias, scale)) is not None]
     if terms:
         like = weight.new_zeros(weight.shape[0]) if bias is None else bias
         total = like.float() + sum(term.to(like.device) for term in terms)
-        yield _Swap(module, "bias", None if bias is None else bias.data, total.to(like.dtype))
+        yield _Swap(module, "bias", bias, total.to(like.dtype))

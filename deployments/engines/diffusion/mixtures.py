@@ -114,11 +114,14 @@ class Mixer:
         max_rank: int,
         dtype: torch.dtype,
         *,
+        smallest_rank: int = SMALLEST_RANK,
         is_pinned: bool = False,
         max_host_bytes: int = MAX_HOST_BYTES,
     ) -> None:
-        """`is_pinned` has the device fetch from memory that never moves, which is fastest."""
-        self._floorplan, self._max_rank = floorplan, max_rank
+        """`max_rank` is of all adapters of a mixture together. `is_pinned` has the device fetch from memory that never
+        moves, which is fastest.
+        """
+        self._floorplan, self._max_rank, self._smallest_rank = floorplan, max_rank, smallest_rank
         self._dtype, self._is_pinned = dtype, is_pinned
         self._lock = threading.Lock()
         self._recent: Recent[Packed] = Recent(max_host_bytes)
@@ -161,7 +164,7 @@ class Mixer:
     @torch.inference_mode()
     def _pack(self, key: str, terms: "_Terms") -> Packed:
         places = [self._floorplan.places[name] for name in terms]
-        rank, depth = rounded_rank(_rank(terms)), max(place.depth for place in places)
+        rank, depth = rounded_rank(_rank(terms), self._smallest_rank), max(place.depth for place in places)
         flat = torch.zeros(rank * self._floorplan.width(depth), dtype=self._dtype, pin_memory=self._is_pinned)
         for place, pairs in zip(places, terms.values(), strict=True):
             lines = flat.narrow(0, rank * place.start, rank * place.width).view(rank, place.width)
@@ -177,9 +180,9 @@ class Mixer:
 _Terms = Mapping[str, Sequence[tuple[LowRank, float]]]
 
 
-def rounded_rank(rank: int) -> int:
-    """The smallest that memory is laid out for and `rank` fits in."""
-    return max(SMALLEST_RANK, 1 << (rank - 1).bit_length())
+def rounded_rank(rank: int, smallest: int = SMALLEST_RANK) -> int:
+    """The rank that memory is laid out for and `rank` fits in: a power of two, if `smallest` is one."""
+    return max(smallest, 1 << (rank - 1).bit_length())
 
 
 def _rank(terms: _Terms) -> int:

@@ -42,7 +42,15 @@ class Rows:
         """The same in memory of its own."""
         pooled = None if self.pooled is None else self.pooled.clone()
         time_ids = None if self.time_ids is None else self.time_ids.clone()
-        return Rows(self.sample.clone(), self.timesteps.clone(), self.context.clone(), pooled, time_ids, self.bound, self.is_merged)
+        return Rows(
+            self.sample.clone(),
+            self.timesteps.clone(),
+            self.context.clone(),
+            pooled,
+            time_ids,
+            self.bound,
+            self.is_merged,
+        )
 
     def copy_(self, others: "Rows") -> None:
         """Overwrite all with what `others`, of the same shape, hold."""

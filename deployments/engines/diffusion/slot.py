@@ -1,7 +1,6 @@
 """One image being made: everything that is its own, so that no image knows what runs beside it."""
 
 from dataclasses import dataclass, field
-
 from typing import NamedTuple
 
 import torch

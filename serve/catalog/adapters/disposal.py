@@ -4,6 +4,7 @@ A version that was deleted is hidden at once. Its files stay for a grace (calls 
 replicas may yet ask for them) and as long as a queued or running run names it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, delete, literal, select, tuple_
@@ -41,11 +42,11 @@ class AdapterDisposal:
         await self._blobs.sweep()
         return num_removed
 
-    async def _due(self, after: tuple[str, str, str]) -> list[Row[Any]]:
+    async def _due(self, after: tuple[str, str, str]) -> Sequence[Row[Any, Any, Any]]:
         key = (adapter_versions.c.tenant, adapter_versions.c.name, adapter_versions.c.digest)
         query = select(*key).where(self._is_over(), tuple_(*key) > tuple_(*map(literal, after)))
         async with self._records.read() as connection:
-            return list((await connection.execute(query.order_by(*key).limit(_BATCH))).all())
+            return [*(await connection.execute(query.order_by(*key).limit(_BATCH))).all()]
 
     def _is_over(self) -> ColumnElement[bool]:
         return adapter_versions.c.deleted_ms <= self._clock.now_ms() - self._grace_ms

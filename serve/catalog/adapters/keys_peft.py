@@ -9,18 +9,18 @@ from serve.catalog.adapters import keys_diffusers, keys_kohya
 from serve.catalog.adapters.modules import TensorName
 from serve.catalog.adapters.parts import split
 
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
 _DOTTED = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 
 def parse(key: str) -> TensorName | None:
     """What the tensor is, or None where the key is not of this form."""
-    found = split(key.removeprefix(_PREFIX))
+    found = split(key.removeprefix(PREFIX))
     if found is None or not _DOTTED.fullmatch(found[0]) or found[0].startswith(tuple(keys_kohya.PREFIXES)):
         return None
     written, part = found
     if written.startswith(("unet.", "text_encoder.", "text_encoder_2.")):
-        return keys_diffusers.parse(key.removeprefix(_PREFIX))
+        return keys_diffusers.parse(key.removeprefix(PREFIX))
     if unet := keys_diffusers.unet_module(written):
         return TensorName("unet", unet, part, written)
     if _is_clip(written) and (text := keys_diffusers.text_module(written)):

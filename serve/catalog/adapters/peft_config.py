@@ -1,7 +1,7 @@
 """What a PEFT configuration says of scales: `adapter_config.json`, and the copy that diffusers writes as metadata.
 
 Patterns are matched as PEFT matches them (the end of the module's name; the first that fits wins), except that they
-come from strangers: those that are plain names are looked up, and only a few real expressions without nesting are run.
+come from strangers: plain names are looked up, and of real expressions only those are run whose worst case is short.
 """
 
 import json
@@ -16,11 +16,12 @@ from serve.catalog.adapters.modules import CONFIG_FILE, MAX_RANK, refused
 from serve.domain.errors import InvalidRequest
 
 MAX_CONFIG_BYTES = 2**20
-_MAX_EXPRESSIONS = 16
 _MAX_EXPRESSION_LENGTH = 200
+_MAX_REPEATS, _MAX_CHOICES = 2, 6
+_MAX_STEPS = 200_000_000
+"""Of matching, by the worst case of every expression on every module: a second or two."""
 _PLAIN = re.compile(r"\^?(?P<name>[\w.]|\\\.)+\$?", re.ASCII)
 _SAFE = re.compile(r"(?:[\w.|^$()]|\\[.d]|\[0-9\]|(?:\.|\\d|\[0-9\])[*+](?![*+?{]))*", re.ASCII)
-_MAX_REPEATS = 3
 _NOT_SERVED = (
     *("modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication", "megatron_config"),
     *("use_qalora", "use_bdlora", "arrow_config", "kasa_config", "lora_bias", "alora_invocation_tokens"),
@@ -37,7 +38,8 @@ class Patterns:
         self._numbers = list(numbers.values())
         self._plain: dict[str, int] = {}
         self._whole: dict[str, int] = {}
-        self._expressions: list[tuple[int, re.Pattern[str]]] = []
+        self._expressions: list[_Expression] = []
+        self._steps_left = _MAX_STEPS
         for pattern, index in self._order.items():
             self._add(pattern, index)
 
@@ -47,27 +49,53 @@ class Patterns:
             table = self._whole if name.startswith("^") else self._plain
             table.setdefault(name.removeprefix("^"), index)
         else:
-            self._expressions.append((index, _compiled(pattern, len(self._expressions))))
+            self._expressions.append(_compiled(pattern, index))
 
     def of(self, module: str) -> float | None:
-        """The number of the first pattern that fits the end of `module`."""
+        """The number of the first pattern that fits the end of `module`.
+
+        Raises:
+            InvalidRequest: `adapter_config_invalid`: the expressions and modules together are too much.
+        """
         words = module.split(".")
         ends = (".".join(words[at:]) for at in range(len(words)))
         fitting = [self._plain[end] for end in ends if end in self._plain]
         if module in self._whole:
             fitting.append(self._whole[module])
-        fitting += [index for index, expression in self._expressions if expression.match(module)]
+        fitting += [each.index for each in self._expressions if self._matches(each, module)]
         return self._numbers[min(fitting)] if fitting else None
 
+    def _matches(self, expression: "_Expression", module: str) -> bool:
+        self._steps_left -= expression.num_steps(len(module))
+        if self._steps_left < 0:
+            raise _invalid("its patterns are too much to run for so many modules: write the modules' names instead")
+        return expression.compiled.match(module) is not None
 
-def _compiled(pattern: str, num_before: int) -> re.Pattern[str]:
+
+@dataclass(frozen=True, slots=True)
+class _Expression:
+    """A pattern that is more than a name; `index` is its turn among all."""
+
+    index: int
+    compiled: re.Pattern[str]
+    num_repeats: int
+    num_choices: int
+
+    def num_steps(self, length: int) -> int:
+        """The most that matching a name of this length takes: every way to cut it between what repeats (the start is
+        one), times every way to choose."""
+        return math.comb(length + self.num_repeats + 1, self.num_repeats + 1) << self.num_choices
+
+
+def _compiled(pattern: str, index: int) -> _Expression:
     """Repetition inside a group that repeats is what takes forever; none is let in."""
-    is_safe = _SAFE.fullmatch(pattern) and len(re.findall(r"[*+]", pattern)) <= _MAX_REPEATS
-    if not is_safe or len(pattern) > _MAX_EXPRESSION_LENGTH or num_before >= _MAX_EXPRESSIONS:
+    num_repeats, num_choices = len(re.findall(r"[*+]", pattern)), pattern.count("|")
+    is_short = len(pattern) <= _MAX_EXPRESSION_LENGTH and num_repeats <= _MAX_REPEATS and num_choices <= _MAX_CHOICES
+    if not is_short or not _SAFE.fullmatch(pattern):
         raise _invalid(f"the pattern {pattern[:80]!r} is not run: write the modules' names instead")
     try:
-        return re.compile(rf"(.*\.)?({pattern})$")
-    except re.error:
+        return _Expression(index, re.compile(rf"(.*\.)?({pattern})$"), num_repeats, num_choices)
+    except (re.error, RecursionError, OverflowError):
         raise _invalid(f"the pattern {pattern[:80]!r} is no regular expression") from None
 
 

@@ -99,7 +99,7 @@ def _named(key: str, form: AdapterFormat) -> TensorName:
     name = _PARSERS[form](key) if len(key) <= _MAX_KEY_LENGTH else None
     if name is not None:
         return name
-    if form is not AdapterFormat.PEFT and keys_peft.parse(key[:_MAX_KEY_LENGTH]):
+    if form is not AdapterFormat.PEFT and key.startswith(keys_peft.PREFIX):
         why = f"{key[:120]!r} is named as PEFT does, whose {CONFIG_FILE} belongs beside it and is missing"
         raise refused("adapter_incomplete", why)
     raise refused(
