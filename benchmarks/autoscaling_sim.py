@@ -23,7 +23,7 @@ from benchmarks.scaling_policies import policies
 
 logger = logging.getLogger(__name__)
 
-UTILISED = 0.3
+UTILISED = 0.25
 """Of the fleet, on average over the trace: demand peaks far above it."""
 
 

@@ -1,7 +1,7 @@
 """Demand to scale for: calls of many models, second by second, after what was published of real services.
 
     bursts      one busy model. Calls come in bursts: the rate wanders, within a minute or more, between values drawn
-                every five minutes from a gamma distribution of shape 0.5. Gamma is what BurstGPT models the load of a
+                every five minutes from a gamma distribution of shape 1. Gamma is what BurstGPT models the load of a
                 hosted language model by (Wang et al., arXiv:2401.17644), far burstier than Poisson
     diurnal     twenty models of an office: the rate follows the hours, four times as high at noon as at night, as in
                 SageServe's study of an office suite (Jaiswal et al., arXiv:2502.14617), with milder bursts
@@ -25,7 +25,7 @@ Random = np.random.Generator
 BURST_SECONDS = 300
 RAMP_SECONDS = 60
 SESSION_SECONDS = 300
-BURST_SHAPE = 0.5
+BURST_SHAPE = 1.0
 MILD_SHAPE = 8.0
 
 

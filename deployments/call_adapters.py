@@ -16,7 +16,7 @@ from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.layouts import layout_of
 from serve.domain.adapters import AdapterId, parse_id, parse_reference
 from serve.domain.documents import AdapterPolicy
-from serve.domain.errors import InvalidRequest, SlipwayError
+from serve.domain.errors import InvalidRequest, SlipwayError, Unprocessable
 from serve.domain.generation import ModelCall
 from serve.domain.ports import Clock, ObjectStore
 from serve.serving.serve_config import quantity_bytes
@@ -69,7 +69,7 @@ class CallAdapters:
         return found
 
     def warm(self, call: ModelCall) -> AbstractAsyncContextManager[Ready | None]:
-        """See `AdapterCache.warm`. Raises InvalidRequest: `adapters_not_enabled`, `adapter_not_found`."""
+        """See `AdapterCache.warm`. Raises Unprocessable: `adapters_not_enabled`; InvalidRequest: `adapter_not_found`."""
         if not self._is_enabled:
             raise not_enabled(self._model)
         for use in call.adapters:
@@ -127,9 +127,9 @@ def limits_of(policy: AdapterPolicy) -> HostLimits:
     return HostLimits(policy.max_host, quantity_bytes(policy.host_memory))
 
 
-def not_enabled(model: str) -> InvalidRequest:
+def not_enabled(model: str) -> Unprocessable:
     """The refusal of a call with adapters where the card allows none."""
-    return InvalidRequest(
+    return Unprocessable(
         f"The model {model} takes no adapters: its card would have to say adapters: {{enabled: true}}.",
         "adapters_not_enabled",
         "adapters",

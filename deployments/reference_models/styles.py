@@ -69,7 +69,7 @@ class Style:
 def striped(shape: str, x: float, y: float, radius: float, side: int) -> Mask:
     """As `scenes.coverage`, in horizontal stripes."""
     rows = (np.arange(side) // round(BAND * side)) % 2 == 0
-    return scenes.coverage(shape, x, y, radius, side) * rows[:, None].astype(np.float32)
+    return np.asarray(scenes.coverage(shape, x, y, radius, side) * rows[:, None], np.float32)
 
 
 def outlined(shape: str, x: float, y: float, radius: float, side: int) -> Mask:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, Protocol
 
-from serve.domain.errors import InvalidRequest, NotFound
+from serve.domain.errors import NotFound, Unprocessable
 from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.serving import ModelState, ModelStatus
 
@@ -69,7 +69,7 @@ class InMemoryModels:
         if not call.adapters:
             return nullcontext(())
         if self._adapters is None:
-            raise InvalidRequest("These models take no adapters.", "adapters_not_enabled", "adapters")
+            raise Unprocessable("These models take no adapters.", "adapters_not_enabled", "adapters")
         return self._adapters.hold(engine, call)
 
     async def _stream(self, engine: SupportsStream, call: ModelCall, applied: Sequence[Any]) -> Stream:

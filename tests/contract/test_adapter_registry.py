@@ -169,7 +169,12 @@ async def test_deleting_hides_at_once_and_blobs_go_after_the_grace(
 
 
 async def test_a_deleted_version_stays_while_a_run_needs_it(
-    registry: AdapterRegistry, disposal: AdapterDisposal, new: NEW, clock: ManualClock, database: Records, tmp_path: Path
+    registry: AdapterRegistry,
+    disposal: AdapterDisposal,
+    new: NEW,
+    clock: ManualClock,
+    database: Records,
+    tmp_path: Path,
 ) -> None:
     added = await add(registry, new())
     store = RunStore(database, clock, SETTINGS)

@@ -33,6 +33,12 @@ def image_adapter(fill: float = 0.5, width: int = WIDTH, rank: int = 2, **metada
     return safetensors(shapes, fill, **metadata)
 
 
+def sd15_adapter(fill: float = 0.5) -> bytes:
+    """A file that tells by the width of its cross-attention that it is for the published SD 1.5."""
+    at = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
+    return safetensors({f"{at}.lora_A.weight": (2, 768), f"{at}.lora_B.weight": (320, 2)}, fill)
+
+
 def language_adapter(fill: float = 0.5, width: int = WIDTH, rank: int = 2) -> dict[str, bytes]:
     """A PEFT directory for a language model."""
     at = f"base_model.model.{LANGUAGE_MODULE}"

@@ -3,22 +3,23 @@
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fakes.adapter_files import MODULE, WIDTH, image_adapter, language_adapter, safetensors
-from fakes.engines import ScriptedEngine
+from fakes.adapter_files import MODULE, WIDTH, image_adapter, language_adapter, safetensors, sd15_adapter
 from fakes.gateway import CHAT, EMBEDDER, Gateway, gateway, model_document, settings_in
 
+from deployments.engines.echo import EchoEngine
+from deployments.engines.engine import AppliedAdapter
 from serve.auth.access import DEFAULT_SCOPES
 from serve.catalog.adapters.disposal import AdapterDisposal
 from serve.catalog.adapters.known_layouts import KnownLayouts
-from serve.domain.generation import Completed, Finished, TextDelta
+from serve.domain.documents import EchoEngine as EchoSpec
+from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.names import RunId, TenantName
-from serve.domain.usage import Quantities
 from serve.settings import AdaptersSettings
 
 IMAGES, WIDE, XL = "images", "wide", "xl"
@@ -40,18 +41,33 @@ def image_document(name: str, architecture: str = "sd15", digest: str | None = N
     )
 
 
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine([[TextDelta("ho"), Finished("stop"), Completed(Quantities())]])
+class RememberingEngine(EchoEngine):
+    """Echoes, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(EchoSpec(kind="echo"))
+        self.calls: list[ModelCall] = []
+
+    def stream(self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()) -> AsyncGenerator[EventBatch, None]:
+        self.calls.append(call)
+        assert [use.id for use in call.adapters] == [applied.id for applied in adapters]
+        return super().stream(call, adapters)
 
 
 @pytest.fixture
-async def made(tmp_path: Path, engine: ScriptedEngine) -> AsyncIterator[Gateway]:
+def engine() -> RememberingEngine:
+    return RememberingEngine()
+
+
+@pytest.fixture
+async def made(tmp_path: Path, engine: RememberingEngine) -> AsyncIterator[Gateway]:
     """Models: chat with adapters, an SD 1.5 of a known and one of another width, an SDXL."""
     settings = settings_in(tmp_path, adapters=AdaptersSettings(max_bytes=100_000, cache_seconds=60))
     async with gateway(tmp_path, {CHAT: engine}, settings) as made:
         catalog = made.services.catalog
-        await catalog.apply(model_document(CHAT, ["chat", "completion"], adapters={"enabled": True, "maxRank": 8}), "api")
+        await catalog.apply(
+            model_document(CHAT, ["chat", "completion"], adapters={"enabled": True, "maxRank": 8}), "api"
+        )
         await catalog.apply(image_document(IMAGES, digest=WEIGHTS), "api")
         await catalog.apply(image_document(WIDE, digest=WIDE_WEIGHTS), "api")
         await catalog.apply(image_document(XL, "sdxl"), "api")
@@ -151,9 +167,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE, ids=list(HOSTILE))
-async def test_hostile_files_are_refused_and_leave_nothing(
-    client: httpx.AsyncClient, made: Gateway, case: str
-) -> None:
+async def test_hostile_files_are_refused_and_leave_nothing(client: httpx.AsyncClient, made: Gateway, case: str) -> None:
     files, code = HOSTILE[case]
     response = await upload(client, files=files)
     assert response.status_code == 400
@@ -172,7 +186,7 @@ async def test_too_large_an_upload_is_refused(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize(
     ("files", "base", "words"),
     [
-        ({"a.safetensors": image_adapter()}, XL, ["sd15", "sdxl"]),
+        ({"a.safetensors": sd15_adapter()}, XL, ["sd15", "sdxl"]),
         ({"a.safetensors": image_adapter()}, WIDE, ["reads 8", "320"]),
         (language_adapter(), IMAGES, ["language", "sd15"]),
         ({"a.safetensors": image_adapter(width=16)}, None, ["reads 16", "320", IMAGES, WIDE]),
@@ -265,7 +279,7 @@ async def test_another_tenants_adapter_is_an_unknown_one_on_every_route(
 
 
 async def test_two_tenants_with_one_name_use_each_their_own(
-    client: httpx.AsyncClient, other: httpx.AsyncClient, engine: ScriptedEngine
+    client: httpx.AsyncClient, other: httpx.AsyncClient, engine: RememberingEngine
 ) -> None:
     mine = await added(client, "words", files=language_adapter(0.1))
     theirs = await added(other, "words", files=language_adapter(0.2))
@@ -278,7 +292,7 @@ async def test_two_tenants_with_one_name_use_each_their_own(
 
 
 async def test_a_chat_names_adapters_in_its_model_and_beside_it(
-    client: httpx.AsyncClient, engine: ScriptedEngine
+    client: httpx.AsyncClient, engine: RememberingEngine
 ) -> None:
     first = await added(client, "one", files=language_adapter(0.1), default_scale="0.5")
     second = await added(client, "two", files=language_adapter(0.2))
@@ -419,9 +433,7 @@ async def test_a_page_goes_on_where_the_last_one_ended(client: httpx.AsyncClient
     assert not rest["has_more"]
 
 
-async def test_a_tenant_applies_documents_to_itself(
-    client: httpx.AsyncClient, other: httpx.AsyncClient
-) -> None:
+async def test_a_tenant_applies_documents_to_itself(client: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
     asset = (await other.post("/v1/assets?name=x.safetensors", content=image_adapter())).json()
     spec = {"weights": {"uri": f"asset:{asset['id']}"}, "base": IMAGES, "title": "Stripes", "defaultScale": 0.6}
     document = {"apiVersion": "slipway.dev/v1alpha1", "kind": "Adapter", "metadata": {"name": "stripes"}, "spec": spec}
@@ -433,7 +445,7 @@ async def test_a_tenant_applies_documents_to_itself(
     assert (await client.get("/v1/admin/documents?kind=Adapter")).json()["data"] == []
     assert len((await client.get("/v1/admin/documents?kind=Adapter&tenant=other")).json()["data"]) == 1
     assert (await other.get("/v1/admin/documents?kind=Adapter&tenant=default")).status_code == 403
-    wrong = document | {"spec": spec | {"base": XL}}
+    wrong = document | {"spec": spec | {"base": WIDE}}
     assert told(await other.put(path, json=wrong)) == (422, "wrong_base", "spec.base")
     assert (await other.delete(path)).status_code == 204
     assert (await other.get("/v1/adapters/stripes")).status_code == 404

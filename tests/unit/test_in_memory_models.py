@@ -8,7 +8,7 @@ from deployments.engines.echo import EchoEngine
 from serve.catalog.adapters.files import AdapterFiles
 from serve.catalog.weight_store import WeightStore
 from serve.domain.documents import EchoEngine as EchoSpec
-from serve.domain.errors import InvalidRequest, NotFound
+from serve.domain.errors import NotFound, Unprocessable
 from serve.domain.folds import Answer
 from serve.domain.generation import AdapterUse, CallContext, Completed, ModelCall, TextDelta
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
@@ -46,7 +46,7 @@ async def test_a_calls_adapters_are_held_while_its_engine_answers(tmp_path):
     async for batch in models.call("m", call):
         answer.add(batch)
     assert answer.choices[0].text == f"[stripes@{adapter[-64:-56]} x 0.5] hi"
-    with pytest.raises(InvalidRequest, match="take no adapters"):
+    with pytest.raises(Unprocessable, match="take no adapters"):
         await anext(InMemoryModels({"m": ScriptedEngine()}).call("m", call))
 
 

@@ -22,7 +22,7 @@ from serve.catalog.weights import tree_digest
 from serve.clock import SystemClock
 from serve.domain.adapters import AdapterArchitecture, AdapterFacts, AdapterFormat, ModuleKind
 from serve.domain.documents import API_VERSION, ModelDocument
-from serve.domain.errors import InvalidRequest, NotFound, SlipwayError
+from serve.domain.errors import InvalidRequest, NotFound, SlipwayError, Unprocessable
 from serve.domain.folds import Answer
 from serve.domain.generation import AdapterUse, CallContext, ModelCall
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
@@ -139,7 +139,7 @@ async def test_a_model_that_takes_none_opens_no_store_and_says_so(installation: 
     replica = await installation.replica(document({"enabled": False}))
     assert replica._stores is None
     assert not (installation.settings.storage.cache_dir / "adapters").exists()
-    with pytest.raises(InvalidRequest, match="takes no adapters") as caught:
+    with pytest.raises(Unprocessable, match="takes no adapters") as caught:
         await said(replica, chat("hello", await installation.adapter("stripes")))
     assert (caught.value.code, caught.value.param) == ("adapters_not_enabled", "adapters")
     assert replica.record_routing_stats()["adapters"] == {}
@@ -151,7 +151,7 @@ async def test_a_card_that_takes_them_no_longer_refuses_them(installation: Insta
     replica = await installation.replica(document())
     await said(replica, chat("hello", stripes))
     await installation.configure(replica, document({"enabled": False}))
-    with pytest.raises(InvalidRequest, match="takes no adapters"):
+    with pytest.raises(Unprocessable, match="takes no adapters"):
         await said(replica, chat("hello", stripes))
     assert await said(replica, chat("plain")) == "plain"
     await close(replica)

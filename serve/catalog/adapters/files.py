@@ -197,8 +197,9 @@ class AdapterFiles:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             await asyncio.wait([done])
-            if not done.exception() and isinstance(done.result(), ResolvedWeights | IOBase):
-                done.result().close()
+            result: object = None if done.exception() else done.result()
+            if isinstance(result, ResolvedWeights | IOBase):
+                result.close()
             raise
 
     def close(self) -> None:

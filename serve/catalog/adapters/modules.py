@@ -30,7 +30,7 @@ class AdapterModule:
     `tensors` and `shapes` are by part: down [rank, in, ...], up [out, rank, ...], mid [rank, rank, h, w] (a Tucker
     core), magnitude, alpha, hada_*, lokr_* (as LyCORIS and PEFT have them), weight_diff, bias_diff.
     `scale` is alpha over rank (or its square root) where configuration or metadata say it; None: read the tensor
-    `alpha` and divide by `rank`, or 1.0 where there is no such part.
+    `alpha` and divide by `rank`, or 1.0 where there is no such part, or no rank (two whole Kronecker factors).
     `in_features` of a convolution counts its input channels, or, for the kinds that see its weight as one matrix,
     channels x kernel (`kernel` is None then); 0 where a module has one dimension only. `rank` is 1 without factors.
     """
