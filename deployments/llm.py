@@ -6,6 +6,7 @@ from ray import serve as ray_serve
 
 from deployments.engines.echo import EchoEngine
 from deployments.engines.engine import Engine
+from deployments.entry import behind_entry
 from deployments.replica import ModelArgs, ModelReplica
 from serve.domain.documents import EchoEngine as EchoSpec
 from serve.domain.documents import ModelDocument, TransformersEngine, VllmEngine
@@ -34,4 +35,4 @@ class LlmReplica(ModelReplica):
 
 def build(args: ModelArgs) -> ray_serve.Application:
     """The application of one language model."""
-    return ray_serve.deployment(name=REPLICA_DEPLOYMENT)(LlmReplica).bind(args)
+    return behind_entry(ray_serve.deployment(name=REPLICA_DEPLOYMENT)(LlmReplica).bind(args))

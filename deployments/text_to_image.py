@@ -6,6 +6,7 @@ from ray import serve as ray_serve
 
 from deployments.engines.echo import EchoEngine
 from deployments.engines.engine import Engine
+from deployments.entry import behind_entry
 from deployments.replica import ModelArgs, ModelReplica
 from serve.domain.documents import DiffusionEngine, ModelDocument
 from serve.domain.documents import EchoEngine as EchoSpec
@@ -30,4 +31,4 @@ class TextToImageReplica(ModelReplica):
 
 def build(args: ModelArgs) -> ray_serve.Application:
     """The application of one text-to-image model."""
-    return ray_serve.deployment(name=REPLICA_DEPLOYMENT)(TextToImageReplica).bind(args)
+    return behind_entry(ray_serve.deployment(name=REPLICA_DEPLOYMENT)(TextToImageReplica).bind(args))

@@ -150,24 +150,35 @@ def check_mixture(parts: Sequence[Part], max_rank: int) -> None:
     for part in parts:
         for module, low_rank in part.modules.items():
             ranks[module] = ranks.get(module, 0) + low_rank.down.shape[0]
-    whose = " and ".join(part.id for part in parts)
-    _check_rank(
-        f"The adapters {whose} together have" if len(parts) > 1 else f"{whose} has", max(ranks.values()), max_rank
-    )
+    is_one = len(parts) == 1
+    _check_rank(f"{_named(parts)} {'has' if is_one else 'together have'}", max(ranks.values()), max_rank)
+
+
+def _named(parts: Sequence[Part]) -> str:
+    return f"The adapter{'s' * (len(parts) > 1)} {' and '.join(part.id for part in parts)}"
 
 
 def write_mixture(folder: Path, parts: Sequence[Part], dtype: "dtype") -> None:
     """The PEFT directory of a mixture: it appears whole, or not at all. Blocks.
 
     `dtype` is the model's: vLLM would convert to it in its engine's loop, while every stream waits.
+
+    Raises:
+        Unprocessable: `adapter_not_finite`: in the model's precision they overflow.
     """
     import safetensors.torch
 
     mixed = _mixed(parts)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for module, low_rank in mixed.items():
         tensors[f"base_model.model.{module}.lora_A.weight"] = low_rank.down.to(dtype).contiguous()
         tensors[f"base_model.model.{module}.lora_B.weight"] = low_rank.up.to(dtype).contiguous()
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise Unprocessable(
+            f"{_named(parts)}: numbers are too large for {str(dtype).removeprefix('torch.')} at this scale. Lower it.",
+            "adapter_not_finite",
+            "adapters",
+        )
     rank = max(low_rank.down.shape[0] for low_rank in mixed.values())
     config = {
         "peft_type": "LORA",

@@ -39,7 +39,7 @@ def main() -> None:
     chosen = parser.parse_args()
     known = [*PLANS, *language_adapters.PLANS]
     names = chosen.names or [name for name in known if (chosen.adapters / name / FILE).exists()]
-    found = json.loads(chosen.json.read_text()) if chosen.json and chosen.json.exists() else {}
+    found: dict[str, Any] = {}
     rows: list[scenes.Picture] = []
     for name in names:
         if name in PLANS:
@@ -50,6 +50,7 @@ def main() -> None:
         found[name] = figures | {"bytes": (chosen.adapters / name / FILE).stat().st_size}
         sys.stdout.write(f"{name}: {json.dumps(found[name])}\n")
     if chosen.json:
+        found = (json.loads(chosen.json.read_text()) if chosen.json.exists() else {}) | found
         ordered = {name: found[name] for name in known if name in found}
         chosen.json.write_text(json.dumps(ordered, indent=2) + "\n")
     if chosen.sheet:

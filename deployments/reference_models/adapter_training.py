@@ -52,11 +52,11 @@ class Plan:
 
 PLANS: Final = {
     "shapes-sd/stripes": Plan("diffusers", 8, 8, 500),
-    "shapes-sd/outline": Plan("kohya", 8, 4, 700),
+    "shapes-sd/outline": Plan("kohya", 8, 4, 450),
     "shapes-sd/inverted": Plan("peft", 4, 8, 400, unet=ATTENTION),
     "shapes-sd/moon": Plan("diffusers", 4, 4, 800, text=TEXT),
     "shapes-sdxl/inverted": Plan("diffusers", 4, 4, 400, unet=ATTENTION),
-    "shapes-sdxl/moon": Plan("kohya", 8, 4, 500, text=TEXT_BLOCK),
+    "shapes-sdxl/moon": Plan("kohya", 8, 4, 400, text=TEXT_BLOCK),
     "shapes-sdxl/outline": Plan("peft", 8, 16, 500),
 }
 

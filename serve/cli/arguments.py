@@ -8,6 +8,7 @@ uploaded, and the field is given its address.
 
 import difflib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,22 @@ def parse_inputs(
         contents = _contents(text, upload if is_picture and upload else read)
         inputs[name] = typed(name, contents, field, schema)
     return inputs
+
+
+def parse_adapters(words: Sequence[str]) -> list[dict[str, Any]]:
+    """A call's adapters from `NAME` and `NAME=SCALE`. Raises CliError (usage)."""
+    return [_adapter(word) for word in words]
+
+
+def _adapter(word: str) -> dict[str, Any]:
+    name, given, text = word.partition("=")
+    try:
+        scale = float(text) if given else 0.0
+    except ValueError:
+        scale = math.nan
+    if not name or not math.isfinite(scale):
+        raise CliError(f"--adapter reads NAME or NAME=SCALE, as stripes=0.8: {word[:80]!r}", ExitCode.USAGE)
+    return {"name": name, "scale": scale} if given else {"name": name}
 
 
 def names_of(words: Sequence[str]) -> set[str]:

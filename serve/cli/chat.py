@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serve.cli.arguments import parse_adapters
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import note, write_text
 from serve.cli.session import connect
@@ -32,14 +33,19 @@ def register(app: typer.Typer) -> None:
 
 def chat(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="The model's name.")],
+    model: Annotated[str, typer.Argument(help="The model's name, or MODEL:ADAPTER.")],
     system: Annotated[str | None, typer.Option(help="Instructions for the model.")] = None,
     message: Annotated[str | None, typer.Option("--message", "-m", help="Say this, print the answer, end.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 is greedy.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens per answer at the most.")] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="An adapter to apply, with its scale; repeatable, they add up.", metavar="NAME[=SCALE]"),
+    ] = None,
 ) -> None:
     """Chat with a model. With --message, or text on stdin, answer once and end."""
-    options = {"temperature": temperature, "max_tokens": max_tokens}
+    adapters = parse_adapters(adapter or []) or None
+    options = {"temperature": temperature, "max_tokens": max_tokens, "adapters": adapters}
     conversation = Conversation(model, {name: value for name, value in options.items() if value is not None}, system)
     with connect(ctx) as client:
         if message is None and not _is_interactive():

@@ -64,20 +64,33 @@ class Client:
                 raise refusal(response)
             yield from response.iter_bytes()
 
+    def make(self, path: str, **request: Any) -> tuple[dict[str, Any], bool]:
+        """POST what may take long to send or to be taken in; the answer, and whether it is of something new."""
+        response = self._answer("POST", path, timeout=_CALL_TIMEOUT, **request)
+        return self._json(response), response.status_code == httpx.codes.CREATED
+
     def put(self, path: str, body: Any) -> dict[str, Any]:
         """PUT `body` as JSON to `path`."""
         return self._ask("PUT", path, json=body)
+
+    def patch(self, path: str, body: Any) -> dict[str, Any]:
+        """PATCH `body` as JSON to `path`."""
+        return self._ask("PATCH", path, json=body)
 
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
         """DELETE `path`; parameters that are None are left out."""
         self._ask("DELETE", path, params=_given(params))
 
     def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        response = self._answer(method, path, **request)
+        return self._json(response) if response.content else {}
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         with self._reaching():
             response = self._http.request(method, path, **request)
         if response.is_error:
             raise refusal(response)
-        return self._json(response) if response.content else {}
+        return response
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         try:

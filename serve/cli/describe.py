@@ -1,6 +1,6 @@
-"""`slipway describe`: everything about one model or run."""
+"""`slipway describe`: everything about one model, adapter or run."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +8,9 @@ from serve.cli.arguments import type_label
 from serve.cli.get import find, noun_of, replicas, run_time
 from serve.cli.output import Format, Output, age, plain, print_data, print_fields, print_table
 from serve.cli.session import connect
+
+if TYPE_CHECKING:
+    from serve.cli.client import Client
 
 _WIDEST_TYPE = 40
 """Characters of a type that stand in its own column; tables are not cut, and one long list would widen every row."""
@@ -20,20 +23,24 @@ def register(app: typer.Typer) -> None:
 
 def describe(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="model or run.", metavar="KIND")],
-    name: Annotated[str, typer.Argument(help="The model's name, or the run's id.")],
+    kind: Annotated[str, typer.Argument(help="model, adapter or run.", metavar="KIND")],
+    name: Annotated[
+        str, typer.Argument(help="The model's name, the adapter's (with @sha256:... a version), the run's id.")
+    ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Show one model with the inputs it takes, or one run with its result."""
-    noun = noun_of(kind, ("models", "runs"))
+    """Show one model with the inputs it takes, one adapter and how to call it, or one run with its result."""
+    noun = noun_of(kind, ("models", "adapters", "runs"))
     with connect(ctx) as client:
         found = find(client, noun, name)
-    if output is not Format.TABLE:
-        print_data(found, output)
-    elif noun.named == "name":
-        describe_model(found)
-    else:
-        describe_run(found)
+        if output is not Format.TABLE:
+            print_data(found, output)
+        elif noun.named == "name":
+            describe_model(found)
+        elif noun.named == "address":
+            describe_adapter(found, models_for(client, found))
+        else:
+            describe_run(found)
 
 
 def describe_model(card: dict[str, Any]) -> None:
@@ -53,6 +60,7 @@ def describe_model(card: dict[str, Any]) -> None:
             ("Input", modalities.get("input")),
             ("Output", modalities.get("output")),
             ("Base", card.get("base_architecture")),
+            ("Adapters", _adapters_taken(card.get("adapters") or {})),
             ("License", card.get("license")),
             ("Tags", card.get("tags")),
             ("Digest", card.get("digest")),
@@ -79,6 +87,70 @@ def _inputs(schema: dict[str, Any]) -> list[list[Any]]:
     return rows
 
 
+def _adapters_taken(policy: dict[str, Any]) -> str | None:
+    if not policy.get("enabled"):
+        return None
+    return f"{policy['architecture'] or 'any'}, up to {policy['max_per_call']} in a call, rank {policy['max_rank']}"
+
+
+def models_for(client: "Client", adapter: dict[str, Any]) -> list[str]:
+    """The served models that take the adapter, by what the platform says may be written as `model`."""
+    ending = f":{adapter['address']}"
+    known = (model["id"] for model in client.get("/v1/models")["data"])
+    return [address.removesuffix(ending) for address in known if address.endswith(ending)]
+
+
+def describe_adapter(adapter: dict[str, Any], models: list[str]) -> None:
+    """What was found in the files and said of them, how to call it, and its versions. `models` take it."""
+    print_fields(
+        [
+            ("Name", adapter["address"]),
+            ("Title", adapter.get("title")),
+            ("Id", adapter["id"]),
+            ("Version", None if adapter.get("is_present") else "not the present one"),
+            ("Base", adapter.get("base")),
+            ("Architecture", adapter.get("architecture")),
+            ("Trained on", adapter.get("trained_on")),
+            ("Format", adapter.get("format")),
+            ("Kinds", adapter.get("kinds")),
+            ("Components", adapter.get("components")),
+            ("Rank", adapter.get("rank")),
+            ("Modules", adapter.get("num_modules")),
+            ("Parameters", adapter.get("num_parameters")),
+            ("Trigger words", adapter.get("trigger_words")),
+            ("Default scale", adapter.get("default_scale")),
+            ("Shared with", adapter.get("shared_with")),
+            ("Managed by", adapter.get("managed_by")),
+            ("Created", adapter.get("created_at")),
+            ("Updated", adapter.get("updated_at")),
+        ]
+    )
+    if adapter.get("description"):
+        typer.echo("\n" + plain(str(adapter["description"])))
+    typer.echo("\nFiles")
+    print_table(["name", "bytes", "sha256"], [[f["name"], f["num_bytes"], f["sha256"]] for f in adapter["files"]])
+    typer.echo("\nHow to call it")
+    _print_calls(adapter, models)
+    if adapter.get("versions"):
+        typer.echo("\nVersions")
+        rows = [[v["digest"], v["num_bytes"], age(v["created_at"])] for v in adapter["versions"]]
+        print_table(["digest", "bytes", "age"], rows)
+
+
+def _print_calls(adapter: dict[str, Any], models: list[str]) -> None:
+    if not models:
+        typer.echo("No model that is served takes it.")
+        return
+    name = adapter["address"] if adapter.get("is_present") else f"{adapter['address']}@{adapter['digest']}"
+    print_fields(
+        [
+            ("OpenAI's routes", [f'"model": "{model}:{name}"' for model in models]),
+            ("Any call", f'"adapters": [{{"name": "{name}", "scale": {adapter["default_scale"]:g}}}]'),
+            ("Here", f"slipway run {models[0]} --adapter {name}"),
+        ]
+    )
+
+
 def describe_run(run: dict[str, Any]) -> None:
     """The run as fields, then its input and its output."""
     print_fields(
@@ -86,6 +158,7 @@ def describe_run(run: dict[str, Any]) -> None:
             ("Id", run["id"]),
             ("Model", run.get("model")),
             ("Task", run.get("task")),
+            ("Adapters", [f"{use['id']} x {use['scale']:g}" for use in run.get("adapters") or ()]),
             ("Status", run.get("status")),
             ("Attempt", run.get("attempt")),
             ("Created", f"{run.get('created_at')} ({age(run.get('created_at'))} ago)"),

@@ -1,34 +1,53 @@
-"""`slipway get`: lists of models, runs, assets, keys and tenants, or one of them."""
+"""`slipway get`: lists of models, adapters, runs, assets, keys and tenants, or one of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from serve.cli.exits import CliError, ExitCode
-from serve.cli.output import Format, Output, age, duration, note, parse_time, print_data, print_table, seconds_between
-from serve.cli.session import connect, segment
+from serve.cli.output import Format, age, duration, note, parse_time, print_data, print_table, seconds_between
+from serve.cli.session import adapter_path, connect, segment
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
 
 Row = dict[str, Any]
+Columns = Sequence[tuple[str, Callable[[Row], Any]]]
 
 _MAX_PAGE = 100
 """What the API gives at once."""
+_DIGEST_CHARS = len("sha256:") + 12
+"""Of a digest in a table: enough to tell versions apart. `-o wide` shows all of it."""
+
+
+class ListFormat(StrEnum):
+    """How lists are printed; `wide` is a table with more columns."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """What can be got: the list's path, whether the path + /NAME gives one, and its columns."""
+    """What can be got: the list's path, whether one of them has a path of its own, and the columns."""
 
     path: str
     named: str
     has_item: bool
-    columns: Sequence[tuple[str, Callable[[Row], Any]]]
+    columns: Columns
     filters: frozenset[str] = frozenset()
+    wide: Columns = ()
+    """More columns, of `-o wide`."""
+    item: Callable[[str], str] | None = None
+    """The path of one, where it is not the list's and its name."""
+    after: Callable[[Row], str] | None = None
+    """What the next page comes after, where it is not the last name."""
 
 
 def replicas(model: Row) -> str:
@@ -46,6 +65,11 @@ def run_time(run: Row) -> str | None:
 def asset_size(asset: Row) -> str | None:
     """`512x512` for a picture."""
     return f"{asset['width']}x{asset['height']}" if asset.get("width") and asset.get("height") else None
+
+
+def short_digest(adapter: Row) -> str:
+    """The beginning of a version's digest."""
+    return str(adapter.get("digest") or "")[:_DIGEST_CHARS]
 
 
 def key_state(key: Row) -> str:
@@ -74,7 +98,41 @@ NOUNS = {
             ("cold start", lambda m: f"{m['cold_start_seconds']:.0f}s" if m.get("cold_start_seconds") else None),
             ("age", lambda m: age(m.get("created_at"))),
         ),
-        frozenset({"modality", "task"}),
+        frozenset({"modality", "task", "base"}),
+        (
+            ("family", lambda m: m.get("family")),
+            ("base", lambda m: m.get("base_architecture")),
+            ("adapters", lambda m: (m.get("adapters") or {}).get("enabled")),
+            ("license", lambda m: m.get("license")),
+            ("title", lambda m: m.get("title")),
+        ),
+    ),
+    "adapters": Noun(
+        "/v1/adapters",
+        "address",
+        True,
+        (
+            ("name", lambda a: a["address"]),
+            ("base", lambda a: a.get("base")),
+            ("architecture", lambda a: a.get("architecture")),
+            ("rank", lambda a: a.get("rank")),
+            ("bytes", lambda a: a.get("num_bytes")),
+            ("version", short_digest),
+            ("age", lambda a: age(a.get("created_at"))),
+        ),
+        frozenset({"base", "architecture", "limit"}),
+        (
+            ("kinds", lambda a: a.get("kinds")),
+            ("components", lambda a: a.get("components")),
+            ("format", lambda a: a.get("format")),
+            ("trigger words", lambda a: a.get("trigger_words")),
+            ("scale", lambda a: a.get("default_scale")),
+            ("shared with", lambda a: a.get("shared_with") or None),
+            ("id", lambda a: a.get("id")),
+            ("title", lambda a: a.get("title")),
+        ),
+        adapter_path,
+        lambda a: f"{a['tenant']}/{a['name']}",
     ),
     "runs": Noun(
         "/v1/runs",
@@ -136,18 +194,25 @@ def register(app: typer.Typer) -> None:
 
 def get(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="models, runs, assets, keys or tenants.", metavar="KIND")],
+    kind: Annotated[str, typer.Argument(help="models, adapters, runs, assets, keys or tenants.", metavar="KIND")],
     name: Annotated[str | None, typer.Argument(help="One of them, by name or id.")] = None,
     status: Annotated[str | None, typer.Option(help="Runs in this status.")] = None,
     model: Annotated[str | None, typer.Option(help="Runs of this model.")] = None,
     task: Annotated[str | None, typer.Option(help="Models with this task.")] = None,
     modality: Annotated[str | None, typer.Option(help="Models that take or give this modality.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="Runs or assets to show.")] = None,
-    output: Output = Format.TABLE,
+    base: Annotated[
+        str | None, typer.Option(help="Adapters that were checked against this model; models of this architecture.")
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help="Adapters for sd15, sdxl or language models.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="Adapters, runs or assets to show.")] = None,
+    output: Annotated[
+        ListFormat, typer.Option("--output", "-o", help="How to print the result; wide has more columns.")
+    ] = ListFormat.TABLE,
 ) -> None:
-    """List things, newest first, or show one: `get models`, `get runs --status running`."""
+    """List things, or show one: `get models`, `get runs --status running`, `get adapters --base shapes-sd`."""
     noun = noun_of(kind)
     filters = {"status": status, "model": model, "task": task, "modality": modality, "limit": limit}
+    filters |= {"base": base, "architecture": architecture}
     _check_filters(kind, noun, filters)
     shown = {option: value for option, value in filters.items() if option in noun.filters}
     with connect(ctx) as client:
@@ -156,10 +221,10 @@ def get(
             more = False
         else:
             data, more = listed(client, noun, shown)
-    if output is not Format.TABLE:
-        print_data(data[0] if name is not None else data, output)
+    if output in (ListFormat.JSON, ListFormat.YAML):
+        print_data(data[0] if name is not None else data, Format(output.value))
         return
-    print_rows(noun, data)
+    print_rows(noun, data, is_wide=output is ListFormat.WIDE)
     if more:
         note("There are more; --limit shows them.")
 
@@ -184,7 +249,7 @@ def listed(client: "Client", noun: Noun, filters: dict[str, Any]) -> tuple[list[
     rows: list[Row] = []
     while True:
         page = {} if limit is None else {"limit": min(limit - len(rows), _MAX_PAGE)}
-        after = {"after": rows[-1][noun.named]} if rows else {}
+        after = {"after": noun.after(rows[-1]) if noun.after else rows[-1][noun.named]} if rows else {}
         answer = client.get(noun.path, filters | page | after)
         rows += answer["data"]
         more = bool(answer.get("has_more"))
@@ -195,7 +260,7 @@ def listed(client: "Client", noun: Noun, filters: dict[str, Any]) -> tuple[list[
 def find(client: "Client", noun: Noun, name: str) -> Row:
     """The one called `name`. Raises CliError if there is none."""
     if noun.has_item:
-        item: Row = client.get(f"{noun.path}/{segment(name)}")
+        item: Row = client.get(noun.item(name) if noun.item else f"{noun.path}/{segment(name)}")
         return item
     for row in client.get(noun.path)["data"]:
         if row[noun.named] == name:
@@ -204,9 +269,10 @@ def find(client: "Client", noun: Noun, name: str) -> Row:
     raise CliError(f"There is no {name!r} among the {noun.path.rsplit('/', 1)[1]}.", ExitCode.REFUSED)
 
 
-def print_rows(noun: Noun, rows: Sequence[Row]) -> None:
+def print_rows(noun: Noun, rows: Sequence[Row], is_wide: bool = False) -> None:
     """The noun's table, or a remark that there is nothing."""
     if not rows:
         note("Nothing found.")
         return
-    print_table([heading for heading, _ in noun.columns], [[value(row) for _, value in noun.columns] for row in rows])
+    columns = [*noun.columns, *(noun.wide if is_wide else ())]
+    print_table([heading for heading, _ in columns], [[value(row) for _, value in columns] for row in rows])

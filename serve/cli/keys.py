@@ -32,7 +32,9 @@ def create(
     title: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="inference, read, keys or admin; repeatable.", show_default="inference, read"),
+        typer.Option(
+            help="inference, read, adapters.write, keys or admin; repeatable.", show_default="inference, read"
+        ),
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help="When it ends: 12h, 30d, or a time as 2027-01-31T00:00:00Z.")

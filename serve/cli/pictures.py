@@ -1,13 +1,12 @@
 """Files on their way to the platform and back: pictures that a model is given, and what a run has made."""
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.session import segment
+from serve.cli.transfers import write, writing
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
@@ -39,23 +38,6 @@ def _save(client: "Client", run: dict[str, Any], artifact: dict[str, Any], folde
     asset = artifact["asset"]
     suffix = _SUFFIXES.get(asset["media_type"], ".bin")
     path = folder / f"{run['model']}-{run['id'][_RUN_DIGITS]}-{artifact['index']}{suffix}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(path, client, f"/v1/assets/{segment(asset['id'])}/content")
-    except OSError as error:
-        raise CliError(f"Cannot write {path}: {error}", details=f"It is kept as the asset {asset['id']}.") from error
+    with writing(path, f"It is kept as the asset {asset['id']}."):
+        write(path, client, f"/v1/assets/{segment(asset['id'])}/content")
     return path
-
-
-def _write(path: Path, client: "Client", address: str) -> None:
-    """The file appears whole, or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".slipway-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for chunk in client.download(address):
-                file.write(chunk)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

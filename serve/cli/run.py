@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serve.cli import pictures
-from serve.cli.arguments import names_of, parse_inputs, read_text
+from serve.cli.arguments import names_of, parse_adapters, parse_inputs, read_text
 from serve.cli.describe import usage_line
 from serve.cli.exits import CliError, ExitCode, Unreachable
 from serve.cli.follow import Display, follow
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="The model's name.")],
+    model: Annotated[str, typer.Argument(help="The model's name, or MODEL:ADAPTER.")],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -38,6 +38,10 @@ def run(
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="What to ask of it.", show_default="the first that takes these inputs")
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="An adapter to apply, with its scale; repeatable, they add up.", metavar="NAME[=SCALE]"),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the run to its end, or only start it.")] = True,
     webhook: Annotated[str | None, typer.Option(help="A URL that is told how the run ended.")] = None,
@@ -57,13 +61,14 @@ def run(
 
     Image models save their pictures and print the files' names: `slipway run shapes-sd prompt="a red circle"
     num_images=4 --save out`. With a picture to start from: `... image=@cat.png strength=0.5`. With -o json or yaml
-    files are saved only with --save.
+    files are saved only with --save. Adapters: `... --adapter stripes --adapter acme/outline=0.5`.
 
     Ctrl-C asks whether to cancel the run or to leave it running.
     """
     with connect(ctx) as client:
         body = _request(client, model, task, inputs or [], file)
         options = {"webhook": {"url": webhook} if webhook else None, "deadline_s": deadline, "priority": priority}
+        options["adapters"] = parse_adapters(adapter or []) or None
         body |= {name: value for name, value in options.items() if value is not None}
         started = _start(client, model, body)
         if not wait:
@@ -85,7 +90,7 @@ def _save(client: "Client", finished: dict[str, Any], folder: Path, output: Form
 
 
 def _request(client: "Client", model: str, task: str | None, words: list[str], file: Path | None) -> dict[str, Any]:
-    card = client.get(f"/v1/catalog/{segment(model)}")
+    card = client.get(f"/v1/catalog/{segment(model.partition(':')[0])}")
     base = _from_file(file) if file else {}
     chosen = task or _task_for(card, names_of(words) | base.keys())
     if chosen not in card["inputs"]:

@@ -30,3 +30,8 @@ def connect(ctx: typer.Context) -> "Client":
 def segment(text: str) -> str:
     """`text` as one segment of a path, whatever it holds."""
     return quote(text, safe="") if text not in (".", "..") else text.replace(".", "%2E")
+
+
+def adapter_path(name: str) -> str:
+    """Where an adapter is: one's own by its name, another tenant's as `tenant/name`, either with `@sha256:...`."""
+    return f"/v1/adapters/{'/'.join(segment(part) for part in name.split('/', 1))}"

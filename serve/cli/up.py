@@ -5,14 +5,20 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import httpx
 import typer
 from rich.console import Console
 
 from serve.auth.keys import Keys
+from serve.auth.tenants import DEFAULT_TENANT
+from serve.catalog.adapters.fetching import open_adapter_sources
+from serve.catalog.adapters.known_layouts import KnownLayouts
+from serve.catalog.adapters.registry import AdapterRegistry
+from serve.catalog.adapters.seeding import AdapterSeeding
 from serve.catalog.builtin import builtin_documents
+from serve.catalog.cards import Card
 from serve.catalog.catalog import Catalog
 from serve.catalog.weights import DownloadProgress, open_weight_cache
 from serve.cli import local_ray, machine
@@ -26,6 +32,7 @@ from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import GATEWAY_APP, RUNNER_APP, Listener, default_platform
 from serve.serving.statuses import read_statuses
 from serve.settings import Settings
+from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 
 _POLL_SECONDS = 0.5
@@ -109,9 +116,19 @@ async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]
         catalog = Catalog(records, SystemClock())
         for document in builtin_documents(name for name in settings.models.builtin.split(",") if name):
             await catalog.install(fitted(document, machine.has_gpu_build()))
-        return key, [card.document for card in (await catalog.cards()).values()]
+        cards = await catalog.cards()
+        await _seed_adapters(settings, records, cards.values())
+        return key, [card.document for card in cards.values()]
     finally:
         await records.close()
+
+
+async def _seed_adapters(settings: Settings, records: Records, cards: Iterable[Card]) -> None:
+    """The adapters that ship with the project, for the models that are served: the first tenant's, for everyone."""
+    clock = SystemClock()
+    registry = AdapterRegistry(records, open_object_store(settings), clock, settings.adapters)
+    seeding = AdapterSeeding(registry, KnownLayouts(records, clock), open_adapter_sources(settings), DEFAULT_TENANT)
+    await seeding.install(cards, settings.adapters.max_bytes)
 
 
 def fitted(document: ModelDocument, has_gpu: bool) -> ModelDocument:

@@ -19,7 +19,9 @@ GATEWAY_APP = "gateway"
 RUNNER_APP = "runner"
 MODEL_APP_PREFIX = "model-"
 REPLICA_DEPLOYMENT = "replica"
-"""Every model application has one deployment, of this name, whatever its family."""
+"""Every model application has one deployment with replicas, of this name, whatever its family."""
+ENTRY_DEPLOYMENT = "entry"
+"""And one without, which Ray asks for: see `deployments.entry`."""
 
 IMPORT_PATHS: dict[Family, str] = {
     Family.LLM: "deployments.llm:build",
@@ -203,12 +205,14 @@ def _scaling(document: ModelDocument) -> dict[str, Any]:
 
 
 def _routing(spec: ModelSpec) -> dict[str, Any]:
-    """Who chooses a call's replica, in the processes that call. Replicas that cache adapters are asked more often what
-    they hold; a router's own routes cover the time between."""
-    places = {"num_places": engine_capacity(spec.engine), "max_adapters": spec.adapters.max_host}
+    """Who chooses a call's replica, in the processes that call. Replicas that cache adapters say more often what they
+    hold; a router's own routes cover the time between."""
     return {
         "request_router_class": "deployments.routing.AdapterRouter",
-        "request_router_kwargs": places,
+        "request_router_kwargs": {
+            "num_places": engine_capacity(spec.engine),
+            "max_adapters": spec.adapters.max_host,
+        },
         "request_routing_stats_period_s": 2.0 if spec.adapters.enabled else 10.0,
     }
 

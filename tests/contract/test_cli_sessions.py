@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fakes.adapter_files import language_adapter, written
 from fakes.gateway import CHAT, EMBEDDER, Gateway, gateway, model_document
 from fakes.http_server import serving
 from fakes.platform import wait_for
@@ -167,6 +168,16 @@ def test_one_document_that_is_refused_does_not_stop_the_others(platform: Platfor
     assert result.exit_code == 4
     assert "platform/p refused" in result.stderr
     assert result.stdout == "model/one created\n"
+
+
+def test_an_adapter_is_applied_with_its_model(platform: Platform, tmp_path: Path) -> None:
+    files = written(tmp_path / "words", language_adapter())
+    folder = next(iter(files.values())).parent
+    spec = {"weights": {"uri": f"file://{folder}"}, "base": "one"}
+    adapter = {"apiVersion": "slipway.dev/v1alpha1", "kind": "Adapter", "metadata": {"name": "words"}, "spec": spec}
+    file = write(tmp_path / "both.yaml", document("one", adapters={"enabled": True}), adapter)
+    assert platform.ok("apply", "-f", file) == "model/one created\nadapter/words created\n"
+    assert platform.ok("apply", "-f", file) == "model/one unchanged\nadapter/words unchanged\n"
 
 
 # Running

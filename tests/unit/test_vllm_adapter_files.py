@@ -95,6 +95,13 @@ def test_matrices_are_written_in_the_precision_of_the_model(tmp_path):
     assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
 
 
+def test_a_mixture_that_overflows_in_the_models_precision_is_refused(tmp_path):
+    with pytest.raises(Unprocessable, match="too large for float16 at this scale") as refused:
+        write_mixture(tmp_path / "mixed", [part(tmp_path / "a", 1, 1e6)], torch.float16)
+    assert refused.value.code == "adapter_not_finite"
+    assert not (tmp_path / "mixed").exists()
+
+
 def test_ranks_count_together_where_adapters_change_the_same_module(tmp_path):
     only_v = {f"language_model.{V}": (4, 8)}
     parts = [part(tmp_path / "a", 1, 1.0, rank=4, shapes={f"language_model.{Q}": (6, 8)})]

@@ -51,7 +51,7 @@ class AdapterDisposal:
     def _is_over(self) -> ColumnElement[bool]:
         return adapter_versions.c.deleted_ms <= self._clock.now_ms() - self._grace_ms
 
-    async def _remove(self, row: Row[Any]) -> int:
+    async def _remove(self, row: Row[Any, Any, Any]) -> int:
         """The row, unless a run needs it or it was added again; and the blobs, unless another name has them."""
         mine = (
             adapter_versions.c.tenant == row.tenant,

@@ -115,7 +115,7 @@ class AdapterRegistry:
             if is_same and (words.shared_with is None or set(words.shared_with) == set(shared_before)):
                 return "unchanged"
             await _change_name(connection, new.tenant, new.name, values, words, now_ms)
-            return "configured" if before.digest != new.digest or document is not None else "unchanged"
+            return "configured"
 
     async def get(
         self, reader: TenantName | None, tenant: TenantName, name: str, digest: str | None = None
@@ -196,12 +196,14 @@ class AdapterRegistry:
             shares = await _shares_of(connection, [(row.tenant, row.name) for row in rows])
         return [_adapter(row, shares.get((row.tenant, row.name), ())) for row in rows]
 
-    async def change(self, tenant: TenantName, name: str, words: Words) -> StoredAdapter:
-        """Say something else of an adapter. Raises NotFound."""
+    async def change(self, tenant: TenantName, name: str, words: Words, manager: str = "api") -> StoredAdapter:
+        """Say something else of an adapter. Raises NotFound, Conflict: `managed_elsewhere`."""
         async with self._records.write() as connection:
             await self.blobs.take_turns(connection, tenant)
-            if await _name_row(connection, tenant, name) is None:
+            row = await _name_row(connection, tenant, name)
+            if row is None:
                 raise unknown_adapter(tenant, name)
+            _check_manager(row, manager)
             await _change_name(connection, tenant, name, _columns(words), words, self._clock.now_ms())
         return await self.get(tenant, tenant, name)
 

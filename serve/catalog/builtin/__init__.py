@@ -1,11 +1,11 @@
-"""The models of the embedded default, as documents: one YAML file each, like anyone's."""
+"""The models of the embedded default, as documents: one YAML file each, like anyone's; and their adapters beside."""
 
 from collections.abc import Iterable
 from importlib.resources import files
 from itertools import chain
 
 from serve.catalog.manifests import load_documents
-from serve.domain.documents import ModelDocument
+from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.errors import InvalidRequest
 
 
@@ -29,3 +29,11 @@ def _documents(name: str) -> list[ModelDocument]:
         raise InvalidRequest(f"there is no built-in model {name!r}; there are {', '.join(known)}", "unknown_builtin")
     text = (files(__name__) / f"{name}.yaml").read_text("utf-8")
     return [d for d in load_documents(text, f"{name}.yaml") if isinstance(d, ModelDocument)]
+
+
+def builtin_adapters(base: str) -> list[AdapterDocument]:
+    """The adapters that ship for a model; none for most."""
+    file = files(__name__) / "adapters" / f"{base}.yaml"
+    if not file.is_file():
+        return []
+    return [d for d in load_documents(file.read_text("utf-8"), f"{base}.yaml") if isinstance(d, AdapterDocument)]
