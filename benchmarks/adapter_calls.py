@@ -52,7 +52,9 @@ def adapter_calls(seed: str, num_calls: int, demand: Demand | None, steps: int =
 
     The first calls are the same for any number of calls, so systems that are slow can be given fewer.
     """
-    return [_call(np.random.default_rng([*seed.encode(), number]), number, demand, steps) for number in range(num_calls)]
+    return [
+        _call(np.random.default_rng([*seed.encode(), number]), number, demand, steps) for number in range(num_calls)
+    ]
 
 
 def _call(rng: np.random.Generator, number: int, demand: Demand | None, steps: int) -> AdapterCall:

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from deployments.engines.diffusion.deltas import ImageAdapter, LowRank
 from serve.catalog.layouts import Layout
 
 STRENGTH: Final = 0.25
@@ -42,3 +43,13 @@ def random_adapter(shapes: Shapes, rank: int, seed: int, dtype: torch.dtype = to
         up = torch.randn(num_out, rank, generator=generator) * STRENGTH * rank**-0.5
         tensors[f"unet.{name}.lora_A.weight"], tensors[f"unet.{name}.lora_B.weight"] = down.to(dtype), up.to(dtype)
     return tensors
+
+
+def in_memory(adapter_id: str, tensors: Mapping[str, Tensor]) -> ImageAdapter:
+    """The same without a file: what an engine prepares from it."""
+    names = [name.removesuffix(".lora_A.weight") for name in tensors if name.endswith(".lora_A.weight")]
+    terms = {
+        name.removeprefix("unet."): LowRank(tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"])
+        for name in names
+    }
+    return ImageAdapter(adapter_id, {"unet": terms}, sum(tensor.nbytes for tensor in tensors.values()))

@@ -118,7 +118,7 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
 
     def on_send_request(self, replica_id: ReplicaID) -> None:
         """The queue length shows the request from here on."""
-        super().on_send_request(replica_id)  # type: ignore[no-untyped-call]
+        super().on_send_request(replica_id)
         with self._taking_note():
             self._memory.sent(replica_id.unique_id)
 
@@ -136,7 +136,7 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
     def _when_done(self, result: ReplicaResult, done: Callable[[], None]) -> None:
         # Ray calls back from threads of its own.
         loop = self._event_loop
-        result.add_done_callback(lambda _: loop.call_soon_threadsafe(done))  # type: ignore[no-untyped-call]
+        result.add_done_callback(lambda _: loop.call_soon_threadsafe(done))
 
     def _preloaded(self, preload: Preload) -> None:
         self._memory.preloaded(preload, time.monotonic())
@@ -151,11 +151,11 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
             self._memory.replicas_are([replica.replica_id.unique_id for replica in replicas])
             for replica in replicas:
                 self._memory.report(replica.replica_id.unique_id, replica.routing_stats, now)
-        super().update_replicas(replicas)  # type: ignore[no-untyped-call]
+        super().update_replicas(replicas)
 
     def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
         """Forget it before the controller says so."""
-        super().on_replica_actor_died(replica_id)  # type: ignore[no-untyped-call]
+        super().on_replica_actor_died(replica_id)
         with self._taking_note():
             self._memory.replicas_are([replica.unique_id for replica in self._replicas])
 

@@ -24,8 +24,7 @@ Named = Annotated[str, typer.Argument(help="The adapter's name.", metavar="NAME"
 Title = Annotated[str | None, typer.Option(help="What it is, in a few words.")]
 Description = Annotated[str | None, typer.Option(help="What it is, in more words.")]
 Triggers = Annotated[
-    list[str] | None,
-    typer.Option("--trigger", help="A word that calls it in a prompt; repeatable.", show_default="what its files say"),
+    list[str] | None, typer.Option("--trigger", help="A word that calls it in a prompt; repeatable.", metavar="WORD")
 ]
 DefaultScale = Annotated[float | None, typer.Option(help="Used where a call names none.")]
 
@@ -46,10 +45,10 @@ def upload(
     name: Annotated[str, typer.Option(help="What it is called. A name that is taken moves to a new version.")],
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="A .safetensors file, a PEFT folder, its files, or a zip of one.", metavar="PATH..."),
+        typer.Argument(help="A .safetensors file, a PEFT folder, its files, or a zip of one.", metavar="PATH"),
     ] = None,
     uri: Annotated[
-        str | None, typer.Option(help="In place of files: hf://org/name[@revision][/file], https://..., asset:<id>.")
+        str | None, typer.Option(help="In place of files: hf://org/name, https://..., or asset:<id>.")
     ] = None,
     digest: Annotated[str | None, typer.Option(help="What the files at --uri must be: sha256:...")] = None,
     base: Annotated[

@@ -67,8 +67,8 @@ def run(
     """
     with connect(ctx) as client:
         body = _request(client, model, task, inputs or [], file)
-        options = {"webhook": {"url": webhook} if webhook else None, "deadline_s": deadline, "priority": priority}
-        options["adapters"] = parse_adapters(adapter or []) or None
+        options: dict[str, Any] = {"deadline_s": deadline, "priority": priority}
+        options |= {"webhook": {"url": webhook} if webhook else None, "adapters": parse_adapters(adapter or []) or None}
         body |= {name: value for name, value in options.items() if value is not None}
         started = _start(client, model, body)
         if not wait:

@@ -53,7 +53,6 @@ def styled(platform: TestPlatform) -> TestPlatform:
     with platform.client() as client:
         for name in ("hot", *(f"style-{number}" for number in range(6))):
             upload(client, name)
-        wait_for(lambda: client.get(f"/v1/catalog/{MODEL}").json()["readyReplicas"] == 3, 60, "three replicas")
     return platform
 
 
@@ -71,7 +70,9 @@ def replicas(styled: TestPlatform) -> Iterator[Replicas]:
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        yield Replicas(process)
+        asked = Replicas(process)
+        wait_for(lambda: len(asked.told()) == 3, 90, "three replicas")
+        yield asked
         process.kill()
 
 

@@ -11,6 +11,7 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.names import TenantName
 from serve.gateway.adapter_choices import AdapterChoice, chosen
 from serve.gateway.addresses import Address, addressed
+from serve.gateway.openai.image_requests import form_values
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -59,3 +60,9 @@ def test_the_address_comes_first_and_errors_name_the_place_in_the_list() -> None
     with pytest.raises(InvalidRequest) as caught:
         chosen(addressed("m"), [*choices, AdapterChoice(name="A")])
     assert caught.value.param == "adapters.2.name"
+
+
+def test_a_forms_adapters_are_a_json_list() -> None:
+    assert form_values({"adapters": '[{"name": "a", "scale": 0.5}]'}) == {"adapters": [{"name": "a", "scale": 0.5}]}
+    with pytest.raises(InvalidRequest):
+        form_values({"adapters": "a,b"})

@@ -150,6 +150,7 @@ async def test_different_adapters_load_together_and_not_too_many(bench: Bench) -
     bench.engine.open.clear()
     calls = [asyncio.create_task(bench.use(each)) for each in ids]
     await settle(lambda: bench.engine.num_begun == NUM_PARALLEL)
+    await asyncio.sleep(0.05)
     bench.engine.open.set()
     await asyncio.gather(*calls)
     assert bench.engine.most_at_once == NUM_PARALLEL
@@ -341,6 +342,30 @@ async def test_a_crowd_of_waiting_calls_fills_the_disk_and_not_the_memory(tmp_pa
         async with bench.cache.hold(uses(crowd[19])):
             assert len(bench.engine.kept) == 4
     assert bench.engine.most_at_once <= NUM_WARMING
+
+
+async def test_what_a_waiting_call_wants_is_the_last_to_make_room(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HostLimits(max_adapters=2, max_bytes=2**30))
+    wanted, *others = await bench.add("wanted", "b", "c", "d")
+    await bench.use(wanted)
+    async with bench.cache.warm(uses(wanted), ACME):
+        for each in others:
+            await bench.use(each)
+        assert bench.engine.kept == {wanted, others[-1]}
+
+
+async def test_a_call_with_a_place_that_leaves_does_not_stop_what_waiting_calls_want(bench: Bench) -> None:
+    (adapter,) = await bench.add("a")
+    bench.shelf.objects.open.clear()
+    async with bench.cache.warm(uses(adapter), ACME) as ready:
+        leaver = asyncio.create_task(bench.use(adapter))
+        await settle(lambda: bench.shelf.objects.num_gets)
+        leaver.cancel()
+        await asyncio.wait([leaver])
+        bench.shelf.objects.open.set()
+        assert ready is not None
+        await ready()
+        assert (bench.engine.kept, bench.shelf.objects.num_gets) == ({adapter}, 1)
 
 
 async def test_what_a_call_with_a_place_needs_goes_before_what_waiting_calls_want(bench: Bench) -> None:

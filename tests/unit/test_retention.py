@@ -62,8 +62,9 @@ async def test_a_finished_run_goes_with_all_it_left_and_a_waiting_one_stays(
     clock.advance(SETTINGS.retention_days * DAY + 1)
     young = await made(store)
     await store.request_cancel(ACME, young.id)
-    blobs = Blobs()
-    assert await Sweeper(store.records, clock, SETTINGS, blobs).sweep() == 1
+    blobs, adapters = Blobs(), Blobs()
+    assert await Sweeper(store.records, clock, SETTINGS, blobs, adapters).sweep() == 1
+    assert adapters.num_sweeps == 1
     assert blobs.removed == [old.id]
     assert blobs.num_sweeps == 1, "deletions that were cut short are finished, too"
     assert {run.id for run in await store.list(ACME)} == {waiting.id, young.id}

@@ -107,3 +107,13 @@ def test_a_document_that_cannot_work_is_refused(spec: dict[str, Any], sentence: 
 @pytest.mark.parametrize(("text", "number"), [("512", 512), ("1Ki", 1024), ("2Gi", 2**31)])
 def test_quantities_are_bytes(text: str, number: int) -> None:
     assert quantity_bytes(text) == number
+
+
+def test_every_model_is_routed_by_adapters_and_those_that_take_them_report_more_often() -> None:
+    plain, styled = (deployment(model(adapters=each)) for each in ({}, {"enabled": True, "maxHost": 7}))
+    assert {each["request_router_config"]["request_router_class"] for each in (plain, styled)} == {
+        "deployments.routing.AdapterRouter"
+    }
+    routing = styled["request_router_config"]
+    assert routing["request_router_kwargs"] == {"num_places": 16, "max_adapters": 7}
+    assert routing["request_routing_stats_period_s"] < plain["request_router_config"]["request_routing_stats_period_s"]
