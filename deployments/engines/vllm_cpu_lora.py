@@ -64,8 +64,8 @@ class OwnSlotLora(PunicaWrapperCPU):  # type: ignore[misc]
     ) -> None:
         """A batch of another composition comes."""
         super().update_metadata(mapping, lora_index_to_id, max_loras, vocab_size, **kwargs)
-        self._tokens = _Plan.of(self.token_lora_indices, max_loras)
-        self._samples = _Plan.of(self.sampler_indices, max_loras)
+        self._tokens = _Plan.of(self.token_lora_indices, len(lora_index_to_id))
+        self._samples = _Plan.of(self.sampler_indices, len(lora_index_to_id))
 
     def add_lora_linear(
         self,

@@ -57,7 +57,6 @@ PLANS: Final = {
     "shapes-sd/moon": Plan("diffusers", 4, 4, 800, text=TEXT),
     "shapes-sdxl/inverted": Plan("diffusers", 4, 4, 400, unet=ATTENTION),
     "shapes-sdxl/moon": Plan("kohya", 8, 4, 400, text=TEXT_BLOCK),
-    "shapes-sdxl/outline": Plan("peft", 8, 16, 500),
 }
 
 

@@ -20,7 +20,7 @@ HOLDER_WAIT_SECONDS = 0.4
 _GROW_AT = 0.9
 _SHRINK_AT = 0.6
 """Of a holder's comfortable share of calls; the gap keeps a mixture at the edge from going to and fro."""
-_MAX_COMFORTABLE = 4
+_MAX_COMFORTABLE = 3
 """Calls of one mixture in flight per holder that need no other holder, however many places a replica has: batches
 cost time, and where another replica idles, sharing pays after a few calls."""
 _ROOM = 0.6

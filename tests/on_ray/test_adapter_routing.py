@@ -16,7 +16,7 @@ from fakes.platform import TestPlatform, echo_document, wait_for
 from safetensors.numpy import save
 
 MODEL = "styled"
-ENGINE = {"maxConcurrency": 4, "tokenMs": 20, "adapterLoadMs": 200}
+ENGINE = {"maxConcurrency": 4, "tokenMs": 40, "adapterLoadMs": 200}
 MESSAGES = [{"role": "user", "content": "one two three four five"}]
 ASK = """
 import json, sys, ray
@@ -46,7 +46,7 @@ class Replicas:
 
 @pytest.fixture(scope="module")
 def styled(platform: TestPlatform) -> TestPlatform:
-    """Three replicas of an engine that takes 200 ms to load an adapter, and 100 ms for a call; and seven adapters."""
+    """Three replicas of an engine that takes 200 ms to load an adapter, and 200 ms for a call; and seven adapters."""
     platform.apply(
         echo_document(MODEL, engine=ENGINE, adapters={"enabled": True}, scaling={"replicas": 3}), ready_seconds=120
     )

