@@ -56,7 +56,7 @@ PLANS: Final = {
     "shapes-sd/inverted": Plan("peft", 4, 8, 400, unet=ATTENTION),
     "shapes-sd/moon": Plan("diffusers", 4, 4, 800, text=TEXT),
     "shapes-sdxl/inverted": Plan("diffusers", 4, 4, 400, unet=ATTENTION),
-    "shapes-sdxl/moon": Plan("kohya", 8, 4, 400, text=TEXT_BLOCK),
+    "shapes-sdxl/moon": Plan("kohya", 4, 4, 900, text=TEXT_BLOCK),
 }
 
 
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("name", choices=PLANS)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for encoded scenes")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where BASE/NAME is written")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="go on from the adapter there, of the same rank")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
@@ -74,7 +75,7 @@ def main() -> None:
     plan, (base, name) = PLANS[chosen.name], chosen.name.split("/")
     pipeline = DiffusionPipeline.from_pretrained(Path(__file__).parent / base, local_files_only=True)
     cache = encoded(pipeline.vae, name, chosen.out / name, chosen.seed)
-    model = adapted(pipeline, plan)
+    model = adapted(pipeline, plan, chosen.start)
     train(model, pipeline, cache, Schedule(chosen.steps or plan.steps, plan.rate, warmup=20), chosen.seed)
     write(pipeline, plan, chosen.name, chosen.to / chosen.name)
 
@@ -88,17 +89,18 @@ def encoded(vae: Any, name: str, folder: Path, seed: int) -> latents.Latents:
     return latents.load(folder)
 
 
-def adapted(pipeline: Any, plan: Plan) -> nn.Module:
-    """The pipeline's networks as one model, all frozen but the new low-rank pairs on them."""
+def adapted(pipeline: Any, plan: Plan, start: Path | None = None) -> nn.Module:
+    """The pipeline's networks as one model, all frozen but the low-rank pairs on them, new or of the file in `start`."""
     sdxl = hasattr(pipeline, "text_encoder_2")
     model = (denoiser.ShapesSDXL if sdxl else denoiser.ShapesSD)(len(pipeline.tokenizer))
-    model.requires_grad_(False)
-    for component, targets in _components(pipeline, plan):
-        network = getattr(pipeline, component)
-        network.requires_grad_(False)
-        network.add_adapter(LoraConfig(r=plan.rank, lora_alpha=plan.alpha, target_modules=_pattern(targets)))
+    if start is not None:
+        pipeline.load_lora_weights(start, weight_name=FILE, adapter_name="default", local_files_only=True)
+    else:
+        for component, targets in _components(pipeline, plan):
+            config = LoraConfig(r=plan.rank, lora_alpha=plan.alpha, target_modules=list(targets))
+            getattr(pipeline, component).add_adapter(config)
     for component in ("unet", "text_encoder", *(["text_encoder_2"] if sdxl else [])):
-        setattr(model, component, getattr(pipeline, component).requires_grad_(False).float())
+        setattr(model, component, getattr(pipeline, component).float())
     for name, value in model.named_parameters():
         value.requires_grad_("lora_" in name)
     model.unet.set_attn_processor(denoiser.FullPrecisionAttention())
@@ -197,10 +199,6 @@ def _components(pipeline: Any, plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
     if plan.text:
         found += [(name, plan.text) for name in ("text_encoder", "text_encoder_2") if hasattr(pipeline, name)]
     return found
-
-
-def _pattern(targets: tuple[str, ...]) -> list[str]:
-    return list(targets)
 
 
 if __name__ == "__main__":

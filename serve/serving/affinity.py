@@ -32,6 +32,8 @@ _EXTRA_HOLDER_COST = 0.3
 _SPILL_FACTOR = 1.5
 _SPILL_EVERY_SECONDS = 10.0
 """Between two placements of one mixture that were made only because its holders were busy."""
+_LEAST_GAIN = 0.25
+"""What such a placement must save each call, in run times."""
 _STATS_FRESH_SECONDS = 3.0
 _NUM_SCANNED = 8
 """Replicas of which the least loaded is looked for; of more, the better of two, lest routers that do not talk all
@@ -117,19 +119,25 @@ def _among(
     rest = _placement(others, mixture, memory)
     target = next(option for option in others if option.replica == rest[0])
     num_holders = len(ranked) + sum(option.is_loading for option in others)
-    if num_holders <= demand.num_wanted and _is_spilling(ranked[0], target, demand, now):
-        return Decision((*rest, *names), "holders busy")
     least = min(holder.ongoing for holder in ranked)
     if num_holders < demand.num_wanted and not target.is_loading and target.ongoing + 1 <= _ROOM * least:
         missing = [each for each in adapters if not memory.holds(target.replica, digest_of(each), now)]
         orders = tuple(Preload(each, target.replica) for each in dict.fromkeys(missing))
         return Decision(names + rest, "held, preloading at another", orders)
+    is_enough = num_holders == len(ranked)  # what is on its way will help without being called
+    if is_enough and _is_spilling(ranked[0], target, demand, now, memory.run_seconds):
+        return Decision((*rest, *names), "holders busy")
     return Decision(names + rest, "held")
 
 
-def _is_spilling(best: _Option, other: _Option, demand: Demand, now: float) -> bool:
-    is_due = now - demand.placed_at > _SPILL_EVERY_SECONDS
-    return is_due and not other.full and best.wait > _SPILL_FACTOR * other.cost
+def _is_spilling(best: _Option, other: _Option, demand: Demand, now: float, run_seconds: float) -> bool:
+    """Whether to load anew, since the wait at the holders is longer. A load serves all calls until the next that is
+    made for this reason, so it counts by its share of one of them."""
+    if other.full or now - demand.placed_at <= _SPILL_EVERY_SECONDS:
+        return False
+    num_served = max(1.0, demand.mean * _SPILL_EVERY_SECONDS / (run_seconds + best.wait))
+    gained = best.wait - _SPILL_FACTOR * (other.wait + other.load / num_served)
+    return gained > _LEAST_GAIN * run_seconds
 
 
 def _options(candidates: Sequence[Candidate], mixture: Mixture, now: float, memory: RouteMemory) -> list[_Option]:
