@@ -7,7 +7,8 @@ The map, from the bottom up; a package imports only what is above it in this lis
     settings    one frozen object from SLIPWAY_*, read in composition roots
     storage     objects (filesystem, S3), records (SQLite, PostgreSQL), and assets, which are both
     telemetry   every metric series, the log format
-    catalog     model documents, the cards made from them, and the weights they name
+    media       what strangers' files really are: pictures, decoded and encoded within bounds
+    catalog     model documents, the cards made from them, the weights they name; adapters: files, versions, sharing
     runs        durable work: rows, claims, leases, events, webhooks, retention
     auth        API keys, tenants, scopes
     serving     documents -> Ray Serve configuration, and Ray's REST API; the fair queue in front of an engine

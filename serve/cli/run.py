@@ -74,11 +74,16 @@ def run(
         if not wait:
             _print_started(started, output)
             return
-        finished = watch(client, started, Display(quiet=output is not Format.TABLE))
-        if finished is not None:
-            if save is not None or output is Format.TABLE:
-                _save(client, finished, save or Path(), output)
-            _end(finished, output)
+        _follow_to_end(client, started, save, output)
+
+
+def _follow_to_end(client: "Client", started: dict[str, Any], folder: Path | None, output: Format) -> None:
+    finished = watch(client, started, Display(quiet=output is not Format.TABLE))
+    if finished is None:
+        return
+    if folder is not None or output is Format.TABLE:
+        _save(client, finished, folder or Path(), output)
+    _end(finished, output)
 
 
 def _save(client: "Client", finished: dict[str, Any], folder: Path, output: Format) -> None:

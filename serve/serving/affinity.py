@@ -67,10 +67,17 @@ class _Option:
     replica: str
     full: bool
     ongoing: float
-    wait: float
+    queue: float
+    """Until one more call would have its place."""
+    crowd: float
+    """What the company in the batch costs it."""
     load: float
     """Until what the call lacks there is loaded; 0 for a holder."""
     is_loading: bool
+
+    @property
+    def wait(self) -> float:
+        return self.queue + self.crowd
 
     @property
     def cost(self) -> float:
@@ -131,12 +138,14 @@ def _among(
 
 
 def _is_spilling(best: _Option, other: _Option, demand: Demand, now: float, run_seconds: float) -> bool:
-    """Whether to load anew, since the wait at the holders is longer. A load serves all calls until the next that is
-    made for this reason, so it counts by its share of one of them."""
-    if other.full or now - demand.placed_at <= _SPILL_EVERY_SECONDS:
+    """Whether to load anew, since the queue at the holders is longer. A load serves all calls until the next that is
+    made for this reason, so it counts by its share of one of them. While demand still grows nothing is decided: it may
+    be about to ask for a preload, which no call has to wait for."""
+    is_growing = demand.num_running > 1 + 1.5 * demand.mean
+    if other.full or is_growing or now - demand.placed_at <= _SPILL_EVERY_SECONDS:
         return False
     num_served = max(1.0, demand.mean * _SPILL_EVERY_SECONDS / (run_seconds + best.wait))
-    gained = best.wait - _SPILL_FACTOR * (other.wait + other.load / num_served)
+    gained = best.queue - _SPILL_FACTOR * (other.queue + other.load / num_served)
     return gained > _LEAST_GAIN * run_seconds
 
 
@@ -147,9 +156,10 @@ def _options(candidates: Sequence[Candidate], mixture: Mixture, now: float, memo
         missing = [digest for digest in mixture if not memory.holds(each.replica, digest, now)]
         load = memory.load_seconds * sum(shares[digest] for digest in missing) if missing else 0.0
         ongoing = ongoing_of(each, now, memory)
-        wait = _wait_seconds(each.replica, ongoing, now, memory)
+        queue = _queue_seconds(each.replica, ongoing, now, memory)
+        crowd = _CROWD_COST * memory.run_seconds * ongoing / memory.num_places
         loading = bool(missing) and all(memory.is_loading(each.replica, digest, now) for digest in missing)
-        options.append(_Option(each.replica, each.full, ongoing, wait, load, loading))
+        options.append(_Option(each.replica, each.full, ongoing, queue, crowd, load, loading))
     return options
 
 
@@ -172,17 +182,15 @@ def ongoing_of(candidate: Candidate, now: float, memory: RouteMemory) -> float:
     return ongoing + memory.num_assigned(candidate.replica, now)
 
 
-def _wait_seconds(replica: str, ongoing: float, now: float, memory: RouteMemory) -> float:
-    """Until one more call would have its place, and what the crowd there costs it."""
+def _queue_seconds(replica: str, ongoing: float, now: float, memory: RouteMemory) -> float:
     num_places = memory.num_places
-    crowd = _CROWD_COST * memory.run_seconds * ongoing / num_places
     if ongoing < num_places:
-        return crowd
+        return 0.0
     wait = memory.run_seconds * (ongoing + 1 - num_places) / num_places
     report = memory.last_report(replica)
     if report is not None and now - report.at < _STATS_FRESH_SECONDS:
         wait = max(wait, report.backlog_seconds)
-    return wait + crowd
+    return wait
 
 
 def _want(demand: Demand, options: Sequence[_Option], memory: RouteMemory) -> None:
