@@ -15,7 +15,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
-from benchmarks.adapter_files import attention_shapes, in_memory, layout_of_network, random_adapter
+from benchmarks.adapter_files import FILE, attention_shapes, in_memory, layout_of_network, random_adapter
 from deployments.engines.diffusion.adapter_files import read_image_adapter
 from deployments.engines.diffusion.arena import Arena, Binding
 from deployments.engines.diffusion.assembly import blank_rows, native_shape
@@ -25,7 +25,6 @@ from deployments.engines.diffusion.mixtures import Floorplan, Mixer, Mixture
 from deployments.engines.diffusion.predictors import EagerPredictor
 from deployments.engines.engine import AdapterFolder
 
-FILE: Final = "adapter_model.safetensors"
 ROWS_THAT_STAY: Final = 2
 _MAX_RANK: Final = 128
 
@@ -58,6 +57,7 @@ def bind_ms(unet: nn.Module, folder: Path, rank: int, dtype: torch.dtype, num_ad
         stays = [packed if before is None else before.rows[-1]] * ROWS_THAT_STAY
         before = arena.plan([*stays, packed, packed])
         timed("lay", lambda before=before: arena.bind(before, ROWS_THAT_STAY + 2))
+    arena.bind(None)
     return {
         "layers": len(shapes),
         "rank": rank,

@@ -1,4 +1,4 @@
-"""What the adapter benchmark asks for: pictures of one kind, and for each an adapter, all alike often or by Zipf's law."""
+"""What the adapter benchmark asks for: pictures of one kind, and for each an adapter, evenly or by Zipf's law."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

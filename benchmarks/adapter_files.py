@@ -4,6 +4,8 @@ Low rank over the attention layers alone, in diffusers' form, which stock pipeli
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -12,11 +14,20 @@ from torch import Tensor, nn
 from deployments.engines.diffusion.deltas import ImageAdapter, LowRank
 from serve.catalog.layouts import Layout
 
+FILE: Final = "adapter_model.safetensors"
 STRENGTH: Final = 0.25
 """Of what a layer adds, by its input: pictures are others then, and still pictures."""
 _PROJECTIONS: Final = ("to_q", "to_k", "to_v", "to_out.0")
 Shapes = Mapping[str, tuple[int, int]]
 """(numbers in, numbers out) by layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An adapter: its immutable id, and its file for those who read files."""
+
+    id: str
+    path: Path
 
 
 def attention_shapes(unet: nn.Module) -> dict[str, tuple[int, int]]:

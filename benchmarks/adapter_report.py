@@ -48,7 +48,7 @@ def at_demand(by_system: Mapping[str, Sequence[Block]]) -> dict[str, Any]:
 
 
 def same_pictures(blocks: Played) -> dict[str, int]:
-    """Our pictures by those of the serial pipeline that loads each adapter; and how many the adapters changed at all."""
+    """Our pictures by the serial pipeline's with the same adapter; and how many the adapters changed at all."""
     ours, apart, changed = 0, [], 0
     for by_system in blocks.values():
         for mine, theirs, plain in zip(by_system[OURS], by_system[LOADED], by_system[OURS_PLAIN], strict=True):

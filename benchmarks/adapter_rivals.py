@@ -14,7 +14,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from benchmarks.adapter_calls import AdapterCall
-from benchmarks.adapter_shelf import FILE, Stored
+from benchmarks.adapter_files import FILE, Stored
 from benchmarks.painters import stock_pictures
 from benchmarks.picture_calls import Pixels
 
@@ -115,7 +115,7 @@ class MixedBatches(Plain):
     def _paint(self, batch: Sequence[AdapterCall]) -> list[Pixels]:
         names = ["__base__" if call.adapter is None else _name(call.adapter) for call in batch]
         # With guidance a pipeline has all rows without the prompt first, then those with it.
-        with _naming(self._pipeline.unet, names * (2 if batch[0].is_guided else 1)):
+        with naming_rows(self._pipeline.unet, names * (2 if batch[0].is_guided else 1)):
             return super()._paint(batch)
 
 
@@ -125,12 +125,12 @@ def load(pipeline: Any, stored: Stored, name: str | None = None) -> None:
 
 
 @contextmanager
-def _naming(network: nn.Module, names: list[str]) -> Iterator[None]:
-    """As PEFT's models do for `adapter_names`."""
+def naming_rows(network: nn.Module, names: list[str]) -> Iterator[None]:
+    """Passes whose rows have these adapters, as PEFT's models do it for `adapter_names`; without names, any."""
     handles = [
         module.register_forward_pre_hook(partial(_name_rows, names), with_kwargs=True)
         for module in network.modules()
-        if isinstance(module, LoraLayer)
+        if names and isinstance(module, LoraLayer)
     ]
     try:
         yield

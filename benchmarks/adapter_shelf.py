@@ -5,31 +5,21 @@ who read files. The same bytes.
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from safetensors.torch import save
 
-from benchmarks.adapter_files import Shapes, random_adapter
+from benchmarks.adapter_files import FILE, Shapes, Stored, random_adapter
 from serve.catalog.adapters.files import AdapterFile
 from serve.catalog.adapters.stored import blob_key
 from serve.catalog.weights import tree_digest
-from serve.domain.adapters import AdapterId, AdapterVersion
+from serve.domain.adapters import AdapterVersion
 from serve.domain.names import TenantName
 from serve.storage.filesystem import FilesystemObjects
 
-FILE: Final = "adapter_model.safetensors"
 _TENANT: Final = TenantName("benchmark")
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An adapter: its immutable id, and its file for those who read files."""
-
-    id: AdapterId
-    path: Path
 
 
 class Shelf:

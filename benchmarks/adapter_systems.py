@@ -112,7 +112,8 @@ def warm_up(systems: dict[str, System], steps: int, num_adapters: int) -> None:
 def stock_seconds(systems: dict[str, System]) -> dict[str, Any]:
     """What diffusers took for adapters, beside the pictures."""
     loaded, mixed = systems[LOADED], systems[MIXED]
-    assert isinstance(loaded, LoadedByCall) and isinstance(mixed, MixedBatches)
+    assert isinstance(loaded, LoadedByCall)
+    assert isinstance(mixed, MixedBatches)
     return {
         "unload_and_load": round(statistics.median(loaded.change_seconds), 4),
         "all_into_one_unet": round(mixed.load_seconds, 2),

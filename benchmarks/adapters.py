@@ -1,4 +1,4 @@
-"""What adapters cost: throughput with 1 to 64 of them in the same calls, and how soon a call with a new one begins. CPU.
+"""What adapters cost: throughput with 1 to 64 of them in the same calls, and how soon a call with a new one begins.
 
     python -m benchmarks.adapters [--quick] [--model DIR] [--out benchmarks/results/NAME.json]
 

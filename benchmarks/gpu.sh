@@ -47,7 +47,7 @@ case " ${rest[*]-} " in
 esac
 
 status=0
-for stage in $(echo "${only:-ceilings sdxl sdxl_compiled poisson checks sd15 sd15_compiled variants}" | tr ',' ' '); do
+for stage in $(echo "${only:-ceilings sdxl sdxl_compiled poisson checks adapters sd15 sd15_compiled variants}" | tr ',' ' '); do
   timeout --kill-after=10 "$STAGE_SECONDS" \
     "$PYTHON" -m benchmarks.gpu --folder "$RESULTS" --only "$stage" ${rest[@]+"${rest[@]}"} >/dev/null || status=$?
 done

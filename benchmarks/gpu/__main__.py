@@ -19,7 +19,7 @@ from typing import Any
 import diffusers
 import torch
 
-from benchmarks.gpu import ceilings, checks, company, speed, variants
+from benchmarks.gpu import adapters, ceilings, checks, company, speed, variants
 from benchmarks.gpu.record import DeviceBroken, Record
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.summary import summary
@@ -35,6 +35,7 @@ STAGES: Mapping[str, Stage] = {
     "sd15_compiled": partial(speed.run_compiled, name="sd15"),
     "poisson": partial(company.run, name="sdxl"),
     "checks": partial(checks.run, name="sdxl"),
+    "adapters": partial(adapters.run, name="sdxl"),
     "variants": partial(variants.run, name="sdxl"),
 }
 UNFINISHED = 3

@@ -22,6 +22,10 @@ def summary(setting: Setting) -> dict[str, Any]:
         "poisson": setting.notes_of("poisson").get("aims"),
         "equality": _part(setting.figures_of("checks").get("equality"), "worst_db", "met"),
         "out_of_memory": setting.figures_of("checks").get("out_of_memory"),
+        "adapters": {
+            "kept": setting.notes_of("adapters").get("kept"),
+            "bind_ms": setting.figures_of("adapters").get("bind_ms"),
+        },
         "errors": {name: list(errors) for name in setting.stages() if (errors := setting.errors_of(name))},
         "failed": {name: told for name in setting.stages() if (told := setting.notes_of(name).get("failed"))},
         "unfinished": [name for name in setting.stages() if not setting.is_complete(name)],

@@ -52,7 +52,7 @@ class Plan:
 
 PLANS: Final = {
     "shapes-sd/stripes": Plan("diffusers", 8, 8, 500),
-    "shapes-sd/outline": Plan("kohya", 8, 4, 450),
+    "shapes-sd/outline": Plan("kohya", 8, 4, 750),
     "shapes-sd/inverted": Plan("peft", 4, 8, 400, unet=ATTENTION),
     "shapes-sd/moon": Plan("diffusers", 4, 4, 800, text=TEXT),
     "shapes-sdxl/inverted": Plan("diffusers", 4, 4, 400, unet=ATTENTION),

@@ -70,8 +70,8 @@ class Client:
         return self._json(response), response.status_code == httpx.codes.CREATED
 
     def put(self, path: str, body: Any) -> dict[str, Any]:
-        """PUT `body` as JSON to `path`."""
-        return self._ask("PUT", path, json=body)
+        """PUT `body` as JSON to `path`. The platform may fetch what the body names before it answers."""
+        return self._ask("PUT", path, json=body, timeout=_CALL_TIMEOUT)
 
     def patch(self, path: str, body: Any) -> dict[str, Any]:
         """PATCH `body` as JSON to `path`."""

@@ -23,6 +23,7 @@ from serve.cli.context import save_context
 from serve.cli.main import build_app
 from serve.clock import SystemClock
 from serve.domain.documents import EchoEngine as EchoSpec
+from serve.domain.documents import ModelDocument
 from serve.domain.generation import EventBatch, ModelCall
 from serve.runs.execution import Runner
 from serve.settings import RunsSettings
@@ -69,25 +70,16 @@ class Platform:
         return result.stderr
 
 
-@pytest.fixture
-def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """The models echo-chat and draw (an SD 1.5 that nobody calls), which take adapters; the folder is `tmp_path`."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("SLIPWAY_URL", raising=False)
-    monkeypatch.delenv("SLIPWAY_API_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Platform]]:
+    """A platform with the models echo-chat and draw (an SD 1.5 that nobody calls), which take adapters."""
     engine, made = Remembering(), list[Gateway]()
 
     @asynccontextmanager
     async def build() -> AsyncIterator[ASGIApp]:
-        async with gateway(tmp_path / "platform", {CHAT: engine}) as it:
-            catalog, enabled = it.services.catalog, {"enabled": True}
-            await catalog.apply(model_document(CHAT, ["chat", "completion"], adapters=enabled), "api")
-            card = {"title": "Draw", "baseArchitecture": "sd15"}
-            document = model_document(
-                DRAW, ["text_to_image"], family="text_to_image", card=card, adapters=enabled | {"maxPerCall": 2}
-            )
-            await catalog.apply(document, "api")
+        async with gateway(tmp_path_factory.mktemp("platform") / "p", {CHAT: engine}) as it:
+            for document in (chat_document(), draw_document()):
+                await it.services.catalog.apply(document, "api")
             settings = RunsSettings(poll_seconds=0.05)
             runner = Runner(
                 it.services.runs,
@@ -104,8 +96,33 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
             await runner.stop()
 
     with serving(build) as url:
-        save_context(url, made[0].key)
-        yield Platform(made[0], engine)
+        yield url, Platform(made[0], engine)
+
+
+def chat_document() -> ModelDocument:
+    return model_document(CHAT, ["chat", "completion"], adapters={"enabled": True})
+
+
+def draw_document() -> ModelDocument:
+    card = {"title": "Draw", "baseArchitecture": "sd15"}
+    policy = {"enabled": True, "maxPerCall": 2}
+    return model_document(DRAW, ["text_to_image"], family="text_to_image", card=card, adapters=policy)
+
+
+@pytest.fixture
+def platform(running: tuple[str, Platform], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """The platform without adapters; commands run in an empty folder."""
+    url, platform = running
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("SLIPWAY_URL", raising=False)
+    monkeypatch.delenv("SLIPWAY_API_KEY", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    save_context(url, platform.made.key)
+    platform.engine.uses.clear()
+    yield platform
+    if names := [adapter["name"] for adapter in platform.json("get", "adapters")]:
+        platform.ok("delete", "adapters", *names)
 
 
 def words_folder(fill: float = 0.5, name: str = "words") -> str:
