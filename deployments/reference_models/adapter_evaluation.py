@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--language-model", type=Path, metavar="DIR")
     parser.add_argument("--captions", type=int, default=CAPTIONS)
     parser.add_argument("--json", type=Path, help="the named adapters' figures in it are replaced")
-    parser.add_argument("--sheet", type=Path, help="a PNG: a row of pictures for each adapter of `shapes-sd`")
+    parser.add_argument("--sheet", type=Path, help="a PNG: a row of pictures for each image adapter")
     chosen = parser.parse_args()
     known = [*PLANS, *language_adapters.PLANS]
     names = chosen.names or [name for name in known if (chosen.adapters / name / FILE).exists()]

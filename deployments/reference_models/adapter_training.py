@@ -90,7 +90,7 @@ def encoded(vae: Any, name: str, folder: Path, seed: int) -> latents.Latents:
 
 
 def adapted(pipeline: Any, plan: Plan, start: Path | None = None) -> nn.Module:
-    """The pipeline's networks as one model, all frozen but the low-rank pairs on them, new or of the file in `start`."""
+    """The pipeline's networks as one model, frozen but for the low-rank pairs, new or of the file in `start`."""
     sdxl = hasattr(pipeline, "text_encoder_2")
     model = (denoiser.ShapesSDXL if sdxl else denoiser.ShapesSD)(len(pipeline.tokenizer))
     if start is not None:

@@ -101,7 +101,7 @@ class Scaling(Spec):
     target_wait_seconds: float = Field(default=2, gt=0, le=600)
     """More replicas come when predicted waiting exceeds this."""
     idle_seconds: float = Field(default=600, ge=0, le=86_400)
-    """How long there is no work before the last replicas go, down to the minimum. Replicas that are too many go sooner."""
+    """How long there is no work until the last replicas go, down to the minimum. Those that are too many go sooner."""
     buffer_replicas: int = Field(default=0, ge=0, le=100)
     """Kept beyond what the work asks for while there is work: room for the next burst."""
 
