@@ -79,6 +79,15 @@ class StepBatches:
         [made] = self._events.run(self._all([call]))
         return made.first_step_seconds
 
+    def preload(self) -> None:
+        """Have every adapter in host memory, as far as the card keeps them there."""
+        self._events.run(self._preload())
+
+    async def _preload(self) -> None:
+        if self._cache is not None and self._shelf is not None:
+            for stored in self._shelf.stored:
+                await self._cache.preload(stored.id)
+
     def forget(self) -> None:
         """All that memory holds of adapters, on the host and on the device; files on the disk stay. Only while idle."""
         if self._arena is None or self._shelf is None:

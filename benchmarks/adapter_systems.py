@@ -64,6 +64,7 @@ class Setup:
         logger.info("loading %d adapters for PEFT's mixed batches", len(stored))
         mixed = MixedBatches(stock_pipeline(self.bundle()), side, stored, self.batch_size)
         ours, without = self.ours(shelf, disk), self.ours(None, disk)
+        ours.preload()
         try:
             yield {
                 OURS: ours,
