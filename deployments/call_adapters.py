@@ -115,10 +115,11 @@ def open_call_adapters(
 
 
 async def record_layout(records: Records, clock: Clock, digest: str, folder: Path) -> None:
-    """Write down the sizes of a model's modules, so that a gateway can tell whether an adapter fits."""
+    """Write down the sizes of a model's modules, so that a gateway can tell whether an adapter fits. Whatever becomes
+    of it: without, a model's replicas refuse what does not fit."""
     try:
         await KnownLayouts(records, clock).record(digest, await asyncio.to_thread(layout_of, folder))
-    except (InvalidRequest, OSError) as error:
+    except Exception as error:
         _log.warning("adapters are compared with %s by its replicas alone: %s", folder.name, error)
 
 

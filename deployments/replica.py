@@ -37,6 +37,10 @@ from serve.telemetry import logs
 logger = logging.getLogger(__name__)
 
 
+_TOLD_SECONDS = 0.05
+"""Routers are told of the backlog in steps of this: Ray sends whatever has changed to every one of them."""
+
+
 class ModelArgs(BaseModel):
     """An application's arguments: which model, and the digest of what cannot change under a living replica."""
 
@@ -208,7 +212,7 @@ class ModelReplica(ABC):
         return {
             "adapters": self._adapters.told() if self._adapters is not None else {},
             "load": self._queue.num_running / self._queue.capacity,
-            "backlog_seconds": self._queue.backlog_seconds,
+            "backlog_seconds": _rounded(self._queue.backlog_seconds),
         }
 
     def record_autoscaling_stats(self) -> dict[str, float]:
@@ -234,3 +238,7 @@ class ModelReplica(ABC):
             await self._stores.records.close()
         if self._weights is not None:
             self._weights.close()
+
+
+def _rounded(seconds: float) -> float:
+    return round(round(seconds / _TOLD_SECONDS) * _TOLD_SECONDS, 2)

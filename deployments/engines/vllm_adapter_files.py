@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.engines.adapter_files import verified_files
+from deployments.engines.adapter_files import contents_in, verified_files
 from deployments.engines.engine import AdapterFolder
 from serve.catalog.adapters.fit import misfit
 from serve.catalog.adapters.modules import WEIGHTS_FILE, AdapterContents, AdapterModule
-from serve.catalog.adapters.reading import read_adapter
 from serve.catalog.layouts import Layout
 from serve.domain.adapters import ModuleKind
-from serve.domain.errors import InvalidRequest, Unprocessable
+from serve.domain.errors import Unprocessable
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
@@ -93,20 +92,10 @@ def read_language_adapter(folder: AdapterFolder, layout: Layout, max_rank: int) 
     import safetensors.torch
 
     files = verified_files(folder)
-    contents = _contents(files)
+    _, contents = contents_in(files)
     _check(folder.id, contents, layout, max_rank)
-    tensors = safetensors.torch.load(files[WEIGHTS_FILE])
+    tensors = safetensors.torch.load(bytes(files[WEIGHTS_FILE]))
     return LanguageAdapter(folder.id, {module.module: _low_rank(module, tensors) for module in contents.modules})
-
-
-def _contents(files: Mapping[str, bytes]) -> AdapterContents:
-    """What the headers say: of the bytes that were checked, in a place that nobody else writes to."""
-    if WEIGHTS_FILE not in files:
-        raise InvalidRequest(f"The adapter has no file {WEIGHTS_FILE}.", "adapter_incomplete", "adapters")
-    with tempfile.TemporaryDirectory(prefix="slipway-adapter-") as private:
-        for name, data in files.items():
-            Path(private, name).write_bytes(data)
-        return read_adapter(Path(private))
 
 
 def _check(adapter_id: str, contents: AdapterContents, layout: Layout, max_rank: int) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import logging
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.engines.engine import AppliedAdapter
+from deployments.engines.own_folder import OwnFolder
 from deployments.engines.slots import Slots
 from deployments.engines.vllm_adapter_files import (
     LanguageAdapter,
@@ -46,7 +46,7 @@ class LoadedMixtures:
     """Loads mixtures when calls come with them, and unloads those idle for longest when there are too many."""
 
     def __init__(self, llm: Any, max_rank: int) -> None:
-        """`llm` is an AsyncLLM with LoRA; `max_rank` is of all adapters of one call together."""
+        """Blocks for a moment. `llm` is an AsyncLLM with LoRA; `max_rank` is of all adapters of one call together."""
         config = llm.vllm_config.lora_config
         self._llm = llm
         self._max_rank = max_rank
@@ -54,7 +54,8 @@ class LoadedMixtures:
         self._slots = Slots(config.max_loras)
         # What vLLM keeps in host memory is what is kept here, so that it need not read a directory again in a step.
         self._capacity: int = config.max_cpu_loras
-        self._root = Path(tempfile.mkdtemp(prefix="slipway-mixtures-"))
+        self._own = OwnFolder("slipway-mixtures-")
+        self._root = self._own.path
         self._mixtures: dict[str, _Mixture] = {}
         # vLLM's warm-up takes the first numbers for its own.
         self._numbers = itertools.count(self._capacity + 1)
@@ -107,7 +108,7 @@ class LoadedMixtures:
         for load in loads:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
-        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
+        await asyncio.to_thread(self._own.remove)
 
     def _begin(self, key: str, adapters: Sequence[AppliedAdapter]) -> _Mixture:
         from vllm.lora.request import LoRARequest

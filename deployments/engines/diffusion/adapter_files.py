@@ -1,29 +1,20 @@
-"""From an adapter's files to what the engine applies.
+"""From an adapter's files to what the engine applies: tensors are views into the bytes that were checked."""
 
-The bytes are read once, and everything is taken from those very bytes: their digest, the header, the tensors. A file
-that is exchanged after it was checked is either read as it was, or refused.
-"""
-
-import hashlib
-import io
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from deployments.engines.adapter_files import contents_in, verified_files
 from deployments.engines.diffusion.deltas import Conv, Delta, Dora, Factors, Full, ImageAdapter, LoHa, LoKr, LowRank
 from deployments.engines.engine import AdapterFolder
 from serve.catalog.adapters.fit import misfit
-from serve.catalog.adapters.modules import CONFIG_FILE, WEIGHTS_FILE, AdapterModule
-from serve.catalog.adapters.peft_config import config_of
-from serve.catalog.adapters.reading import contents_of
+from serve.catalog.adapters.modules import WEIGHTS_FILE, AdapterModule
 from serve.catalog.layouts import Layout
-from serve.catalog.safetensors import Header, header_of
+from serve.catalog.safetensors import Header
 from serve.domain.adapters import AdapterFormat
-from serve.domain.errors import InvalidRequest, Unprocessable
+from serve.domain.errors import Unprocessable
 
 _DTYPES: Final = {
     "F16": torch.float16,
@@ -33,9 +24,6 @@ _DTYPES: Final = {
     "I32": torch.int32,
     "I64": torch.int64,
 }
-_LENGTH_BYTES: Final = 8
-"""Of the number that a safetensors file begins with."""
-_ALIGNMENT: Final = 64
 
 
 def read_image_adapter(folder: AdapterFolder, layout: Layout, dtype: torch.dtype) -> ImageAdapter:
@@ -45,9 +33,9 @@ def read_image_adapter(folder: AdapterFolder, layout: Layout, dtype: torch.dtype
         InvalidRequest: `adapter_changed`, or what `read_adapter` raises.
         Unprocessable: `wrong_base`.
     """
-    weights = _WeightsFile.read(folder)
-    config = config_of(bytes(_view(_checked(folder, CONFIG_FILE)))) if CONFIG_FILE in folder.sha256 else None
-    contents = contents_of(weights.header, config)
+    files = verified_files(folder)
+    header, contents = contents_in(files)
+    weights = _WeightsFile(header, torch.frombuffer(files[WEIGHTS_FILE], dtype=torch.uint8))
     if why := misfit(contents.modules, layout):
         raise Unprocessable(f"The adapter {folder.id} does not fit this model: {why}.", "wrong_base", "adapters")
     is_kohya = contents.facts.format is AdapterFormat.KOHYA
@@ -63,14 +51,6 @@ class _WeightsFile:
 
     header: Header
     data: Tensor
-
-    @classmethod
-    def read(cls, folder: AdapterFolder) -> "_WeightsFile":
-        data = _checked(folder, WEIGHTS_FILE)
-        view = _view(data)
-        length = int.from_bytes(view[:_LENGTH_BYTES], "little")
-        first = io.BytesIO(view[: _LENGTH_BYTES + length])
-        return cls(header_of(first, len(data), WEIGHTS_FILE), data)
 
     def tensor(self, name: str) -> Tensor:
         """A view, where the tensor lies as its dtype must."""
@@ -147,38 +127,6 @@ class _Parts:
 
     def _any(self, part: str) -> Tensor | None:
         return self._tensor(part) if part in self.module.tensors else None
-
-
-def _checked(folder: AdapterFolder, name: str) -> Tensor:
-    """All bytes of a file, uint8, read once and found to be those that were uploaded."""
-    data = _bytes(folder.path / name)
-    if data is None or hashlib.sha256(_view(data)).hexdigest() != folder.sha256[name]:
-        why = f"{name} of the adapter {folder.id} is not the file that was uploaded; upload the adapter again"
-        raise InvalidRequest(why, "adapter_changed", "adapters")
-    return data
-
-
-def _bytes(path: Path) -> Tensor | None:
-    """The file's bytes, so placed that the tensors of a safetensors file are aligned; None where there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with open(descriptor, "rb", buffering=0) as stream:
-        num_bytes = os.fstat(descriptor).st_size
-        length = int.from_bytes(os.pread(descriptor, _LENGTH_BYTES, 0), "little")
-        room = torch.empty(num_bytes + _ALIGNMENT, dtype=torch.uint8)
-        begin = -(_LENGTH_BYTES + length) % _ALIGNMENT
-        data = room[begin : begin + num_bytes]
-        rest = _view(data)
-        while rest and (count := stream.readinto(rest)):
-            rest = rest[count:]
-    return None if rest else data
-
-
-def _view(data: Tensor) -> memoryview:
-    array: Any = data.numpy()
-    return memoryview(array)
 
 
 def _num_bytes(components: dict[str, dict[str, Delta]]) -> int:

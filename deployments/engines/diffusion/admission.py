@@ -12,7 +12,7 @@ from deployments.engines.diffusion.arena import Arena
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.canvas import Encodings
 from deployments.engines.diffusion.lanes import Lanes
-from deployments.engines.diffusion.merging import Merged, MergedCache
+from deployments.engines.diffusion.merged_weights import MergedWeights
 from deployments.engines.diffusion.mixtures import Packed
 from deployments.engines.diffusion.planning import due_at
 from deployments.engines.diffusion.prompts import Encoded, PromptEncoder, SizeCondition
@@ -32,16 +32,27 @@ model once, of smaller ones many times.
 class Admission:
     """Tickets whose images are not all begun. Used by the loop's thread alone."""
 
-    def __init__(self, bundle: Bundle, lanes: Lanes, num_cached_prompts: int, arena: Arena | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        lanes: Lanes,
+        num_cached_prompts: int,
+        arena: Arena | None = None,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`told` is called, in another thread, when what tickets wait for may have come: `begin` looks."""
         self._bundle, self._lanes, self._arena = bundle, lanes, arena
-        self._merged = MergedCache(bundle.unet, MAX_MERGED_BYTES)
+        self._merged = MergedWeights(bundle.unet, MAX_MERGED_BYTES, told)
         self._prompts = PromptEncoder(bundle, num_cached_prompts)
         self._waiting: list[Ticket] = []
         self._encodings: dict[Ticket, Encodings] = {}
         self._num_begun = 0
+        self._num_stalled = 0
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    @property
+    def has_work(self) -> bool:
+        """Whether `begin` may have something to do; else all wait for weights, of which will be told."""
+        return len(self._waiting) > (self._num_stalled if self._merged.is_busy else 0)
 
     def add(self, ticket: Ticket) -> None:
         """Let `ticket` wait."""
@@ -52,11 +63,16 @@ class Admission:
         """Forget all that wait; they are the caller's to answer."""
         waiting, self._waiting = self._waiting, []
         self._encodings.clear()
+        self._num_stalled = 0
         return waiting
+
+    def close(self) -> None:
+        """The loop ends."""
+        self._merged.close()
 
     def forget(self) -> None:
         """Memory is short: give back what can be made again."""
-        self._merged.clear()
+        self._merged.forget(self._merged_in_use())
         if self._arena is not None:
             self._arena.forget(self._in_use())
 
@@ -68,8 +84,10 @@ class Admission:
     ) -> None:
         """Begin images: one, and more while that takes less than its share of a step."""
         started = time.monotonic()
-        while self._waiting:
-            ticket = self._waiting[0]
+        self._prepare_merged()
+        self._num_stalled = 0
+        while self._num_stalled < len(self._waiting):
+            ticket = self._waiting[self._num_stalled]
             if ticket.is_over:
                 self._drop(ticket)
                 continue
@@ -79,18 +97,28 @@ class Admission:
                 self._drop(ticket)
                 failed(ticket, error)
                 continue
+            if slot is None:
+                self._num_stalled += 1
+                continue
             if len(ticket.slots) == ticket.request.num_images:
                 self._drop(ticket)
             begun(ticket, slot)
             if time.monotonic() - started >= SHARE * step_seconds:
+                self._num_stalled = 0
                 return
 
     def _drop(self, ticket: Ticket) -> None:
         self._waiting.remove(ticket)
         self._encodings.pop(ticket, None)
 
-    def _begin_next(self, ticket: Ticket) -> Slot:
+    def _begin_next(self, ticket: Ticket) -> Slot | None:
+        """Its next image; None while it waits for its weights."""
         request, began = ticket.request, time.monotonic()
+        merged = None
+        if request.mixture is not None and request.mixture.merged is not None:
+            merged = self._merged.get(request.mixture.key)
+            if merged is None:
+                return None
         index = len(ticket.slots)
         strength = None if request.source is None else request.source.strength
         denoise = prepare(request.sampler, self._bundle.scheduler_config, request.steps, strength)
@@ -110,7 +138,7 @@ class Admission:
             order=self._num_begun,
             timing=Timing(ticket.arrived_at),
             packed=self._packed(request),
-            merged=self._merged_weights(request),
+            merged=merged,
         )
         alone = self._lanes.alone_seconds(slot.lane, slot.num_rows, denoise.num_steps) * request.num_images
         slot.deadline = due_at(ticket.arrived_at, request.deadline_at, alone)
@@ -128,11 +156,15 @@ class Admission:
         """Mixtures that images in the lanes have: asked of the images, so that no count of them can go astray."""
         return {slot.packed.key for slot in self._lanes if slot.packed is not None}
 
-    def _merged_weights(self, request: ImageRequest) -> Merged | None:
-        mixture = request.mixture
-        if mixture is None or mixture.merged is None:
-            return None
-        return self._merged.get(mixture.key, mixture.merged)
+    def _prepare_merged(self) -> None:
+        """Have what the tickets need computed, for who came first before all others."""
+        by_arrival = sorted(self._waiting, key=lambda ticket: ticket.arrived_at)
+        mixtures = [ticket.request.mixture for ticket in by_arrival if not ticket.is_over]
+        wanted = [(each.key, each.merged) for each in mixtures if each is not None and each.merged is not None]
+        self._merged.prepare(wanted, self._merged_in_use() if wanted else ())
+
+    def _merged_in_use(self) -> set[str]:
+        return {slot.lane.merged for slot in self._lanes if slot.merged is not None}
 
     def _encoded(self, ticket: Ticket) -> Encoded:
         """The prompt's embeddings: once for all images of a call, and usually remembered from an earlier one."""

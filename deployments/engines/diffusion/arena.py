@@ -132,10 +132,11 @@ class Arena:
     def bind(self, binding: Binding | None, num_rows: int = 0) -> Bound | None:
         """Have the layers see `binding` from now on, in passes of `num_rows`; those beyond its own have nothing."""
         if binding is not self._binding or num_rows != self._num_bound:
+            self._num_bound = _UNSURE
             bound = None if binding is None else self._laid(binding, num_rows)
             if bound is None and self._bound is not None:
                 self._show({})
-            # Last of all: what fails halfway, for want of memory, is to be done again.
+            # Last of all: after a failure halfway every row is in doubt, those of the binding before too.
             self._bound, self._binding, self._num_bound = bound, binding, num_rows
         return self._bound
 
@@ -172,6 +173,8 @@ class Arena:
 
 
 Views = dict[str, LowRankRows]
+_UNSURE = -1
+"""No count of rows: whatever is asked for next is laid anew."""
 _BROKEN = "?"
 """What a row holds whose writing failed halfway."""
 

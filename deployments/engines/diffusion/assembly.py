@@ -97,9 +97,12 @@ def measure_rows(bundle: Bundle, predictor: Predictor, shape: LaneKey, max_rows:
 
 @torch.inference_mode()
 def rehearse_adapters(bundle: Bundle, predictor: Predictor, arena: Arena, max_rows: int) -> None:
-    """Compile and record the passes that are likely with adapters: any row count, the usual rank, the usual layers."""
+    """Compile and record the passes that are likely with adapters: any row count, the usual rank, the usual layers.
+
+    Most rows first: a buffer that has to grow is another one, and what was recorded with the smaller of no use.
+    """
     for depth in REHEARSED_DEPTHS:
-        for num_rows in [rows for rows in predictor.buckets if rows <= max_rows]:
+        for num_rows in sorted((rows for rows in predictor.buckets if rows <= max_rows), reverse=True):
             bound = arena.bind(arena.blank(num_rows, RECORDED_RANK, depth), num_rows)
             predictor(replace(blank_rows(bundle, num_rows, native_shape(bundle)), bound=bound))
     arena.bind(None)

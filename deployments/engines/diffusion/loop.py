@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import torch
 
@@ -33,6 +34,14 @@ OUT_OF_MEMORY = "The model ran out of memory on this call. Ask for fewer or smal
 PATIENCE_SECONDS = 120.0
 PATIENCE_STEPS = 20
 """A part of a turn that takes longer than so many steps of its kind, and PATIENCE_SECONDS, is stuck."""
+
+
+class _Word(Enum):
+    """What the thread is told beside tickets."""
+
+    CLOSE = auto()
+    LOOK = auto()
+    """What tickets waited for may have come."""
 
 
 @dataclass(slots=True)
@@ -61,9 +70,9 @@ class StepLoop:
         self.totals = Totals()
         self.arena = arena
         self._bundle, self._predictor, self._lanes = bundle, predictor, lanes
-        self._admission = Admission(bundle, lanes, num_cached_prompts, arena)
+        inbox = self._inbox = queue.SimpleQueue[Ticket | _Word]()
+        self._admission = Admission(bundle, lanes, num_cached_prompts, arena, lambda: inbox.put(_Word.LOOK))
         self._previews = PreviewMap(bundle)
-        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._owners: dict[Slot, Ticket] = {}
         self._batches: dict[LaneKey, Batch] = {}
         self._step_seconds = 0.0
@@ -96,7 +105,7 @@ class StepLoop:
 
     def close(self) -> None:
         """End the thread; requests that still run fail."""
-        self._inbox.put(None)
+        self._inbox.put(_Word.CLOSE)
         self._thread.join(timeout=60)
         self._decoder.close()
 
@@ -112,6 +121,7 @@ class StepLoop:
                     logger.exception("a turn of the diffusion loop failed")
                     self._fail_all(error)
             self._fail_all(_stopped())
+            self._admission.close()
 
     def _stream(self) -> AbstractContextManager[object]:
         """Steps go before the decoding of what is finished: their stream has the higher priority."""
@@ -143,17 +153,17 @@ class StepLoop:
 
     def _listen(self) -> None:
         """Empty the inbox; wait for it when there is nothing to do."""
-        if not (len(self._admission) or len(self._lanes) or self._decoder.num_waiting):
+        if not (self._admission.has_work or len(self._lanes) or self._decoder.num_waiting):
             self._beat_at = 0.0
             self._take(self._inbox.get())
         while not self._inbox.empty():
             self._take(self._inbox.get())
 
-    def _take(self, ticket: Ticket | None) -> None:
-        if ticket is None:
+    def _take(self, told: Ticket | _Word) -> None:
+        if isinstance(told, Ticket):
+            self._admission.add(told)
+        elif told is _Word.CLOSE:
             self._is_closed = True
-        else:
-            self._admission.add(ticket)
 
     def _begun(self, ticket: Ticket, slot: Slot) -> None:
         self._owners[slot] = ticket
@@ -232,6 +242,7 @@ class StepLoop:
         for slot in batch.slots:
             if slot.is_finished and not slot.is_gone:
                 slot.timing.denoised_at = time.monotonic()
+                slot.merged = slot.packed = None  # their memory must not wait for the decoder
                 self._decoder.put(slot)
         self._lanes.remove_gone()
 
@@ -277,9 +288,9 @@ class StepLoop:
         self._batches.clear()
         tickets = {*self._owners.values(), *self._admission.clear()}
         while not self._inbox.empty():
-            ticket = self._inbox.get()
-            tickets |= {ticket} if ticket else set()
-            self._is_closed |= ticket is None
+            told = self._inbox.get()
+            tickets |= {told} if isinstance(told, Ticket) else set()
+            self._is_closed |= told is _Word.CLOSE
         for ticket in tickets:
             self._fail(ticket, error)
         self._forget_gone()

@@ -163,33 +163,6 @@ class Merged:
                 del self._applied[self._network]
 
 
-class MergedCache:
-    """Merged weights of one network, by mixture; the least recently used go when `max_bytes` are full."""
-
-    def __init__(self, network: nn.Module, max_bytes: int) -> None:
-        self._network = network
-        self._recent: Recent[Merged] = Recent(max_bytes)
-
-    @property
-    def num_bytes(self) -> int:
-        """Of device memory."""
-        return self._recent.num_bytes
-
-    def get(self, key: Hashable, deltas: Deltas) -> Merged:
-        """The weights of the mixture `key`, which is made of `deltas`. A single one may be over the bound: the caller
-        holds it then, and nobody else does.
-        """
-        found = self._recent.get(key)
-        if found is None:
-            self._recent.make_room(num_bytes_of(self._network, deltas))
-            found = self._recent.keep(key, Merged.of(self._network, deltas))
-        return found
-
-    def clear(self) -> None:
-        """Forget all, for want of memory."""
-        self._recent.clear()
-
-
 def deltas_of(adapters: Sequence[tuple[ImageAdapter, float]], component: str) -> dict[str, list[tuple[Delta, float]]]:
     """What `adapters` (each with its scale) do to one network, by module, in their order."""
     found: dict[str, list[tuple[Delta, float]]] = {}
