@@ -27,8 +27,6 @@ _log = logging.getLogger(__name__)
 NUM_PARALLEL = 4
 """Loads that calls with a place wait for, at the same time; those for calls in the queue come on top. More would only
 share the same disk, and hold more of what is read in memory twice."""
-_NEWEST_COUNTS = 0.2
-"""Weight of the newest load in the estimate of the next."""
 
 
 class Files(Protocol):
@@ -98,7 +96,6 @@ class AdapterCache:
         self._turns = asyncio.Semaphore(NUM_PARALLEL)
         self._counts: Counter[str] = Counter()
         self._seconds: dict[AdapterTier, float] = {}
-        self._estimates: dict[AdapterTier, float] = {}
         self._pinned: dict[str, _Claim] = {}
         self._is_closed = False
 
@@ -163,10 +160,6 @@ class AdapterCache:
     def num_bytes(self) -> int:
         """Of host memory that adapters take."""
         return self._host.num_bytes
-
-    def load_seconds(self, adapter_id: str) -> float:
-        """How long a call would wait for it, by what loads have taken lately; 0 where it is here."""
-        return 0.0 if adapter_id in self._host else max(self._estimates.values(), default=0.0)
 
     def counters(self) -> dict[str, float]:
         """Since the start: requests, loads and their seconds by tier, evictions; and what is here now."""
@@ -316,8 +309,6 @@ class AdapterCache:
     def _count_load(self, tier: AdapterTier, seconds: float) -> None:
         self._counts[f"loads_{tier}"] += 1
         self._seconds[tier] = self._seconds.get(tier, 0.0) + seconds
-        known = self._estimates.get(tier, seconds)
-        self._estimates[tier] = known + _NEWEST_COUNTS * (seconds - known)
         self._observer.adapter_loaded(tier, seconds)
 
     def _evicted(self, tier: AdapterTier) -> None:
@@ -333,6 +324,7 @@ class AdapterCache:
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
+        self._warming.settle_all()
         self._host.close()
 
 

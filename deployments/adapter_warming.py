@@ -81,6 +81,11 @@ class Warming:
         if (want := self._wants.get(adapter_id)) is not None:
             want.settled.set()
 
+    def settle_all(self) -> None:
+        """Nothing will be loaded any more: who waits has its turn, and is told so."""
+        for want in self._wants.values():
+            want.settled.set()
+
     def ended(self) -> None:
         """A load that `begin` started has ended: the next may begin."""
         self._num_loading -= 1

@@ -69,7 +69,12 @@ class CallAdapters:
         return found
 
     def warm(self, call: ModelCall) -> AbstractAsyncContextManager[Ready | None]:
-        """See `AdapterCache.warm`. Raises Unprocessable: `adapters_not_enabled`; InvalidRequest: `adapter_not_found`."""
+        """See `AdapterCache.warm`.
+
+        Raises:
+            Unprocessable: `adapters_not_enabled`.
+            InvalidRequest: `adapter_not_found`.
+        """
         if not self._is_enabled:
             raise not_enabled(self._model)
         for use in call.adapters:

@@ -117,6 +117,8 @@ class VllmEngine:
         self._require_running()
         with self._counts.call() as open_call:
             if call.task is Task.EMBEDDING:
+                if adapters:
+                    raise takes_none()
                 batches = self._embedding(call, open_call)
             else:
                 batches = self._text(call, adapters, open_call)
@@ -167,7 +169,7 @@ class VllmEngine:
 
     async def _take_adapters(self) -> None:
         self._layout = await asyncio.to_thread(layout_of, self._weights)
-        self._mixtures = LoadedMixtures(self._llm, self._policy.max_rank)
+        self._mixtures = await asyncio.to_thread(LoadedMixtures, self._llm, self._policy.max_rank)
 
     async def _text(
         self, call: ModelCall, adapters: Sequence[AppliedAdapter], open_call: OpenCall

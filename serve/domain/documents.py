@@ -131,8 +131,8 @@ class AdapterPolicy(Spec):
 
     enabled: bool = False
     max_rank: int = Field(default=64, ge=1, le=512)
-    """Of one adapter of a language model, and of all adapters of one image together in the batch that everybody
-    shares: an image whose ranks add up to more is painted in a batch of its own kind."""
+    """Of a call's adapters together, module by module. A language model refuses calls whose ranks add up to more; an
+    image model paints them in a batch of their own kind."""
     max_per_call: int = Field(default=4, ge=1, le=MAX_PER_CALL)
     max_resident: int = Field(default=16, ge=1, le=1024)
     """Mixtures kept on the accelerator, and for a language model those of one batch (vLLM's max_loras)."""

@@ -8,8 +8,8 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +32,14 @@ _LEFT_OVER_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the caller says of the files. `uri_param` is the field that holds the address."""
+    """What the caller says of the files. `file_param` and the others are the fields that said it."""
 
     name: str
     base: str | None
     digest: str | None
-    uri_param: str = "uri"
+    file_param: str
     base_param: str = "base"
+    digest_param: str = "digest"
 
 
 @asynccontextmanager
@@ -55,8 +56,9 @@ async def workspace(services: Services) -> AsyncIterator[Path]:
 def _made(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     for old in root.iterdir():
-        if time.time() - old.stat().st_mtime > _LEFT_OVER_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # an upload that ends takes its folder away meanwhile
+            if time.time() - old.stat().st_mtime > _LEFT_OVER_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(dir=root))
     (folder / _PARTS).mkdir()
     return folder
@@ -66,10 +68,10 @@ async def receive_parts(
     services: Services, folder: Path, parts: Mapping[str, AsyncGenerator[bytes, None]]
 ) -> dict[str, Path]:
     """Files of a form, by name. Raises PayloadTooLarge, StorageUnavailable."""
-    num_left, found = services.settings.adapters.max_bytes, {}
+    num_bytes, found = 0, {}
     for index, (name, chunks) in enumerate(parts.items()):
         path = folder / _PARTS / str(index)
-        num_left -= await receive(chunks, path, num_left)
+        num_bytes += await receive(chunks, path, services.settings.adapters.max_bytes, num_bytes)
         found[name] = path
     return found
 
@@ -120,10 +122,13 @@ async def checked(
         check_takes_adapters(base, wanted.base_param)
     bases = [base] if base else [card for card in cards.values() if card.document.spec.adapters.enabled]
     limit = services.settings.adapters.max_bytes
-    packed = await asyncio.to_thread(pack, parts, folder / "packed", limit, architecture_of(base) if base else None)
+    with _about(wanted.file_param):
+        packed = await asyncio.to_thread(pack, parts, folder / "packed", limit, architecture_of(base) if base else None)
     if wanted.digest not in (None, packed.digest):
         raise InvalidRequest(
-            f"the files have the digest {packed.digest}, and {wanted.digest} was asked for", "digest_mismatch", "digest"
+            f"the files have the digest {packed.digest}, and {wanted.digest} was asked for",
+            "digest_mismatch",
+            wanted.digest_param,
         )
     misfits = await _misfits(services, packed, bases)
     _check_base(wanted, packed.contents.facts.architecture, bases, misfits)
@@ -138,6 +143,15 @@ async def checked(
         base=wanted.base,
         misfits=tuple(sorted(keys)),
     )
+
+
+@contextmanager
+def _about(param: str) -> Iterator[None]:
+    """What is wrong with the files is said of the field that brought them."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise type(error)(error.message, error.code, param) from None
 
 
 async def _misfits(services: Services, packed: PackedAdapter, bases: list[Card]) -> dict[str, str]:

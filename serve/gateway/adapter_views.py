@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from serve.auth.access import Caller
 from serve.catalog.adapters.stored import StoredAdapter, StoredVersion, Words
 from serve.domain.adapters import AdapterArchitecture, AdapterFormat, ModuleKind, Scale
 from serve.domain.moments import at
@@ -63,7 +64,7 @@ class AdapterVersionView(BaseModel):
 class AdapterView(BaseModel):
     """An adapter with one version: the present one, unless the address says another.
 
-    `address` is how the caller writes it. `shared_with` is shown to its owner only.
+    `address` is how the caller writes it. `shared_with` is shown to its owner and to administrators.
     """
 
     id: str
@@ -100,24 +101,24 @@ class AdapterWithVersions(AdapterView):
     versions: list[AdapterVersionView]
 
 
-def adapter_view(adapter: StoredAdapter, reader: str) -> AdapterView:
-    """An adapter as a key of the tenant `reader` sees it."""
-    return AdapterView(**_fields(adapter, reader))
+def adapter_view(adapter: StoredAdapter, caller: Caller) -> AdapterView:
+    """An adapter as the caller sees it."""
+    return AdapterView(**_fields(adapter, caller))
 
 
 def adapter_with_versions(
-    adapter: StoredAdapter, reader: str, versions: Iterable[StoredVersion]
+    adapter: StoredAdapter, caller: Caller, versions: Iterable[StoredVersion]
 ) -> AdapterWithVersions:
     """The same with its versions."""
     shown = [
         AdapterVersionView(id=v.id, digest=v.digest, num_bytes=v.num_bytes, created_at=at(v.created_ms))
         for v in versions
     ]
-    return AdapterWithVersions(**_fields(adapter, reader), versions=shown)
+    return AdapterWithVersions(**_fields(adapter, caller), versions=shown)
 
 
-def _fields(adapter: StoredAdapter, reader: str) -> dict[str, Any]:
-    version, is_own = adapter.version, adapter.tenant == reader
+def _fields(adapter: StoredAdapter, caller: Caller) -> dict[str, Any]:
+    version, is_own = adapter.version, adapter.tenant == caller.tenant
     own = ("architecture", "format", "rank", "num_modules", "num_parameters", "trained_on")
     facts = {name: getattr(version.facts, name) for name in own}
     return facts | {
@@ -131,7 +132,7 @@ def _fields(adapter: StoredAdapter, reader: str) -> dict[str, Any]:
         "description": adapter.description,
         "trigger_words": list(adapter.trigger_words),
         "default_scale": adapter.default_scale,
-        "shared_with": list(adapter.shared_with) if is_own else [],
+        "shared_with": list(adapter.shared_with) if is_own or caller.is_admin else [],
         "base": version.base,
         "kinds": list(version.facts.kinds),
         "components": list(version.facts.components),

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +23,7 @@ _IMAGES_PREFIX = "/v1/images/"
 EDITS_PATH = f"{_IMAGES_PREFIX}edits"
 _RUNS_PATH = re.compile(r"/v1/models/.+/runs")
 ADAPTERS_PATH = "/v1/adapters"
+_ASK_FOR_MORE = "Send a smaller adapter, or ask an administrator to raise SLIPWAY_ADAPTERS_MAX_BYTES."
 MAX_DEPTH = 64
 """Levels of arrays and objects. Deeper JSON is an attack on whatever walks it next: pickle, a template, a schema."""
 
@@ -45,9 +47,9 @@ class BodyLimit:
             return
         path, declared = scope["path"], _declared_bytes(scope)
         is_run = _RUNS_PATH.fullmatch(path) is not None
-        limit = self._limit(path, is_run)
-        if declared > limit:
-            raise _too_large(limit)
+        limit = self._limit(path, is_run, is_form(scope))
+        if declared > limit.num_bytes:
+            raise limit.passed()
         counted = _CountedBody(receive, limit, self._settings.body_idle_seconds)
         if not is_run and not path.startswith(_IMAGES_PREFIX):
             await self._app(scope, counted.receive, send)
@@ -58,22 +60,34 @@ class BodyLimit:
             attach(scope, held)
             await self._app(scope, counted.receive, send)
 
-    def _limit(self, path: str, is_run: bool) -> int:
-        """Bytes. A form brings a picture, its mask and a few words; a run's picture may be a data: URL."""
+    def _limit(self, path: str, is_run: bool, is_form: bool) -> "_Limit":
+        """A form brings a picture, its mask and a few words, or an adapter, which goes to the disk as it comes; a run's
+        picture may be a data: URL. JSON is read into memory."""
         settings, images = self._settings, self._images
         if path == UPLOAD_PATH:
-            return settings.max_upload_bytes
-        if path == ADAPTERS_PATH:
-            return self._adapters.max_bytes + settings.max_body_bytes
+            return _Limit(settings.max_upload_bytes)
+        if path == ADAPTERS_PATH and is_form:
+            return _Limit(self._adapters.max_bytes + settings.max_body_bytes, _ASK_FOR_MORE)
         if path == EDITS_PATH:
-            return min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes)
-        return max(settings.max_body_bytes, images.max_body_bytes if is_run else 0)
+            return _Limit(min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes))
+        return _Limit(max(settings.max_body_bytes, images.max_body_bytes if is_run else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How many bytes a body may have, and what to do about more."""
+
+    num_bytes: int
+    advice: str = "Send less, or upload it as an asset."
+
+    def passed(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body is over the limit of {self.num_bytes} bytes. {self.advice}")
 
 
 class _CountedBody:
     """`receive` that counts, and that gives up on a client which stops sending."""
 
-    def __init__(self, receive: Receive, limit: int, idle_seconds: float) -> None:
+    def __init__(self, receive: Receive, limit: _Limit, idle_seconds: float) -> None:
         self._receive = receive
         self._limit = limit
         self._idle_seconds = idle_seconds
@@ -90,8 +104,8 @@ class _CountedBody:
         except TimeoutError:
             raise RequestTimedOut(f"No more of the body came for {self._idle_seconds:g} seconds.") from None
         self._num_bytes += len(message.get("body", b""))
-        if self._num_bytes > self._limit:
-            raise _too_large(self._limit)
+        if self._num_bytes > self._limit.num_bytes:
+            raise self._limit.passed()
         if self.held is not None:
             self.held.grow_to(self._num_bytes)
         self._is_whole = not message.get("more_body", False)
@@ -107,8 +121,11 @@ def _declared_bytes(scope: Scope) -> int:
     return 0
 
 
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is over the limit of {limit} bytes. Send less, or upload it as an asset.")
+def is_form(scope: Scope) -> bool:
+    """Whether the body is a form with files, by its content type."""
+    return any(
+        name == b"content-type" and value.lower().startswith(b"multipart/form-data") for name, value in scope["headers"]
+    )
 
 
 async def read_json(request: Request) -> dict[str, Any]:

@@ -3,7 +3,8 @@ get smaller."""
 
 import io
 import zipfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The format's first moment, so that equal files make equal archives."""
@@ -28,14 +29,15 @@ class _Sink(io.RawIOBase):
         return b"".join(pieces)
 
 
-async def zipped(files: Iterable[tuple[str, AsyncIterator[bytes]]]) -> AsyncGenerator[bytes, None]:
+async def zipped(files: Iterable[tuple[str, AsyncGenerator[bytes, None]]]) -> AsyncGenerator[bytes, None]:
     """The archive of these files, in pieces."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name, chunks in files:
             with archive.open(zipfile.ZipInfo(name, _EPOCH), "w", force_zip64=True) as entry:
-                async for chunk in chunks:
-                    entry.write(chunk)
-                    yield sink.taken()
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        entry.write(chunk)
+                        yield sink.taken()
             yield sink.taken()
     yield sink.taken()

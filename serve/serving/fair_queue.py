@@ -92,13 +92,14 @@ class FairQueue:
             DeadlineExceeded: the deadline passed while waiting.
         """
         account = self._account(tenant)
+        is_free = self.num_running < self.capacity  # who waits then waits for something else than a place
         arrived = self._clock.monotonic()
         self._arriving.add(predicted_ms, arrived)
-        is_free = self.num_running < self.capacity and not self.num_waiting
         if is_free and ready is None:
+            self._compete(account)
             self._admit(account, predicted_ms)
         else:
-            if not is_free:
+            if not is_free or self.num_waiting:
                 self._refuse_if_full(account)
             waiter = self._arrive(account, predicted_ms, priority)
             await self._wait(account, waiter, deadline_at, ready)
@@ -113,9 +114,12 @@ class FairQueue:
         if account is None:
             self._forget_idle()
             account = self._accounts[tenant] = _Account(served_ms=self._level_ms)
-        elif not account.num_running and not account.num_waiting:
-            account.served_ms = max(account.served_ms, self._level_ms)
         return account
+
+    def _compete(self, account: _Account) -> None:
+        """From now on the tenant wants a place. Idling earned it no credit, nor did waiting for anything else."""
+        if not account.num_running and all(waiter.admitted.done() for waiter in account.waiting):
+            account.served_ms = max(account.served_ms, self._level_ms)
 
     def _forget_idle(self) -> None:
         """Tenants that would start at the level anyway. Under steady load the queue never empties, and every turn asks
@@ -135,6 +139,7 @@ class FairQueue:
             async with asyncio.timeout(None if deadline_at is None else deadline_at - self._clock.now_ms() / 1000):
                 if ready is not None:
                     await ready()
+                self._compete(account)
                 heapq.heappush(account.waiting, waiter)
                 self._fill()
                 await waiter.admitted

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.adapter_files import image_adapter, language_adapter, written
@@ -297,6 +298,30 @@ async def test_a_tenant_has_room_for_so_much(
     codes = {getattr(one, "code", None) for one in refused if isinstance(one, error)}
     assert codes == {code}
     assert len(await registry.list(ACME)) < 5
+
+
+async def test_who_adds_a_version_is_told_of_that_one(
+    registry: AdapterRegistry, new: NEW, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = registry.get
+
+    async def moved(*asked: Any) -> StoredAdapter:
+        monkeypatch.undo()
+        await add(registry, new(fill=0.2))
+        return await get(*asked)
+
+    monkeypatch.setattr(registry, "get", moved)
+    mine = new(fill=0.1)
+    added = await add(registry, mine)
+    assert (added.version.digest, added.present_digest) == (mine.digest, new(fill=0.2).digest)
+
+
+async def test_what_people_say_of_a_built_in_stays(registry: AdapterRegistry, new: NEW) -> None:
+    await registry.add(new(), Words(title="Stripes"), managed_by="builtin")
+    await registry.change(ACME, "stripes", Words(title="Ours"))
+    with pytest.raises(Conflict):
+        await registry.add(new(), Words(title="Stripes"), managed_by="builtin")
+    assert (await registry.get(ACME, ACME, "stripes")).title == "Ours"
 
 
 async def test_who_manages_an_adapter_alone_changes_it(registry: AdapterRegistry, new: NEW) -> None:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from deployments.engines.diffusion.adapter_files import read_image_adapter
 from deployments.engines.diffusion.arena import MAX_BUFFERS, Arena, Binding
-from deployments.engines.diffusion.assembly import blank_rows, native_shape
+from deployments.engines.diffusion.assembly import blank_rows, native_shape, rehearse_adapters
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.deltas import ImageAdapter, LowRank
 from deployments.engines.diffusion.layers import AdaptedLinear, adapt
 from deployments.engines.diffusion.mixtures import Floorplan, Mixer, Mixture, Packed
-from deployments.engines.diffusion.predictors import EagerPredictor
+from deployments.engines.diffusion.predictors import BUCKETS, EagerPredictor
+from deployments.engines.diffusion.rows import Bound, Rows
 from serve.catalog.layouts import layout_of
 
 ALL = (*ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
@@ -235,3 +236,51 @@ def test_only_layers_of_one_point_adapt(bench: Bench) -> None:
     with pytest.raises(ValueError, match="1 x 1"):
         adapt(bench.bundle.unet, ["conv_in"])
     assert adapt(bench.bundle.unet, [FIRST])[FIRST] is bench.layer()
+
+
+def test_what_failed_halfway_leaves_nobody_with_anothers_adapter(bench: Bench) -> None:
+    before = bench.bind("a", "b")
+    good = bench.held("b", in_use=("a", "b"))
+    broken = Packed("broken", good.rank, good.depth, good.flat.repeat(2))
+    with pytest.raises(RuntimeError):
+        bench.arena.bind(bench.arena.plan([good, broken]), 2)
+    bench.arena.bind(before, 2)
+    bench.check("a", "b")
+
+
+def test_what_was_rehearsed_is_met_again_in_every_row_count(bench: Bench) -> None:
+    met: set[tuple[int, Bound | None]] = set()
+
+    class Recording(EagerPredictor):
+        buckets = BUCKETS[:4]
+
+        def __call__(self, rows: Rows) -> Tensor:
+            met.add((len(rows.sample), rows.bound))
+            return rows.sample
+
+    rehearse_adapters(bench.bundle, Recording(bench.bundle), bench.arena, max_rows=8)
+    bench.arena.bind(None)
+    rehearsed = set(met)
+    rehearse_adapters(bench.bundle, Recording(bench.bundle), bench.arena, max_rows=8)
+    assert met == rehearsed
+
+
+def test_rows_of_one_mixture_are_laid_apart_where_passes_are_recorded(bench: Bench) -> None:
+    bench.arena = Arena(bench.bundle.unet, bench.floorplan, max_resident=2, can_share=False)
+    binding = bench.bind("a", "a")
+    assert binding is not None
+    assert not binding.is_shared
+    bench.check("a", "a")
+
+
+def test_buffers_are_within_their_bytes_whatever_the_ranks(bench: Bench) -> None:
+    bench.bind("a", "b")
+    room = sum(buffer.flat.nbytes for buffer in bench.arena._buffers.values())
+    bench.arena = Arena(bench.bundle.unet, bench.floorplan, max_resident=2, max_buffer_bytes=room)
+    small = bench.bind("a", "b")
+    bench.bind("c", "")
+    bench.check("c", "")
+    assert [key[:2] for key in bench.arena._buffers] == [(16, 3)], "it is larger than all room, and alone"
+    bench.arena.bind(small, 2)
+    bench.check("a", "b")
+    assert sum(buffer.flat.nbytes for buffer in bench.arena._buffers.values()) <= room

@@ -39,7 +39,8 @@ from deployments.engines.diffusion.adapter_files import read_image_adapter
 from deployments.engines.diffusion.bundle import Bundle
 from deployments.engines.diffusion.deltas import Delta, ImageAdapter, LowRank
 from deployments.engines.diffusion.layers import adapt
-from deployments.engines.diffusion.merging import Merged, MergedCache, deltas_of
+from deployments.engines.diffusion.merging import Merged, deltas_of
+from deployments.engines.diffusion.mixtures import Floorplan, Mixer
 from deployments.engines.engine import AdapterFolder
 from serve.catalog.layouts import Layout, layout_of
 from serve.domain.errors import InvalidRequest, Unprocessable
@@ -506,18 +507,12 @@ def test_wrapped_layers_are_merged_below_their_wrapper(tmp_path: Path, model: Mo
         assert torch.equal(_answer(bundle.unet), expected)
 
 
-def test_merged_mixtures_are_kept_within_their_bytes(model: Model, tmp_path: Path) -> None:
-    adapter = model.read(_mixed(model, tmp_path, "lora", seed=0))
-    each = Merged.of(model.bundle.unet, deltas_of([(adapter, 1.0)], "unet")).num_bytes
-    cache = MergedCache(model.bundle.unet, 2 * each)
-
-    kept = [cache.get(scale, deltas_of([(adapter, scale)], "unet")) for scale in (1.0, 2.0)]
-    assert cache.get(1.0, {}) is kept[0]
-    cache.get(3.0, deltas_of([(adapter, 3.0)], "unet"))
-
-    assert cache.num_bytes == 2 * each
-    assert cache.get(1.0, {}) is kept[0]
-    assert cache.get(2.0, deltas_of([(adapter, 2.0)], "unet")) is not kept[1]
-    small = MergedCache(model.bundle.unet, each - 1)
-    with small.get(1.0, deltas_of([(adapter, 1.0)], "unet")).applied():
-        assert small.num_bytes == 0
+def test_a_scale_of_zero_is_off_whatever_the_kind(model: Model, tmp_path: Path) -> None:
+    """Also DoRA's, which would stretch the weights all the same: nobody means that who writes 0."""
+    stretching, plain = (model.read(_mixed(model, tmp_path, kind, seed=0)) for kind in ("dora", "lora"))
+    mixer = Mixer(Floorplan(model.bundle.unet), 32, torch.float32)
+    assert mixer.mix([(stretching, 0.0)]) is None
+    both, alone = mixer.mix([(stretching, -0.0), (plain, 1.0)]), mixer.mix([(plain, 1.0)])
+    assert both is not None
+    assert alone is not None
+    assert both.key == alone.key

@@ -258,3 +258,14 @@ def test_what_is_too_much_to_keep_is_computed_anew(model: Model, adapter: ImageA
     for _ in range(2):
         found = model.encode([(adapter, 1.0)], small)
         assert all(torch.equal(a, b) for a, b in zip(_tensors(found), _tensors(expected), strict=True))
+
+
+def test_memory_that_runs_short_is_given_back_and_nothing_else_changes(model: Model, adapter: ImageAdapter) -> None:
+    encoder = model.encoder(max_entries=1)
+    before = model.encode([(adapter, 1.0)], encoder)
+    kept = encoder._adapters._recent
+    assert kept.num_bytes > 0
+    encoder.forget()
+    assert kept.num_bytes == 0
+    again = model.encode([(adapter, 1.0)], encoder)
+    assert torch.equal(before.positive.context, again.positive.context)

@@ -434,7 +434,17 @@ async def test_counters_say_where_adapters_were_and_how_long_they_took(bench: Be
     assert [counted[f"adapter_loads_{tier}"] for tier in ("store", "disk")] == [1, 1]
     assert counted["adapter_load_seconds_disk"] > 0
     assert (counted["adapter_resident_host"], counted["adapter_in_use"], counted["adapter_bytes"]) == (2, 0, 2)
-    assert bench.cache.load_seconds(a) == 0 < bench.cache.load_seconds("acme/c@sha256:" + "0" * 64)
+
+
+async def test_closing_lets_waiting_calls_have_their_turn_those_in_line_too(bench: Bench) -> None:
+    ids = await bench.add(*(f"a{number}" for number in range(6)))
+    bench.shelf.objects.open.clear()
+    async with bench.cache.warm(uses(*ids), ACME) as ready:
+        assert ready is not None
+        waiter = asyncio.ensure_future(ready())
+        await settle(lambda: bench.shelf.objects.num_gets == 4)
+        await bench.cache.close()
+        await asyncio.wait_for(waiter, 5)
 
 
 async def test_closing_frees_everything_and_tells_who_waits(bench: Bench) -> None:

@@ -90,6 +90,9 @@ REFUSED_CONFIGS: dict[str, tuple[dict[str, Any] | str, str]] = {
     "no method": ({}, "adapter_unsupported"),
     "whole modules": (CONFIG | {"modules_to_save": ["lm_head"]}, "adapter_unsupported"),
     "biases": (CONFIG | {"bias": "all"}, "adapter_unsupported"),
+    "a changed base": (CONFIG | {"init_lora_weights": "pissa_niter_16"}, "adapter_unsupported"),
+    "a changed base, OLoRA's": (CONFIG | {"init_lora_weights": "OLoRA"}, "adapter_unsupported"),
+    "a changed base, LoftQ's": (CONFIG | {"init_lora_weights": "loftq"}, "adapter_unsupported"),
     "rank 0": (CONFIG | {"r": 0}, "adapter_rank"),
     "rank 10^6": (CONFIG | {"r": 10**6}, "adapter_rank"),
     "rank 10^6 of some": (CONFIG | {"rank_pattern": {"x": 10**6}}, "adapter_rank"),
@@ -115,6 +118,19 @@ def test_a_configuration_that_is_not_served_is_refused(config: dict[str, Any] | 
     with pytest.raises(InvalidRequest) as caught:
         read_adapter(folder)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "eva", "orthogonal"])
+def test_a_start_that_leaves_the_base_as_it_is_is_served(start: bool | str) -> None:
+    assert parse_config(CONFIG | {"init_lora_weights": start}).rank == CONFIG["r"]
+
+
+def test_a_configuration_in_metadata_is_as_bounded_as_a_file(tmp_path: Path) -> None:
+    told = json.dumps({"unet.r": 4} | {f"unet.rank_pattern.{n}": n for n in range(50_000)})
+    folder = adapter_folder(tmp_path, lora(f"unet.{MID}.attn1.to_q"), metadata={"lora_adapter_metadata": told})
+    with pytest.raises(InvalidRequest) as caught:
+        read_adapter(folder)
+    assert caught.value.code == "adapter_config_invalid"
 
 
 def test_thousands_of_patterns_over_thousands_of_modules_take_no_time() -> None:

@@ -241,3 +241,40 @@ async def test_a_free_place_needs_no_room_to_wait_in() -> None:
     is_here.set()
     async with queue.place(A, 10, ready=is_here.wait):
         assert queue.num_running == 1
+
+
+async def test_a_free_place_is_not_refused_for_those_who_are_not_ready() -> None:
+    queue = make(limits=Queue(max_waiting=1, max_waiting_per_tenant=1, max_wait_seconds=1))
+    cold = asyncio.create_task(queue.place(A, 100_000, ready=asyncio.Event().wait).__aenter__())
+    await settle()
+    async with queue.place(A, 10) as waited:
+        assert waited == 0
+        with pytest.raises(Overloaded):
+            await queue.place(A, 10).__aenter__()
+    with pytest.raises(Overloaded):
+        await queue.place(A, 10, ready=asyncio.Event().wait).__aenter__()
+    cold.cancel()
+    await asyncio.wait([cold])
+
+
+async def test_a_tenant_that_was_not_ready_has_earned_no_credit() -> None:
+    clock, order, is_here = ManualClock(), list[TenantName](), asyncio.Event()
+    queue = FairQueue(1, ROOMY, clock)
+
+    async def call(tenant: TenantName, ready: asyncio.Event | None = None) -> None:
+        async with queue.place(tenant, 1000, ready=ready.wait if ready else None):
+            order.append(tenant)
+            clock.advance(1)
+            await asyncio.sleep(0)
+
+    cold = [asyncio.create_task(call(A, is_here)) for _ in range(6)]
+    await settle()
+    for _ in range(20):
+        await call(B)
+    async with queue.place(B, 1000):
+        is_here.set()
+        late = [asyncio.create_task(call(B)) for _ in range(3)]
+        await settle()
+        order.clear()
+    await asyncio.gather(*cold, *late)
+    assert Counter(order[:6])[B] >= 2

@@ -20,6 +20,7 @@ from serve.catalog.adapters.known_layouts import KnownLayouts
 from serve.domain.documents import EchoEngine as EchoSpec
 from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.names import RunId, TenantName
+from serve.gateway import zip_stream
 from serve.settings import AdaptersSettings
 
 IMAGES, WIDE, XL = "images", "wide", "xl"
@@ -170,7 +171,7 @@ HOSTILE = {
 async def test_hostile_files_are_refused_and_leave_nothing(client: httpx.AsyncClient, made: Gateway, case: str) -> None:
     files, code = HOSTILE[case]
     response = await upload(client, files=files)
-    assert response.status_code == 400
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "file")
     assert response.json()["error"]["code"] == code or code is None
     assert (await client.get("/v1/adapters")).json()["data"] == []
     storage = made.services.settings.storage
@@ -181,6 +182,43 @@ async def test_hostile_files_are_refused_and_leave_nothing(client: httpx.AsyncCl
 async def test_too_large_an_upload_is_refused(client: httpx.AsyncClient) -> None:
     response = await upload(client, files={"a.safetensors": image_adapter(rank=2000)})
     assert (response.status_code, response.json()["error"]["code"]) == (413, "adapter_too_large")
+
+
+async def test_only_a_form_may_be_as_long_as_an_adapter(client: httpx.AsyncClient, made: Gateway) -> None:
+    settings = made.services.settings
+    longer = b"[" + b" " * settings.gateway.max_body_bytes + b"]"
+    assert len(longer) < settings.gateway.max_body_bytes + settings.adapters.max_bytes
+    for headers in ({}, {"content-type": "application/json"}):
+        response = await client.post("/v1/adapters", content=longer, headers=headers)
+        assert told(response) == (413, "payload_too_large", None)
+    form = {"content-type": "multipart/form-data; boundary=x", "content-length": str(10**12)}
+    response = await client.post("/v1/adapters", content=b"", headers=form)
+    assert told(response) == (413, "payload_too_large", None)
+    assert "SLIPWAY_ADAPTERS_MAX_BYTES" in response.json()["error"]["message"]
+
+
+async def test_an_upload_is_not_hurt_by_another_that_ends(client: httpx.AsyncClient, made: Gateway) -> None:
+    uploads = made.services.settings.storage.cache_dir / "adapter-uploads"
+    uploads.mkdir(parents=True)
+    (uploads / "gone").symlink_to(uploads / "taken away after it was listed")
+    await added(client)
+
+
+async def test_a_download_that_is_cut_lets_go_of_its_file() -> None:
+    is_closed = False
+
+    async def content() -> AsyncGenerator[bytes, None]:
+        nonlocal is_closed
+        try:
+            while True:
+                yield b"x"
+        finally:
+            is_closed = True
+
+    chunks = zip_stream.zipped([("a", content())])
+    await anext(chunks)
+    await chunks.aclose()
+    assert is_closed
 
 
 @pytest.mark.parametrize(
@@ -231,6 +269,9 @@ async def test_an_adapter_comes_from_an_asset(client: httpx.AsyncClient, other: 
     wrong = await client.post("/v1/adapters", json=body | {"digest": WEIGHTS})
     assert told(wrong) == (400, "digest_mismatch", "digest")
     assert (await other.post("/v1/adapters", json=body)).status_code == 404
+    asset = (await client.post("/v1/assets?name=x.safetensors", content=image_adapter()[:-4])).json()
+    broken = await client.post("/v1/adapters", json=body | {"uri": f"asset:{asset['id']}"})
+    assert told(broken) == (400, "safetensors_truncated", "uri")
 
 
 async def test_addresses_of_this_machine_are_for_administrators(
@@ -387,6 +428,10 @@ async def test_a_shared_adapter_is_used_and_read_and_not_changed(
     assert (await other.get("/v1/adapters/default/stripes/content")).content == image_adapter()
     view = (await other.get("/v1/adapters/default/stripes")).json()
     assert (view["address"], view["shared_with"]) == ("default/stripes", [])
+    await added(other, "mine", shared_with="default")
+    for path in ("/v1/adapters/other/mine", "/v1/adapters"):
+        seen = (await client.get(path)).json()
+        assert "'shared_with': ['default']" in str(seen)  # an administrator's PATCH replaces the list
     for method, body in (("PATCH", {"title": "mine"}), ("DELETE", None)):
         assert (await other.request(method, "/v1/adapters/default/stripes", json=body)).status_code == 403
     await client.patch("/v1/adapters/stripes", json={"shared_with": []})
@@ -447,8 +492,25 @@ async def test_a_tenant_applies_documents_to_itself(client: httpx.AsyncClient, o
     assert (await other.get("/v1/admin/documents?kind=Adapter&tenant=default")).status_code == 403
     wrong = document | {"spec": spec | {"base": WIDE}}
     assert told(await other.put(path, json=wrong)) == (422, "wrong_base", "spec.base")
+    wrong = document | {"spec": spec | {"weights": spec["weights"] | {"digest": WEIGHTS}}}
+    assert told(await other.put(path, json=wrong)) == (400, "digest_mismatch", "spec.weights.digest")
+    await added(other, files={"a.safetensors": image_adapter(0.1)})
+    assert (await other.get(path)).status_code == 404, "it says which files the name means, and means others"
+    assert (await other.put(path, json=document)).json()["result"] == "configured"
     assert (await other.delete(path)).status_code == 204
     assert (await other.get("/v1/adapters/stripes")).status_code == 404
+
+
+async def test_documents_have_the_names_and_tenants_that_there_are(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(image_adapter())
+    spec = {"weights": {"uri": f"file://{tmp_path}/x.safetensors"}}
+    document = {"apiVersion": "slipway.dev/v1alpha1", "kind": "Adapter", "metadata": {"name": "content"}, "spec": spec}
+    reserved = await client.put("/v1/admin/documents/Adapter/content", json=document)
+    assert told(reserved) == (400, "invalid_value", "metadata.name")
+    document["metadata"] = {"name": "stripes"}
+    for tenant in ("nobody", "../x"):
+        response = await client.put(f"/v1/admin/documents/Adapter/stripes?tenant={tenant}", json=document)
+        assert response.status_code == 404
 
 
 async def test_a_card_says_what_it_takes(client: httpx.AsyncClient) -> None:

@@ -184,6 +184,17 @@ def encrypted() -> bytes:
     return bytes(data)
 
 
+def elsewhere() -> bytes:
+    """An archive whose one entry begins where no file reaches, which takes the 64 bits of zip64 to say."""
+    made, extra = bytearray(archive({"a.safetensors": GOOD})), struct.pack("<HHQ", 1, 8, 2**62)
+    at = made.rfind(b"PK\x01\x02")
+    made[at + 30 : at + 32], made[at + 42 : at + 46] = struct.pack("<H", len(extra)), b"\xff" * 4
+    end = made.rfind(b"PK\x05\x06")
+    (num_bytes,) = struct.unpack("<I", made[end + 12 : end + 16])
+    made[end + 12 : end + 16] = struct.pack("<I", num_bytes + len(extra))
+    return bytes(made[:end] + extra + made[end:])
+
+
 END_64 = struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 1)
 ZIPPED = archive({"a.safetensors": GOOD})
 AT_END = ZIPPED.rfind(b"PK\x05\x06")
@@ -206,6 +217,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "a thousand and one entries": (archive({f"{n}": b"" for n in range(1001)}), "adapter_archive_entries"),
     "more entries than it has": (with_count(ZIPPED, 60_000), "adapter_archive_entries"),
     "zip64": (ZIPPED[:AT_END] + END_64 + ZIPPED[AT_END:], "adapter_archive_entries"),
+    "an entry beyond its end": (elsewhere(), "adapter_archive_invalid"),
     "more bytes than it says": (declared(archive({"a.safetensors": GOOD}), 40), "adapter_archive_invalid"),
     "other bytes than it says": (
         archive({"a.safetensors": GOOD}, zipfile.ZIP_STORED).replace(GOOD, GOOD[:-9] + b"x" * 9),
@@ -307,8 +319,8 @@ def test_an_upload_is_written_as_it_comes_and_ends_at_the_limit(tmp_path: Path) 
             taken.append(at)
             yield b"x" * 100
 
-    async def upload(max_bytes: int) -> int:
-        return await receive(chunks(), tmp_path / "upload", max_bytes)
+    async def upload(max_bytes: int, num_before: int = 0) -> int:
+        return await receive(chunks(), tmp_path / "upload", max_bytes, num_before)
 
     assert asyncio.run(upload(1000)) == 1000
     taken.clear()
@@ -316,6 +328,8 @@ def test_an_upload_is_written_as_it_comes_and_ends_at_the_limit(tmp_path: Path) 
         asyncio.run(upload(250))
     assert taken == [0, 1, 2]
     assert (tmp_path / "upload").stat().st_size == 200
+    with pytest.raises(PayloadTooLarge, match="may have 1000 bytes"):
+        asyncio.run(upload(1000, num_before=900))
 
 
 def test_numbers_at_the_edge_of_what_is_finite_pass(tmp_path: Path) -> None:

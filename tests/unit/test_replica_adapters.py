@@ -14,6 +14,7 @@ from sqlalchemy import select
 from deployments.llm import LlmReplica
 from deployments.replica import ModelArgs, ModelReplica
 from deployments.text_to_image import TextToImageReplica
+from serve.catalog.adapters.known_layouts import KnownLayouts
 from serve.catalog.adapters.modules import WEIGHTS_FILE, AdapterContents
 from serve.catalog.adapters.registry import AdapterRegistry, NewVersion
 from serve.catalog.adapters.stored import StoredFile, Words
@@ -22,11 +23,12 @@ from serve.catalog.weights import tree_digest
 from serve.clock import SystemClock
 from serve.domain.adapters import AdapterArchitecture, AdapterFacts, AdapterFormat, ModuleKind
 from serve.domain.documents import API_VERSION, ModelDocument
-from serve.domain.errors import InvalidRequest, NotFound, SlipwayError, Unprocessable
+from serve.domain.errors import InvalidRequest, NotFound, SlipwayError, StorageUnavailable, Unprocessable
 from serve.domain.folds import Answer
 from serve.domain.generation import AdapterUse, CallContext, ModelCall
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.task import Task
+from serve.serving.fair_queue import FairQueue
 from serve.serving.route_memory import Preload
 from serve.settings import AdaptersSettings
 from serve.storage.objects import open_object_store
@@ -292,6 +294,31 @@ async def test_the_sizes_of_its_base_are_written_down(installation: Installation
         rows = (await connection.execute(select(layouts))).all()
     assert [row.digest for row in rows] == [replica._weights.digest]
     assert rows[0].shapes["unet.conv_in"][1] == 4
+    await close(replica)
+
+
+async def test_a_base_whose_sizes_cannot_be_written_down_starts_all_the_same(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise StorageUnavailable("no")
+
+    monkeypatch.setattr(KnownLayouts, "record", fails)
+    painter = document(family="text_to_image", tasks=["text_to_image"], weights={"uri": "builtin://shapes-sd"})
+    replica = await installation.replica(painter)
+    assert replica.record_routing_stats()["load"] == 0
+    await close(replica)
+
+
+async def test_routers_are_not_told_of_every_millisecond_of_the_backlog(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await installation.replica(document())
+    told = []
+    for seconds in (0.0, 0.1001, 0.1234, 0.1249, 7.49):
+        monkeypatch.setattr(FairQueue, "backlog_seconds", seconds)
+        told.append(replica.record_routing_stats()["backlog_seconds"])
+    assert told == [0.0, 0.1, 0.1, 0.1, 7.5]
     await close(replica)
 
 

@@ -73,6 +73,7 @@ class Admission:
     def forget(self) -> None:
         """Memory is short: give back what can be made again."""
         self._merged.forget(self._merged_in_use())
+        self._prompts.forget()
         if self._arena is not None:
             self._arena.forget(self._in_use())
 

@@ -20,6 +20,8 @@ from deployments.engines.diffusion.rows import Bound
 
 MAX_BUFFERS = 6
 """Shapes of rank and depth that are laid out at the same time; a batch uses one."""
+MAX_BUFFER_BYTES = 8 * 2**30
+"""Of all of them; the one that a batch uses may be larger. At rank 64 an SDXL model's row takes a third of a GiB."""
 
 
 @dataclass(slots=True)
@@ -48,9 +50,21 @@ class Binding:
 class Arena:
     """The adapters of one UNet, whose layers it wraps. Used by the engine's thread alone."""
 
-    def __init__(self, unet: nn.Module, floorplan: Floorplan, max_resident: int) -> None:
+    def __init__(
+        self,
+        unet: nn.Module,
+        floorplan: Floorplan,
+        max_resident: int,
+        *,
+        can_share: bool = True,
+        max_buffer_bytes: int = MAX_BUFFER_BYTES,
+    ) -> None:
+        """`can_share`: rows that all have one mixture read it from one place. That is another shape of pass, so not
+        where passes are compiled and recorded beforehand.
+        """
         self.totals = Totals()
         self.floorplan, self._max_resident = floorplan, max_resident
+        self._can_share, self._max_buffer_bytes = can_share, max_buffer_bytes
         self._layers = adapt(unet, floorplan.places)
         self._resident: OrderedDict[str, Packed] = OrderedDict()
         self._buffers: OrderedDict[tuple[int, int, bool], _Buffer] = OrderedDict()
@@ -121,16 +135,18 @@ class Arena:
         present = [packed for packed in mixtures if packed is not None]
         if not present:
             return None
-        is_shared = len(present) == len(mixtures) and len({packed.key for packed in present}) == 1
+        are_equal = len(present) == len(mixtures) and len({packed.key for packed in present}) == 1
         rank, depth = max(packed.rank for packed in present), max(packed.depth for packed in present)
-        return Binding(tuple(mixtures), rank, depth, is_shared)
+        return Binding(tuple(mixtures), rank, depth, are_equal and self._can_share)
 
     def blank(self, num_rows: int, rank: int, depth: int) -> Binding:
         """What a batch of `num_rows` without adapters would need for room: for rehearsals."""
         return Binding((None,) * num_rows, rank, depth, is_shared=False)
 
     def bind(self, binding: Binding | None, num_rows: int = 0) -> Bound | None:
-        """Have the layers see `binding` from now on, in passes of `num_rows`; those beyond its own have nothing."""
+        """Have the layers see `binding` from now on, in passes of `num_rows`. What is added to rows beyond its own is
+        of no matter.
+        """
         if binding is not self._binding or num_rows != self._num_bound:
             self._num_bound = _UNSURE
             bound = None if binding is None else self._laid(binding, num_rows)
@@ -152,20 +168,25 @@ class Arena:
         buffer = self._buffers.get(key)
         needed = 1 if binding.is_shared else num_rows
         if buffer is None or len(buffer.held) < needed:
+            num_rows, width = 1 << (needed - 1).bit_length(), binding.rank * self.floorplan.width(binding.depth)
+            self._make_room(key, num_rows * width * self._dtype.itemsize)
+            flat = torch.zeros(num_rows, width, dtype=self._dtype, device=self._device)
             self._num_buffers += 1
-            flat = torch.zeros(
-                1 << (needed - 1).bit_length(),
-                binding.rank * self.floorplan.width(binding.depth),
-                dtype=self._dtype,
-                device=self._device,
-            )
             buffer = self._buffers[key] = _Buffer(
                 self._num_buffers, binding.rank, self.floorplan.upto(binding.depth), flat
             )
         self._buffers.move_to_end(key)
-        if len(self._buffers) > MAX_BUFFERS:
-            self._buffers.popitem(last=False)
         return buffer
+
+    def _make_room(self, key: tuple[int, int, bool], num_bytes: int) -> None:
+        """For another buffer: that of its shape, which is too small, goes, and then the least recently used."""
+        self._show({})  # what the layers see stays in memory
+        self._buffers.pop(key, None)
+        while self._buffers and (
+            len(self._buffers) >= MAX_BUFFERS
+            or num_bytes + sum(each.flat.nbytes for each in self._buffers.values()) > self._max_buffer_bytes
+        ):
+            self._buffers.popitem(last=False)
 
     def _show(self, views: "Views") -> None:
         for name, layer in self._layers.items():

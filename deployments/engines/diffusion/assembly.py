@@ -59,10 +59,13 @@ def assemble(
     """
     began = time.monotonic()
     bundle = Bundle.load(folder, device=device, dtype=dtype, variant=variant)
+    is_recorded = compile and device == "cuda"
     # Before anything is compiled: the arena wraps layers.
-    arena = None if max_resident is None else Arena(bundle.unet, Floorplan(bundle.unet), max_resident)
+    arena = None
+    if max_resident is not None:
+        arena = Arena(bundle.unet, Floorplan(bundle.unet), max_resident, can_share=not is_recorded)
     predictor: Predictor = EagerPredictor(bundle)
-    if compile and device == "cuda":
+    if is_recorded:
         predictor = GraphPredictor(bundle)
     shape = native_shape(bundle)
     times = measure_rows(bundle, predictor, shape, max_rows)

@@ -47,25 +47,18 @@ class Recent(Generic[T]):
         """Of all that is kept."""
         return self._num_bytes
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def get(self, key: Hashable) -> T | None:
         """What was kept under `key`, if it still is."""
         if key in self._values:
             self._values.move_to_end(key)
         return self._values.get(key)
 
-    def make_room(self, num_bytes: int) -> None:
-        """Forget the oldest until `num_bytes` more are within the bound."""
-        while self._values and self._num_bytes + num_bytes > self._max_bytes:
-            self._forget(next(iter(self._values)))
-
     def keep(self, key: Hashable, value: T) -> T:
         """Keep `value`, unless it is over the bound all alone."""
         if key in self._values:
             self._forget(key)
-        self.make_room(value.num_bytes)
+        while self._values and self._num_bytes + value.num_bytes > self._max_bytes:
+            self._forget(next(iter(self._values)))
         if value.num_bytes <= self._max_bytes:
             self._values[key] = value
             self._num_bytes += value.num_bytes

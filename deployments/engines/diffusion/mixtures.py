@@ -129,8 +129,8 @@ class Mixer:
     def mix(self, adapters: Sequence[tuple[ImageAdapter, float]]) -> Mixture | None:
         """What `adapters` come to; None for nothing.
 
-        A scale of 0 is off, whatever the kind. (diffusers would still stretch by a DoRA's magnitudes, which nobody means
-        who writes 0.)
+        A scale of 0 is off, whatever the kind; diffusers would still stretch by a DoRA's magnitudes, which nobody
+        means who writes 0.
         """
         applied = [(adapter, scale) for adapter, scale in adapters if scale != 0.0]
         if not applied:

@@ -25,8 +25,9 @@ MAX_CHUNKS: Final = 16
 """Windows of text that one prompt may fill: the cost of every step grows with them."""
 BACKTRACK: Final = 0.25
 """Share of a window that may stay empty so that a chunk ends at a comma, or else with a whole word."""
-MAX_ADAPTER_BYTES: Final = 512 * 2**20
-"""Of device memory, for what recent adapters change in the text encoders."""
+MAX_ADAPTER_BYTES: Final = 2 * 2**30
+"""Of device memory, for what recent adapters change in the text encoders: low-rank terms of many, or all weights of the
+two that SDXL has, once. What is larger is computed for every text."""
 _WORD_END: Final = "</w>"
 _COMMA: Final = ",</w>"
 
@@ -110,6 +111,10 @@ class PromptEncoder:
             positive=self._conditioning(text, length, time_ids, adapters),
             negative=None if against is None else self._conditioning(against, length, time_ids, adapters),
         )
+
+    def forget(self) -> None:
+        """Memory is short: give back what can be made again, and is large."""
+        self._adapters.forget()
 
     def _against(self, negative: str, text: _Text, adapters: Applied) -> _Text:
         if negative or not self._bundle.empty_negative_is_zero:

@@ -64,6 +64,10 @@ class TextAdapters:
                 for layer, _ in changes.rows:
                     layer.bound = None
 
+    def forget(self) -> None:
+        """Memory is short: what was applied of late is computed anew."""
+        self._recent.clear()
+
     def _changes(self, adapters: Applied) -> _Changes:
         key = text_key(adapters)
         return self._recent.get(key) or self._recent.keep(key, self._computed(adapters))

@@ -41,7 +41,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     _check_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_entries(archive.infolist())
+            _check_entries(archive.infolist(), path.stat().st_size)
             yield archive
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
         raise _invalid(f"it cannot be read: {str(error)[:120]}") from None
@@ -69,13 +69,13 @@ def _check_directory(path: Path) -> None:
         raise refused("adapter_archive_entries", f"the archive lists more than {MAX_ENTRIES} entries, or is of zip64")
 
 
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+def _check_entries(entries: list[zipfile.ZipInfo], num_bytes: int) -> None:
     if len(entries) > MAX_ENTRIES:
         raise refused("adapter_archive_entries", f"the archive has {len(entries)} entries; {MAX_ENTRIES} are read")
     seen: set[str] = set()
     for each in entries:
         _check_name(each)
-        _check_kind(each)
+        _check_kind(each, num_bytes)
         folded = each.filename.rstrip("/").casefold()
         if folded in seen:
             raise refused("adapter_archive_duplicate", f"the archive has {each.filename[:120]!r} twice")
@@ -90,11 +90,12 @@ def _check_name(each: zipfile.ZipInfo) -> None:
         raise refused("adapter_archive_path", f"the archive has an entry {name[:120]!r}, which leads out of it")
 
 
-def _check_kind(each: zipfile.ZipInfo) -> None:
+def _check_kind(each: zipfile.ZipInfo, num_bytes: int) -> None:
     kind = stat.S_IFMT(each.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise refused("adapter_archive_link", f"the archive has {each.filename[:120]!r}, which is a link or a device")
-    if each.header_offset < 0 or each.compress_type not in _PACKINGS or each.flag_bits & _ENCRYPTED:
+    is_inside = 0 <= each.header_offset < num_bytes
+    if not is_inside or each.compress_type not in _PACKINGS or each.flag_bits & _ENCRYPTED:
         raise _invalid(f"{each.filename[:120]!r} is encrypted, lies outside, or is packed otherwise than by deflate")
     if each.file_size > max(_FREE_BYTES, MAX_RATIO * each.compress_size):
         raise refused(

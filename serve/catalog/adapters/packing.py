@@ -50,8 +50,8 @@ class PackedAdapter:
         return sum(file.num_bytes for file in self.files)
 
 
-async def receive(chunks: AsyncIterable[bytes], path: Path, max_bytes: int) -> int:
-    """Write an upload to `path` as it comes; how many bytes it has.
+async def receive(chunks: AsyncIterable[bytes], path: Path, max_bytes: int, num_before: int = 0) -> int:
+    """Write an upload to `path` as it comes; how many bytes it has. `num_before` came with its other files.
 
     Raises:
         PayloadTooLarge: `adapter_too_large`, at the first chunk beyond `max_bytes`; a part of it is at `path` then.
@@ -61,7 +61,7 @@ async def receive(chunks: AsyncIterable[bytes], path: Path, max_bytes: int) -> i
     with path.open("wb") as stream:
         async for chunk in chunks:
             num_bytes += len(chunk)
-            if num_bytes > max_bytes:
+            if num_before + num_bytes > max_bytes:
                 raise _too_large(max_bytes)
             with _room():
                 await asyncio.to_thread(stream.write, chunk)

@@ -27,6 +27,8 @@ _NOT_SERVED = (
     *("use_qalora", "use_bdlora", "arrow_config", "kasa_config", "lora_bias", "alora_invocation_tokens"),
 )
 _KINDS = ("LORA", "LOHA", "LOKR")
+_CHANGES_BASE = ("pissa", "corda", "olora", "loftq", "lora_ga")
+"""Ways to begin a training that take something out of the base's weights: the adapter alone is not the whole change."""
 
 
 class Patterns:
@@ -147,6 +149,8 @@ def metadata_configs(metadata: Mapping[str, str]) -> dict[str, PeftConfig]:
     text = metadata.get("lora_adapter_metadata")
     if text is None:
         return {}
+    if len(text) > MAX_CONFIG_BYTES:
+        raise _invalid(f"lora_adapter_metadata is longer than {MAX_CONFIG_BYTES} characters")
     by_component: dict[str, dict[str, Any]] = {}
     for key, value in _json(text.encode(), "lora_adapter_metadata").items():
         component, _, name = key.partition(".")
@@ -164,6 +168,12 @@ def parse_config(body: Mapping[str, Any]) -> PeftConfig:
     for key in _NOT_SERVED:
         if body.get(key):
             raise refused("adapter_unsupported", f"{CONFIG_FILE} has {key}, which is not served; train without it")
+    if str(start := body.get("init_lora_weights", "")).lower().startswith(_CHANGES_BASE):
+        raise refused(
+            "adapter_unsupported",
+            f"{CONFIG_FILE} has init_lora_weights {str(start)[:40]!r}, which changed the base that it was trained on: it "
+            "fits no other. Save it with path_initial_model_for_weight_conversion, which makes it an adapter of the base",
+        )
     if body.get("bias", "none") != "none":
         raise refused("adapter_unsupported", f"{CONFIG_FILE} has trained biases; train with bias: none")
     rank = _number(body.get("r", 8), "r")

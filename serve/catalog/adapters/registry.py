@@ -85,7 +85,7 @@ class AdapterRegistry:
                 await self.blobs.write(new.tenant, new.digest, new.files, new.folder)
                 is_done = await self._publish(new, words, managed_by, document)
                 if is_done is not None:
-                    return await self.get(new.tenant, new.tenant, new.name), is_done
+                    return await self.get(new.tenant, new.tenant, new.name, new.digest), is_done
         finally:
             if is_done is None:
                 await self.blobs.collect(new.tenant, new.digest, is_over=True)
@@ -110,7 +110,8 @@ class AdapterRegistry:
             _check_manager(before, managed_by)
             shared_before = await _shares(connection, new.tenant, new.name)
             values = {"digest": new.digest, "managed_by": managed_by, **_columns(words)}
-            values |= {} if document is None else {"document": dict(document)}
+            if document is not None or new.digest != before.digest:  # a document says which files the name means
+                values["document"] = None if document is None else dict(document)
             is_same = all(getattr(before, name) == value for name, value in values.items())
             if is_same and (words.shared_with is None or set(words.shared_with) == set(shared_before)):
                 return "unchanged"
@@ -204,7 +205,8 @@ class AdapterRegistry:
             if row is None:
                 raise unknown_adapter(tenant, name)
             _check_manager(row, manager)
-            await _change_name(connection, tenant, name, _columns(words), words, self._clock.now_ms())
+            values = _columns(words) | {"managed_by": manager}  # so that nobody's word is undone at the next start
+            await _change_name(connection, tenant, name, values, words, self._clock.now_ms())
         return await self.get(tenant, tenant, name)
 
     async def delete(self, tenant: TenantName, name: str, digest: str | None = None, manager: str = "api") -> None:

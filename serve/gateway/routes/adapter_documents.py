@@ -15,7 +15,7 @@ from serve.gateway.access import allowed
 from serve.gateway.adapter_uploads import Wanted, checked, fetch_parts, workspace
 from serve.gateway.bodies import read_as
 from serve.gateway.managers import ManagedBy
-from serve.gateway.routes.adapters import check_sharing
+from serve.gateway.routes.adapters import check_sharing, free_name
 from serve.gateway.routing import Injected, adapters_of, uploads_of
 from serve.gateway.services import Services
 from serve.gateway.views import AppliedView, DocumentView, plain_document
@@ -24,7 +24,7 @@ router = APIRouter(tags=["admin"])
 Writer = Annotated[Caller, Depends(allowed("adapters.write"))]
 Reader = Annotated[Caller, Depends(allowed("adapters.read"))]
 OfTenant = Annotated[str | None, Query(max_length=40, description="For administrators: whose. By default one's own.")]
-_URI, _BASE = "spec.weights.uri", "spec.base"
+_URI, _BASE, _DIGEST = "spec.weights.uri", "spec.base", "spec.weights.digest"
 
 
 @router.get("/v1/admin/documents/Adapter/{name}", operation_id="getAdapterDocument")
@@ -54,7 +54,8 @@ async def apply_adapter_document(
         )
     owner, spec = owner_of(caller, tenant), document.spec
     check_sharing(caller, tuple(spec.shared_with), "spec.sharedWith")
-    wanted = Wanted(name, spec.base, spec.weights.digest, _URI, _BASE)
+    await services.tenants.get(owner)
+    wanted = Wanted(free_name(name, "metadata.name"), spec.base, spec.weights.digest, _URI, _BASE, _DIGEST)
     async with uploads_of(request).place(caller.tenant, "adapters"), workspace(services) as folder:
         parts = await fetch_parts(services, folder, caller, spec.weights.uri, _URI)
         new = await checked(services, folder, parts, owner, wanted)

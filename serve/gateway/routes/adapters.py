@@ -30,7 +30,7 @@ from serve.gateway.adapter_views import (
     adapter_with_versions,
 )
 from serve.gateway.addresses import adapter_reference
-from serve.gateway.bodies import ADAPTERS_PATH, read_as, validated
+from serve.gateway.bodies import ADAPTERS_PATH, is_form, read_as, validated
 from serve.gateway.routing import Injected, adapters_of, uploads_of
 from serve.gateway.services import Services
 from serve.gateway.views import Page
@@ -70,23 +70,24 @@ async def create_adapter(request: Request, services: Injected, caller: Writer) -
     has. The form's `trigger_words` and `shared_with` may be repeated, or hold words between commas.
     """
     async with uploads_of(request).place(caller.tenant, "adapters"), workspace(services) as folder:
-        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        if is_form(request.scope):
             async with request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS) as form:
                 body: AdapterForm = validated(AdapterForm, _form_fields(form))
                 _check_words(caller, body)
                 parts = await receive_parts(services, folder, _form_files(form))
-            digest = None
+            digest, file_param = None, "file"
         else:
             asked = await read_as(request, NewAdapterBody)
             _check_words(caller, asked)
             parts = await fetch_parts(services, folder, caller, asked.uri, "uri")
-            body, digest = asked, asked.digest
-        new = await checked(services, folder, parts, caller.tenant, Wanted(_named(body.name), body.base, digest))
+            body, digest, file_param = asked, asked.digest, "uri"
+        wanted = Wanted(free_name(body.name, "name"), body.base, digest, file_param)
+        new = await checked(services, folder, parts, caller.tenant, wanted)
         before = await services.adapters.find(caller.tenant, caller.tenant, body.name)
         stored, _ = await services.adapters.add(new, body.words())
     adapters_of(request).forget()
     is_same = before is not None and before.version.digest == new.digest
-    return JSONResponse(adapter_view(stored, caller.tenant).model_dump(mode="json"), 200 if is_same else 201)
+    return JSONResponse(adapter_view(stored, caller).model_dump(mode="json"), 200 if is_same else 201)
 
 
 def _form_fields(form: FormData) -> dict[str, Any]:
@@ -132,9 +133,10 @@ async def _chunks(file: UploadFile) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-def _named(name: str) -> str:
+def free_name(name: str, param: str) -> str:
+    """The name, if an adapter can have it. Raises InvalidRequest about `param`."""
     if name == _RESERVED:
-        raise InvalidRequest(f"No adapter can be called {_RESERVED!r}. Choose another name.", "invalid_value", "name")
+        raise InvalidRequest(f"No adapter can be called {_RESERVED!r}. Choose another name.", "invalid_value", param)
     return name
 
 
@@ -166,7 +168,7 @@ async def list_adapters(
     found = await services.adapters.list(
         caller.tenant, base=base, architecture=architecture, limit=limit + 1, after=seen
     )
-    return Page(data=[adapter_view(one, caller.tenant) for one in found[:limit]], has_more=len(found) > limit)
+    return Page(data=[adapter_view(one, caller) for one in found[:limit]], has_more=len(found) > limit)
 
 
 def _position(after: str) -> tuple[str, str]:
@@ -240,7 +242,7 @@ async def _found(services: Services, caller: Caller, text: str) -> StoredAdapter
 
 async def _shown(services: Services, caller: Caller, text: str) -> AdapterWithVersions:
     found = await _found(services, caller, text)
-    return adapter_with_versions(found, caller.tenant, await services.adapters.versions(found.tenant, found.name))
+    return adapter_with_versions(found, caller, await services.adapters.versions(found.tenant, found.name))
 
 
 async def _changed(request: Request, services: Services, caller: Caller, text: str) -> AdapterView:
@@ -251,7 +253,7 @@ async def _changed(request: Request, services: Services, caller: Caller, text: s
     _check_words(caller, body)
     changed = await services.adapters.change(tenant, reference.name, body.words())
     adapters_of(request).forget()
-    return adapter_view(changed, caller.tenant)
+    return adapter_view(changed, caller)
 
 
 async def _deleted(request: Request, services: Services, caller: Caller, text: str) -> None:
