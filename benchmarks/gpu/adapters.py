@@ -116,7 +116,8 @@ def run(record: Record, setting: Setting, name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="slipway-adapters-") as folder:
         _rivals(record, setting, bundle, tensors, Path(folder) / "stock")
         record.measure("bind_ms", lambda: _bind(setting, name, Path(folder) / "bind", rank), 60)
-    arena = Arena(bundle.unet, Floorplan(bundle.unet), _POLICY.max_resident)
+    # As where passes are recorded: one mixture for all rows has a row each, too.
+    arena = Arena(bundle.unet, Floorplan(bundle.unet), _POLICY.max_resident, can_share=not setting.is_cuda)
     mixer = Mixer(arena.floorplan, _POLICY.max_rank, bundle.dtype, is_pinned=setting.is_cuda)
     adapters = [in_memory(f"random-{n}", _other(tensors, n)) for n in range(num_adapters)]
     bench = Bench(record, setting, bundle, setting.graphs(bundle), arena, mixer, adapters)

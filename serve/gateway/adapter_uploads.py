@@ -9,8 +9,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from serve.auth.access import Caller
@@ -26,6 +28,8 @@ from serve.gateway.services import Services
 
 _ASSET = "asset:"
 _PARTS = "received"
+_THREADS = ThreadPoolExecutor(8, "adapter-uploads")
+"""Their own: gigabytes that are fetched or hashed must not keep everybody's requests from the loop's few threads."""
 _LEFT_OVER_SECONDS = 24 * 3600
 """No upload takes a day: an older folder was left by a process that died."""
 
@@ -90,8 +94,13 @@ async def fetch_parts(services: Services, folder: Path, caller: Caller, uri: str
         asset = await services.assets.get(caller.tenant, AssetId(uri.removeprefix(_ASSET)))
         await receive(services.assets.content(asset), into / "0", limit)
         return {asset.name or "file": into / "0"}
-    fetch = services.adapter_sources.fetch
-    return await asyncio.to_thread(fetch, uri, into, limit, is_admin=caller.is_admin, param=param)
+    seconds = services.settings.adapters.fetch_seconds
+    fetch = partial(services.adapter_sources.fetch, uri, into, limit, is_admin=caller.is_admin, param=param)
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, fetch)
+    except TimeoutError:
+        raise InvalidRequest(f"{param} did not come whole within {seconds:g} seconds.", "fetch_failed", param) from None
 
 
 async def _downloaded(services: Services, uri: str, path: Path, param: str) -> Path:
@@ -122,8 +131,9 @@ async def checked(
         check_takes_adapters(base, wanted.base_param)
     bases = [base] if base else [card for card in cards.values() if card.document.spec.adapters.enabled]
     limit = services.settings.adapters.max_bytes
+    packing = partial(pack, parts, folder / "packed", limit, architecture_of(base) if base else None)
     with _about(wanted.file_param):
-        packed = await asyncio.to_thread(pack, parts, folder / "packed", limit, architecture_of(base) if base else None)
+        packed = await asyncio.get_running_loop().run_in_executor(_THREADS, packing)
     if wanted.digest not in (None, packed.digest):
         raise InvalidRequest(
             f"the files have the digest {packed.digest}, and {wanted.digest} was asked for",

@@ -1,9 +1,13 @@
 """Adapters over HTTP: brought, seen, used and taken away, each tenant's its own."""
 
+import asyncio
 import io
 import json
+import threading
 import zipfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,15 @@ from fakes.gateway import CHAT, EMBEDDER, Gateway, gateway, model_document, sett
 
 from deployments.engines.echo import EchoEngine
 from deployments.engines.engine import AppliedAdapter
-from serve.auth.access import DEFAULT_SCOPES
+from serve.auth.access import DEFAULT_SCOPES, Caller
 from serve.catalog.adapters.disposal import AdapterDisposal
 from serve.catalog.adapters.known_layouts import KnownLayouts
 from serve.domain.documents import EchoEngine as EchoSpec
+from serve.domain.errors import InvalidRequest
 from serve.domain.generation import EventBatch, ModelCall
-from serve.domain.names import RunId, TenantName
+from serve.domain.names import KeyId, ProjectName, RunId, TenantName
 from serve.gateway import zip_stream
+from serve.gateway.adapter_uploads import fetch_parts
 from serve.settings import AdaptersSettings
 
 IMAGES, WIDE, XL = "images", "wide", "xl"
@@ -202,6 +208,29 @@ async def test_an_upload_is_not_hurt_by_another_that_ends(client: httpx.AsyncCli
     uploads.mkdir(parents=True)
     (uploads / "gone").symlink_to(uploads / "taken away after it was listed")
     await added(client)
+
+
+async def test_a_slow_address_keeps_nobody_else_waiting_and_ends(made: Gateway, tmp_path: Path) -> None:
+    may_end = threading.Event()
+
+    class Slow:
+        def fetch(self, *_: Any, **__: Any) -> dict[str, Path]:
+            may_end.wait(10)
+            return {}
+
+    settings = made.services.settings.model_copy(update={"adapters": AdaptersSettings(fetch_seconds=0.05)})
+    services = replace(made.services, settings=settings, adapter_sources=Slow())
+    caller = Caller(TenantName("default"), ProjectName("default"), KeyId("k"), frozenset())
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    fetching = asyncio.create_task(fetch_parts(services, tmp_path, caller, "hf://org/name", "uri"))
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(1):
+            assert await asyncio.to_thread(lambda: "free")
+        with pytest.raises(InvalidRequest, match="uri did not come whole"):
+            await fetching
+    finally:
+        may_end.set()
 
 
 async def test_a_download_that_is_cut_lets_go_of_its_file() -> None:

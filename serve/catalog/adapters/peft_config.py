@@ -171,8 +171,8 @@ def parse_config(body: Mapping[str, Any]) -> PeftConfig:
     if str(start := body.get("init_lora_weights", "")).lower().startswith(_CHANGES_BASE):
         raise refused(
             "adapter_unsupported",
-            f"{CONFIG_FILE} has init_lora_weights {str(start)[:40]!r}, which changed the base that it was trained on: it "
-            "fits no other. Save it with path_initial_model_for_weight_conversion, which makes it an adapter of the base",
+            f"{CONFIG_FILE} has init_lora_weights {str(start)[:40]!r}, which changed the base that it was trained on: "
+            "it fits no other. Save it with path_initial_model_for_weight_conversion, which makes it one of the base",
         )
     if body.get("bias", "none") != "none":
         raise refused("adapter_unsupported", f"{CONFIG_FILE} has trained biases; train with bias: none")
