@@ -3,9 +3,10 @@
 import base64
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from serve.catalog.builtin import builtin_documents
 
 MODEL = "shapes-sd"
 ADAPTERS = Path(reference.__file__).parent / "adapters" / MODEL
-WORDS = "a large red circle on a blue background"
-BRIEF = {"prompt": WORDS, "steps": 8, "guidance_scale": 5, "seed": 5}
-"""Steps enough to tell two styles apart."""
+SCENE = scenes.Scene("red", scenes.Thing("green", "square", "large"))
+"""No training saw it."""
+ASKED = {"prompt": scenes.caption(SCENE), "guidance_scale": 5, "seed": 5}
 Pixels = NDArray[np.uint8]
 
 
@@ -67,7 +68,9 @@ def upload(client: httpx.Client, name: str, style: str) -> str:
 
 
 def painted(client: httpx.Client, model: str, **inputs: Any) -> list[Pixels]:
-    answer = client.post("/v1/images/generations", json={"model": model, "response_format": "b64_json"} | inputs)
+    answer = client.post(
+        "/v1/images/generations", json=ASKED | {"model": model, "response_format": "b64_json"} | inputs
+    )
     assert answer.status_code == 200, answer.text
     return [pixels(base64.b64decode(image["b64_json"])) for image in answer.json()["data"]]
 
@@ -81,14 +84,100 @@ def is_same(one: Pixels, other: Pixels) -> bool:
     return bool(np.abs(one.astype(int) - other.astype(int)).max() <= 1)
 
 
-@pytest.mark.parametrize(("style", "written_as"), [("stripes", "diffusers"), ("outline", "kohya"), ("inverted", "peft")])
-def test_a_style_shows_in_the_pixels_whatever_wrote_its_file(
-    http: httpx.Client, style: str, written_as: str
-) -> None:
+@pytest.mark.parametrize(("style", "form"), [("stripes", "diffusers"), ("outline", "kohya"), ("inverted", "peft")])
+def test_a_style_shows_in_the_pixels_whatever_wrote_its_file(http: httpx.Client, style: str, form: str) -> None:
     upload(http, f"style-{style}", style)
-    assert http.get(f"/v1/adapters/style-{style}").json()["format"] == written_as
-    (scene,) = (each for each in styles.STYLES[style].held_out_scenes(40, 1) if WORDS_OF(each) == WORDS)
-    asked = {"prompt": scenes.caption(scene), "n": 3, "steps": 25, "guidance_scale": 5, "seed": 1}
+    assert http.get(f"/v1/adapters/style-{style}").json()["format"] == form
     shows = styles.STYLES[style].shows
-    assert sum(shows(scene, each) for each in painted(http, f"{MODEL}:style-{style}", **asked)) >= 2
-    assert not any(shows(scene, each) for each in painted(http, MODEL, **asked))
+    assert sum(shows(SCENE, each) for each in painted(http, f"{MODEL}:style-{style}", n=3, steps=25)) >= 2
+    assert not any(shows(SCENE, each) for each in painted(http, MODEL, n=3, steps=25))
+
+
+def test_two_tenants_adapters_of_one_name_are_strangers(studio: TestPlatform) -> None:
+    with tenant(studio, "acme") as acme, tenant(studio, "bolt") as bolt:
+        upload(acme, "house", "stripes")
+        secret = upload(bolt, "house", "inverted")
+        upload(bolt, "secret", "inverted")
+        with ThreadPoolExecutor(2) as together:
+            one, other = together.map(lambda who: painted(who, f"{MODEL}:house", steps=25)[0], (acme, bolt))
+        assert styles.shows_stripes(SCENE, one)
+        assert styles.shows_inverted(SCENE, other)
+        assert [each["tenant"] for each in listed(acme) if each["name"] in ("house", "secret")] == ["acme"]
+        assert told(acme, secret) == told(acme, secret.replace("house", "never"))
+        assert told(acme, "bolt/secret") == told(acme, "bolt/never")
+        assert told(acme, "secret") == told(acme, "never")
+
+
+def listed(client: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/v1/adapters").json()["data"]
+    return found
+
+
+def told(client: httpx.Client, name: str) -> list[tuple[int, str]]:
+    """What one hears of an adapter by looking, by taking it home and by calling it; its name left out."""
+    body = {"input": {"prompt": "x"}, "adapters": [{"name": name}]}
+    answers = [
+        client.get(f"/v1/adapters/{name}"),
+        client.get(f"/v1/adapters/{name}/content"),
+        client.patch(f"/v1/adapters/{name}", json={"title": "x"}),
+        client.delete(f"/v1/adapters/{name}"),
+        client.post("/v1/images/generations", json={"model": f"{MODEL}:{name}", "prompt": "x"}),
+        client.post(f"/v1/models/{MODEL}/runs", json=body),
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    return [(answer.status_code, answer.text.replace(name, "NAME")) for answer in answers]
+
+
+def test_a_new_version_under_load_gives_every_call_the_old_or_the_new(http: httpx.Client) -> None:
+    ids = [upload(http, "moving", style) for style in ("inverted", "stripes")]
+    (old,), (new,) = (painted(http, f"{MODEL}:default/moving@{each.partition('@')[2]}", steps=8) for each in ids)
+    assert not is_same(old, new)
+    calm = threading.Event()
+
+    def keep_moving() -> None:
+        for style in cycle(("inverted", "stripes")):
+            upload(http, "moving", style)
+            if calm.wait(0.1):
+                return
+
+    mover = threading.Thread(target=keep_moving)
+    mover.start()
+    try:
+        with ThreadPoolExecutor(8) as callers:
+            found = [each for (each,) in callers.map(lambda _: painted(http, f"{MODEL}:moving", steps=8), range(24))]
+    finally:
+        calm.set()
+        mover.join()
+    kinds = [(is_same(each, old), is_same(each, new)) for each in found]
+    assert set(kinds) == {(True, False), (False, True)}
+
+
+def test_a_run_whose_replica_dies_keeps_the_version_that_it_began_with(
+    studio: TestPlatform, http: httpx.Client
+) -> None:
+    kept = upload(http, "steady", "stripes")
+    (expected,) = painted(http, f"{MODEL}:steady", steps=100)
+    body = {"input": ASKED | {"steps": 100}, "adapters": [{"name": "steady"}]}
+    ids = [http.post(f"/v1/models/{MODEL}/runs", json=body).raise_for_status().json()["id"] for _ in range(4)]
+    upload(http, "steady", "inverted")
+    with http.stream("GET", f"/v1/runs/{ids[0]}/events") as told:
+        next(line for line in told.iter_lines() if line == "event: progress")
+    studio.kill(f"ServeReplica:model-{MODEL}:replica")
+    wait_for(lambda: all(run(http, each)["status"] not in ("queued", "running") for each in ids), 120, "the runs end")
+    ended = [run(http, each) for each in ids]
+    assert [each["status"] for each in ended] == ["succeeded"] * 4
+    assert [each["adapters"] for each in ended] == [[{"id": kept, "scale": 1.0}]] * 4
+    assert any(each["attempt"] > 1 for each in ended)
+    assert all(is_same(picture_of(http, each), expected) for each in ended)
+    (moved,) = painted(http, f"{MODEL}:steady", steps=8)
+    assert styles.shows_inverted(SCENE, moved)
+
+
+def run(client: httpx.Client, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/v1/runs/{run_id}").json()
+    return found
+
+
+def picture_of(client: httpx.Client, ended: dict[str, Any]) -> Pixels:
+    (artifact,) = ended["output"]["artifacts"]
+    return pixels(client.get(f"/v1/assets/{artifact['asset']['id']}/content").content)
