@@ -22,7 +22,7 @@ from serve.catalog.adapters.packing import PackedAdapter, pack, receive
 from serve.catalog.adapters.registry import NewVersion
 from serve.catalog.cards import Card
 from serve.domain.adapters import AdapterArchitecture
-from serve.domain.errors import InvalidRequest, Unprocessable
+from serve.domain.errors import InvalidRequest, NotFound, Unprocessable
 from serve.domain.names import AssetId, TenantName
 from serve.gateway.services import Services
 
@@ -116,6 +116,13 @@ def _file_name(uri: str) -> str:
     return uri.partition("?")[0].partition("#")[0].rsplit("/", 1)[-1] or "file"
 
 
+async def _base(services: Services, name: str, param: str) -> Card:
+    try:
+        return await services.catalog.card(name)
+    except NotFound as error:
+        raise NotFound(error.message, error.code, param) from None
+
+
 async def checked(
     services: Services, folder: Path, parts: Mapping[str, Path], tenant: TenantName, wanted: Wanted
 ) -> NewVersion:
@@ -126,7 +133,7 @@ async def checked(
         NotFound: no such base. Unprocessable: `wrong_base`, `adapters_not_enabled`.
     """
     cards = await services.catalog.cards()
-    base = None if wanted.base is None else await services.catalog.card(wanted.base)
+    base = None if wanted.base is None else await _base(services, wanted.base, wanted.base_param)
     if base is not None:
         check_takes_adapters(base, wanted.base_param)
     bases = [base] if base else [card for card in cards.values() if card.document.spec.adapters.enabled]

@@ -273,7 +273,7 @@ async def test_a_wrong_base_is_named_with_what_was_found(
     [
         ({"name": "content"}, (400, "invalid_value", "name")),
         ({"name": "Big"}, (400, "invalid_value", "name")),
-        ({"base": "nothing"}, (404, "model_not_found", "model")),
+        ({"base": "nothing"}, (404, "model_not_found", "base")),
         ({"base": EMBEDDER}, (422, "adapters_not_enabled", "base")),
         ({"default_scale": "nan"}, (400, "out_of_range", "default_scale")),
         ({"colour": "red"}, (400, "unknown_field", "colour")),

@@ -47,8 +47,15 @@ def wrong_architecture(found: AdapterArchitecture, card: Card) -> str | None:
     if found is expected:
         return None
     own = card.document.spec.card.base_architecture
-    told = expected.value if expected else own or "without a baseArchitecture in its card"
-    return f"it was made for {found.value}, and {card.name} is {told}"
+    told = _TOLD[expected] if expected else own or "a model without a baseArchitecture in its card"
+    return f"it was made for {_TOLD[found]}, and {card.name} is {told}"
+
+
+_TOLD = {
+    AdapterArchitecture.SD15: "Stable Diffusion 1.5 (sd15)",
+    AdapterArchitecture.SDXL: "Stable Diffusion XL (sdxl)",
+    AdapterArchitecture.LANGUAGE: "a language model",
+}
 
 
 class Bases:

@@ -428,5 +428,5 @@ def unknown_adapter(tenant: str, name: str, digest: str | None = None) -> NotFou
     return NotFound(
         f"There is no adapter {shown[:160]!r} that this key may use. GET /v1/adapters lists them.",
         "adapter_not_found",
-        "adapters",
+        "name",
     )
