@@ -336,7 +336,7 @@ async def test_a_crowd_of_waiting_calls_fills_the_disk_and_not_the_memory(tmp_pa
             ready = await waiting.enter_async_context(bench.cache.warm(uses(each), ACME))
         assert ready is not None
         await ready()
-        assert bench.engine.kept < set(crowd[:NUM_WARMING])  # of the first to come, and what idled made room
+        assert old not in bench.engine.kept  # what idled made room
         assert len(bench.engine.kept) == 3
         assert len(list((bench.folder / "entries").glob("*.json"))) == 21
         async with bench.cache.hold(uses(crowd[19])):

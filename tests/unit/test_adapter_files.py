@@ -182,13 +182,16 @@ async def test_a_canceled_download_leaves_nothing_and_another_may_begin(shelf: S
     assert (await files.hold(adapter)).tier is AdapterTier.STORE
 
 
-async def test_canceled_at_any_moment_it_holds_nothing_back(shelf: Shelf, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+async def test_canceled_at_any_moment_it_holds_nothing_back(shelf: Shelf, tmp_path: Path, times: int) -> None:
     adapter = await shelf.add(model=b"w" * 1000)
     files = disk(shelf, tmp_path, max_bytes=1500)
     for delay in range(12):
         task = asyncio.create_task(files.hold(adapter))
         await asyncio.sleep(delay * 0.0005)
-        task.cancel()
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
         try:
             (await task).close()
         except asyncio.CancelledError:

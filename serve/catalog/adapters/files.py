@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from io import IOBase
@@ -196,7 +196,9 @@ class AdapterFiles:
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
-            await asyncio.wait([done])
+            while not done.done():  # however often it is canceled: what the thread makes must not be left to nobody
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([done])
             result: object = None if done.exception() else done.result()
             if isinstance(result, ResolvedWeights | IOBase):
                 result.close()
