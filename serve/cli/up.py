@@ -54,6 +54,8 @@ def up(detach: bool) -> None:
     _refuse_if_taken(settings, console)
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
+    # A script's background jobs are born deaf to it, and would then be stopped by nothing that says please.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     platform = local_ray.start(settings)
     stays = False
     try:
@@ -228,12 +230,8 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 def _wait_for_end(platform: local_ray.Platform) -> None:
     """Until Ray ends by itself; a signal raises KeyboardInterrupt."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
     while local_ray.is_alive(platform):
         time.sleep(0.5)
 
