@@ -32,13 +32,13 @@ class AdapterRouter(PowerOfTwoChoicesRequestRouter):
     """Sends calls where their adapters are. Each process that calls a model has one of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]  # Ray's
         self._memory = RouteMemory()
         self._open: dict[int, PendingRequest] = {}
         """Requests that have no replica yet, by their metadata's identity, which they keep alive."""
         self._has_failed = False
 
-    def initialize_state(self, *, num_places: int = 1, max_adapters: int = 64) -> None:  # type: ignore[override]
+    def initialize_state(self, *, num_places: int = 1, max_adapters: int = 64) -> None:  # type: ignore[override]  # Ray has **kwargs
         """Ray hands over `request_router_kwargs`. See `RouteMemory`."""
         self._memory = RouteMemory(num_places, max_adapters)
 

@@ -53,7 +53,7 @@ class _Plan:
             _add(y, None, torch.bmm(inner, up[:, 0].transpose(1, 2)).sum(0), scale)
 
 
-class OwnSlotLora(PunicaWrapperCPU):  # type: ignore[misc]
+class OwnSlotLora(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not typed
     """Applies the adapters of a batch. Outputs `y` change in place."""
 
     _tokens = _Plan()
@@ -93,7 +93,7 @@ class OwnSlotLora(PunicaWrapperCPU):  # type: ignore[misc]
         """Of the embedding: nothing, since no adapter is taken that changes it."""
 
 
-class AdapterWorker(CPUWorker):  # type: ignore[misc]
+class AdapterWorker(CPUWorker):  # type: ignore[misc]  # vLLM is not typed
     """vLLM's CPU worker with `OwnSlotLora`."""
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:

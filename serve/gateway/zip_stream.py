@@ -19,7 +19,7 @@ class _Sink(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: "bytes | memoryview") -> int:  # type: ignore[override]
+    def write(self, data: "bytes | memoryview") -> int:  # type: ignore[override]  # typeshed wants its own Buffer
         self._pieces.append(bytes(data))
         return len(data)
 

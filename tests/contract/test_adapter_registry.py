@@ -66,7 +66,7 @@ def new(tmp_path: Path) -> NEW:
 
 
 async def add(registry: AdapterRegistry, version: NewVersion, **words: object) -> StoredAdapter:
-    return (await registry.add(version, Words(**words)))[0]  # type: ignore[arg-type]
+    return (await registry.add(version, Words(**words)))[0]
 
 
 async def content(registry: AdapterRegistry, adapter: StoredAdapter) -> bytes:
@@ -238,7 +238,7 @@ class FailingObjects(FilesystemObjects):
         if not self.has_failed:
             self.has_failed = True
             raise StorageUnavailable("no")
-        return await super().put(key, data, media_type)  # type: ignore[arg-type]
+        return await super().put(key, data, media_type)
 
 
 async def test_an_upload_that_fails_leaves_nothing(

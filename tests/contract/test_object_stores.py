@@ -31,7 +31,7 @@ def s3_settings(server: S3Server, **changes: object) -> ObjectsSettings:
         "part_bytes": PART_BYTES,
         "timeout_seconds": 20.0,
     }
-    return ObjectsSettings(**(given | changes))  # type: ignore[arg-type]
+    return ObjectsSettings(**(given | changes))
 
 
 @pytest.fixture(params=["filesystem", *S3_STORES])
@@ -195,7 +195,7 @@ async def test_unusual_keys_are_refused_by_every_call(store: ObjectStore, key: s
     ]
     for call in calls:
         with pytest.raises(InvalidRequest, match="a key is segments"):
-            await call()  # type: ignore[misc]
+            await call()
 
 
 @pytest.mark.parametrize("name", [".hidden", "...", "-", "a.b_c-D9", "z" * 200])

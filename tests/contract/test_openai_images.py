@@ -25,7 +25,7 @@ class Painting:
 
     def client(self, **options: object) -> openai.OpenAI:
         settings = {"max_retries": 0, "timeout": 20} | options
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.made.made.key, **settings)  # type: ignore[arg-type]
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.made.made.key, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ WITHOUT_JSON_BODY = {"createAsset", "cancelRun"}
 
 @cache
 def document() -> dict[str, Any]:
-    return create_app(None).openapi()  # type: ignore[arg-type]
+    return create_app(None).openapi()
 
 
 def operations() -> dict[str, dict[str, Any]]:
@@ -36,7 +36,7 @@ def test_the_document_is_the_snapshot():
 
 
 def test_every_route_has_a_stable_operation_id_and_a_description():
-    routes = [route for route in create_app(None).routes if isinstance(route, APIRoute)]  # type: ignore[arg-type]
+    routes = [route for route in create_app(None).routes if isinstance(route, APIRoute)]
     assert len(routes) == len(operations())
     for operation_id, operation in operations().items():
         assert re.fullmatch(r"[a-z][A-Za-z]+", operation_id)

@@ -17,7 +17,7 @@ from serve.storage.s3 import S3Objects
 
 def settings(endpoint: str, **changes: object) -> ObjectsSettings:
     given = {"endpoint": endpoint, "access_key": SecretStr("a"), "secret_key": SecretStr("b"), "timeout_seconds": 0.3}
-    return ObjectsSettings(**(given | changes))  # type: ignore[arg-type]
+    return ObjectsSettings(**(given | changes))
 
 
 async def endless() -> AsyncIterator[bytes]:
@@ -148,7 +148,7 @@ async def test_keys_that_are_wrong_are_said_to_be(seaweedfs_server: S3Server, ca
 def test_settings_that_cannot_work_are_refused_at_once(changes: dict[str, object], sentence: str) -> None:
     given = {"endpoint": "https://host", "access_key": SecretStr("a"), "secret_key": SecretStr("b")}
     with pytest.raises(InvalidRequest, match=sentence):
-        S3Objects(ObjectsSettings(**(given | changes)))  # type: ignore[arg-type]
+        S3Objects(ObjectsSettings(**(given | changes)))
 
 
 async def test_a_store_without_keys_has_no_links_to_give() -> None:

@@ -54,7 +54,7 @@ async def increment(database: Records) -> None:
 
 
 def num_checked_out(database: Records) -> int:
-    return sum(engine.pool.checkedout() for engine in {database._reader, database._writer})  # type: ignore[attr-defined]
+    return sum(engine.pool.checkedout() for engine in {database._reader, database._writer})
 
 
 async def test_what_was_written_is_read_by_another_connection(database: Records) -> None:

@@ -125,7 +125,7 @@ async def gateway(
     (settings.storage.data_dir / "slipway.db").write_bytes(_migrated_database())
     records = Records(settings.storage.url())
     services, desired, nudged = _services(settings, records, engines or {})
-    for name in services.models._engines:  # type: ignore[attr-defined]
+    for name in services.models._engines:
         tasks = ["embedding"] if name == EMBEDDER else ["chat", "completion"]
         await services.catalog.apply(model_document(name, tasks), "api")
     key = await services.keys.bootstrap()
@@ -146,7 +146,7 @@ def _services(
         nudged.append(run_id)
 
     chat, embedder = model_document(CHAT, ["chat"]), model_document(EMBEDDER, ["embedding"])
-    echoes = {document.name: EchoEngine(document.spec.engine) for document in (chat, embedder)}  # type: ignore[arg-type]
+    echoes = {document.name: EchoEngine(document.spec.engine) for document in (chat, embedder)}
     objects = open_object_store(settings)
     assets = Assets(records, objects, clock, ids)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)

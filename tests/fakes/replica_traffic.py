@@ -64,7 +64,7 @@ class Traffic:
             router.replicas_are(list(self._replicas))
         for number in range(concurrency):
             router = self._routers[number % len(self._routers)]
-            self._at(0.0, lambda router=router: self._call(router, adapters, weights))  # type: ignore[misc]
+            self._at(0.0, lambda router=router: self._call(router, adapters, weights))
         self._at(REPORT_SECONDS, self._report)
         while self._events and (self._left or any(each.ongoing for each in self._replicas.values())):
             self._now, _, event = heapq.heappop(self._events)

@@ -23,15 +23,15 @@ from fakes.adapters import (
     write_kohya,
 )
 from fakes.diffusion_models import tiny_sd, tiny_sdxl
+from fakes.stock_pictures import painted_alone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from deployments.engines.diffusion.adapter_files import read_image_adapter
 from deployments.engines.diffusion.assembly import assemble
 from deployments.engines.diffusion.deltas import ImageAdapter
 from deployments.engines.diffusion.mixtures import Mixer
-from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source
+from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Source
 from deployments.engines.diffusion.samplers import stock_scheduler
 from deployments.engines.diffusion.ticket import Ticket
 from deployments.engines.engine import AdapterFolder
@@ -95,7 +95,9 @@ class Studio:
         self.adapters: dict[str, ImageAdapter] = {
             name: read_image_adapter(stored, layout, torch.float32) for name, stored in self.files.items()
         }
-        self.alone = functools.lru_cache(maxsize=None)(self._alone)
+        self.alone = functools.lru_cache(maxsize=None)(
+            lambda wish, index: painted_alone(self._pipeline(wish), wish.request, index)
+        )
 
     def _written(self, folder: Path) -> Iterator[tuple[str, AdapterFolder]]:
         kinds: dict[str, tuple[tuple[str, ...], tuple[str, ...], Maker]] = {
@@ -146,32 +148,6 @@ class Studio:
         target = self.loop.totals.num_batches + num_steps
         while any(not one.ticket.is_over for one in watched) and self.loop.totals.num_batches < target:
             threading.Event().wait(0.001)
-
-    def _alone(self, wish: Wish, index: int) -> tuple[torch.Tensor, Pixels]:
-        request, source = wish.request, wish.request.source
-        given: dict[str, Any] = {
-            "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt or None,
-            "num_inference_steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "generator": torch.Generator("cpu").manual_seed(request.seed + index),
-        }
-        if source is not None:
-            given |= {"image": Image.fromarray(source.image), "strength": source.strength}
-        if source is None or source.mask is not None:
-            given |= {"width": request.width, "height": request.height}
-        if source is not None and source.mask is not None:
-            given["mask_image"] = Image.fromarray(source.mask)
-        seen: list[torch.Tensor] = []
-
-        def keep(_: Any, __: int, ___: Any, values: dict[str, Any]) -> dict[str, Any]:
-            seen.append(values["latents"].clone())
-            return values
-
-        pipeline = self._pipeline(wish)
-        with torch.inference_mode():
-            image = pipeline(**given, output_type="np", callback_on_step_end=keep).images[0]
-        return seen[-1][0], (image * 255).round().astype(np.uint8)
 
     def _pipeline(self, wish: Wish) -> Any:
         """Networks afresh: what an adapter leaves behind in them is not met by the next."""

@@ -183,7 +183,7 @@ async def test_inpainting_leaves_what_the_mask_does_not_cover(engine: DiffusionE
     assert painted.shape == SOURCE.shape
     assert (painted[mask == 0] == SOURCE[mask == 0]).all()
     assert (painted[mask == 255] != SOURCE[mask == 255]).mean() > 0.9
-    usage = events[-1].usage  # type: ignore[union-attr]
+    usage = events[-1].usage
     assert usage.input_images == 2
     assert usage.pixels == 70 * 90
 

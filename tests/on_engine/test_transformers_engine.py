@@ -31,7 +31,7 @@ async def engine(minilm: Path) -> AsyncIterator[TransformersEngine]:
 
 
 def call(given: object, task: Task = Task.EMBEDDING, **inputs: object) -> ModelCall:
-    return ModelCall(task, {"input": given, **inputs}, CallContext("r", "t", "p", "k"))  # type: ignore[arg-type]
+    return ModelCall(task, {"input": given, **inputs}, CallContext("r", "t", "p", "k"))
 
 
 async def answer_to(made: TransformersEngine, asked: ModelCall) -> Answer:

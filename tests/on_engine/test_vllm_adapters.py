@@ -101,7 +101,7 @@ async def bench(
 
 def call(prompt: str = PROMPT, tenant: str = "acme", stream: bool = True, **inputs: Any) -> ModelCall:
     asked = {"prompt": prompt, "temperature": 0.0, "max_tokens": NUM_TOKENS, **inputs}
-    return ModelCall(Task.COMPLETION, asked, CallContext("r", tenant, "p", "k"), stream=stream)  # type: ignore[arg-type]
+    return ModelCall(Task.COMPLETION, asked, CallContext("r", tenant, "p", "k"), stream=stream)
 
 
 async def answer_of(engine: VllmEngine, asked: ModelCall, adapters: list[AppliedAdapter]) -> Answer:

@@ -45,12 +45,12 @@ PERSON = {
 
 def chat(text: str = CAPITAL, stream: bool = True, tenant: str = "acme", **inputs: Any) -> ModelCall:
     asked = {"messages": [{"role": "user", "content": text}], "temperature": 0.0, "max_tokens": 16, **inputs}
-    return ModelCall(Task.CHAT, asked, CallContext("r", tenant, "p", "k"), stream=stream)  # type: ignore[arg-type]
+    return ModelCall(Task.CHAT, asked, CallContext("r", tenant, "p", "k"), stream=stream)
 
 
 def completion(prompt: Any, **inputs: Any) -> ModelCall:
     asked = {"prompt": prompt, "temperature": 0.0, "max_tokens": 6, **inputs}
-    return ModelCall(Task.COMPLETION, asked, CallContext("r", "acme", "p", "k"))  # type: ignore[arg-type]
+    return ModelCall(Task.COMPLETION, asked, CallContext("r", "acme", "p", "k"))
 
 
 async def batches_of(engine: Engine, call: ModelCall) -> list[EventBatch]:

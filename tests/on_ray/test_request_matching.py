@@ -52,7 +52,7 @@ def router_over(replicas: Iterable[Replica]) -> AdapterRouter:
         max_backoff_s=0.02,
     )
     router.initialize_state(num_places=4, max_adapters=8)
-    router.update_replicas(list(replicas))  # type: ignore[arg-type]
+    router.update_replicas(list(replicas))
     return router
 
 
@@ -142,7 +142,7 @@ async def test_a_hot_adapter_is_ordered_where_it_will_be_needed() -> None:
     red = Replica("red", routing_stats={"adapters": ["sha256:aa"]}, num_ongoing=5)
     router = router_over([red, Replica("green")])
     for _ in range(5):
-        router.on_request_routed(request(call_with("acme/cap@sha256:aa")), red.replica_id, Unfinished())  # type: ignore[arg-type]
+        router.on_request_routed(request(call_with("acme/cap@sha256:aa")), red.replica_id, Unfinished())
     began = time.monotonic()
     while not orders and time.monotonic() - began < 10:
         await asyncio.sleep(0.05)

@@ -42,7 +42,7 @@ class Bench:
 
     async def use(self, *ids: str) -> None:
         async with self.cache.hold(uses(*ids)) as applied:
-            assert not any(each.prepared.is_closed for each in applied)  # type: ignore[attr-defined]
+            assert not any(each.prepared.is_closed for each in applied)
 
 
 def uses(*ids: str) -> list[AdapterUse]:
@@ -90,9 +90,9 @@ class LeastRecentlyUsed:
 
 async def nothing_in_use_is_freed(hold: Hold, engine: Reader, ids: Sequence[str]) -> None:
     """The law: whatever else is asked for, what a call holds stays open until it lets go."""
-    async with hold(uses(ids[0])) as applied:  # type: ignore[attr-defined]
+    async with hold(uses(ids[0])) as applied:
         for other in ids[1:]:
-            async with hold(uses(other)):  # type: ignore[attr-defined]
+            async with hold(uses(other)):
                 assert ids[0] in engine.kept
         assert applied[0].prepared.id == ids[0]
 
@@ -100,7 +100,7 @@ async def nothing_in_use_is_freed(hold: Hold, engine: Reader, ids: Sequence[str]
 async def test_eviction_under_pressure_never_frees_what_is_in_use(tmp_path: Path) -> None:
     bench = Bench(tmp_path, HostLimits(max_adapters=2, max_bytes=2**30))
     ids = await bench.add("a", "b", "c", "d", "e")
-    await nothing_in_use_is_freed(bench.cache.hold, bench.engine, ids)  # type: ignore[arg-type]
+    await nothing_in_use_is_freed(bench.cache.hold, bench.engine, ids)
     assert bench.tally.evicted == ["host"] * 3
     assert len(bench.engine.kept) == 2
 
@@ -110,7 +110,7 @@ async def test_rays_policy_breaks_that_law(tmp_path: Path) -> None:
     ids = await bench.add("a", "b", "c", "d", "e")
     policy = LeastRecentlyUsed(bench.files, bench.engine, max_adapters=2)
     with pytest.raises(AssertionError):
-        await nothing_in_use_is_freed(policy.hold, bench.engine, ids)  # type: ignore[arg-type]
+        await nothing_in_use_is_freed(policy.hold, bench.engine, ids)
 
 
 async def test_all_in_use_are_kept_beyond_every_bound(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_one_load_serves_all_who_wait(bench: Bench) -> None:
 async def test_a_calls_adapters_come_in_its_order_with_its_scales(bench: Bench) -> None:
     a, b = await bench.add("a", "b")
     async with bench.cache.hold([AdapterUse(b, 0.25), AdapterUse(a, -1.0)]) as applied:
-        assert [(each.id, each.scale, each.prepared.id) for each in applied] == [  # type: ignore[attr-defined]
+        assert [(each.id, each.scale, each.prepared.id) for each in applied] == [
             (b, 0.25, b),
             (a, -1.0, a),
         ]

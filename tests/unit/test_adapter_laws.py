@@ -99,7 +99,7 @@ class HostMachine(RuleBasedStateMachine):
         here = set(+self.users) | set(self.idle)
         assert set(self.host.sizes()) == here
         assert list(self.host.sizes())[len(+self.users) :] == self.idle[::-1]
-        assert {each for each, made in self.made.items() if not made.prepared.is_closed} == here  # type: ignore[attr-defined]
+        assert {each for each, made in self.made.items() if not made.prepared.is_closed} == here
         assert (self.host.num_idle, self.host.num_bytes) == (len(self.idle), 10 * len(here))
 
 
@@ -136,11 +136,11 @@ async def a_call(cache: AdapterCache, ids: list[AdapterId], is_waiting: bool, st
                 await ready()
         applied = await stack.enter_async_context(cache.hold(uses))
         for _ in range(3):
-            assert [each.prepared.id for each in applied] == ids  # type: ignore[attr-defined]
-            assert not any(each.prepared.is_closed for each in applied)  # type: ignore[attr-defined]
+            assert [each.prepared.id for each in applied] == ids
+            assert not any(each.prepared.is_closed for each in applied)
             await asyncio.sleep(0)
         await stay.wait()
-        assert not any(each.prepared.is_closed for each in applied)  # type: ignore[attr-defined]
+        assert not any(each.prepared.is_closed for each in applied)
 
 
 CALL = st.tuples(st.lists(st.sampled_from([*IDS, BROKEN]), min_size=1, max_size=3), st.booleans())

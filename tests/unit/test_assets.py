@@ -229,7 +229,7 @@ async def test_adding_waits_for_a_deletion_that_is_under_way(assets: Assets) -> 
         assert not adding[0].done()
 
     first = await add(assets)
-    assets._objects.before_delete = add_meanwhile  # type: ignore[attr-defined]
+    assets._objects.before_delete = add_meanwhile
     await assets.delete(ACME, first.id)
     assert await read(assets, await adding[0]) == b"hello"
 
@@ -270,7 +270,7 @@ async def test_what_no_header_could_carry_is_refused(
 ) -> None:
     given = {"tenant": ACME, "project": PROJECT, "data": b"x", "media_type": "text/plain"}
     with pytest.raises(InvalidRequest):
-        await assets.add(**(given | wrong))  # type: ignore[arg-type]
+        await assets.add(**(given | wrong))
     assert blobs(objects) == []
 
 

@@ -18,7 +18,7 @@ from serve.domain.generation import CallContext, Event, ModelCall, Vector
 from serve.domain.images import TextToImageInput
 from serve.domain.task import Task
 
-CONTEXT = CallContext("r", "t", "p", "k")  # type: ignore[arg-type]
+CONTEXT = CallContext("r", "t", "p", "k")
 ONE = {"prompt": "one two", "max_tokens": 3}
 
 
@@ -48,7 +48,7 @@ async def events(made: EchoEngine, call: ModelCall, *adapters: AppliedAdapter) -
 async def text(made: EchoEngine, call: ModelCall, *adapters: AppliedAdapter) -> tuple[str, Answer]:
     answer = Answer()
     async for batch in made.stream(call, adapters):
-        answer.add(batch)  # type: ignore[arg-type]
+        answer.add(batch)
     return answer.choices[0].text, answer
 
 

@@ -35,7 +35,7 @@ def engine(**spec: object) -> EchoEngine:
 def call(task: Task = Task.CHAT, stream: bool = True, text: str = "one two three", **inputs: object) -> ModelCall:
     if task is Task.CHAT:
         inputs = {"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": text}], **inputs}
-    return ModelCall(task, inputs, CallContext("r", "t", "p", "k"), stream=stream)  # type: ignore[arg-type]
+    return ModelCall(task, inputs, CallContext("r", "t", "p", "k"), stream=stream)
 
 
 async def batches_of(made: EchoEngine, asked: ModelCall) -> list[EventBatch]:

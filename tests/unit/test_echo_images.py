@@ -19,7 +19,7 @@ from serve.domain.task import Task
 from serve.media.images import PREVIEW_BYTES, inspect, pixels
 from serve.media.metadata import read_metadata
 
-CONTEXT = CallContext("r", "t", "p", "k")  # type: ignore[arg-type]
+CONTEXT = CallContext("r", "t", "p", "k")
 SMALL: dict[str, Any] = {"prompt": "a red circle", "width": 64, "height": 72, "steps": 4, "seed": 7}
 
 

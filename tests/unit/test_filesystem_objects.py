@@ -185,7 +185,7 @@ async def test_the_disk_is_never_touched_on_the_event_loop(
 
     def record(self: Path, *arguments: object, **options: object) -> object:
         seen.append(threading.get_ident())
-        return opened(self, *arguments, **options)  # type: ignore[call-overload]
+        return opened(self, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", record)
     await store.put("a", b"x", "text/plain")

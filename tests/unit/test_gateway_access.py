@@ -24,7 +24,7 @@ ANSWER = [TextDelta("a"), Finished("stop"), Completed(Quantities())]
 
 def protected_routes() -> list[tuple[str, str]]:
     """(method, path) of every route that needs a key."""
-    routes = [route for route in create_app(None).routes if isinstance(route, APIRoute)]  # type: ignore[arg-type]
+    routes = [route for route in create_app(None).routes if isinstance(route, APIRoute)]
     found = [(method, route.path) for route in routes for method in route.methods if route.path not in PUBLIC_PATHS]
     assert len(found) > 20
     return sorted(found)

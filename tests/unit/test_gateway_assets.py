@@ -82,7 +82,7 @@ async def test_an_upload_over_the_limit_is_refused_and_stores_nothing(tmp_path: 
     async with gateway(tmp_path, settings=settings) as made, made.client() as client:
         data = b"0" * (2**20 + 1)
         body = {"files": {"file": ("x", data)}} if form else {"content": data}
-        response = await client.post("/v1/assets", **body)  # type: ignore[arg-type]
+        response = await client.post("/v1/assets", **body)
         listed = (await client.get("/v1/assets")).json()
     assert (response.status_code, response.json()["error"]["code"]) == (413, "payload_too_large")
     assert listed["data"] == []

@@ -62,7 +62,7 @@ async def test_a_client_may_leave_at_any_message_of_the_answer(tmp_path: Path, n
                 exchange.leave()
                 await asyncio.sleep(0)
 
-        exchange._send = leave_after  # type: ignore[method-assign]
+        exchange._send = leave_after
         await asyncio.wait_for(exchange.run(), 2)
         assert engine.num_closed == 1
 
@@ -144,7 +144,7 @@ async def test_a_body_that_stalls_is_a_408(tmp_path: Path):
             await asyncio.sleep(60)
             raise AssertionError("read for too long")
 
-        exchange._receive = stall  # type: ignore[method-assign]
+        exchange._receive = stall
         await asyncio.wait_for(exchange.run(), 2)
     assert exchange.status == 408
     assert b"request_timeout" in exchange.body
@@ -157,7 +157,7 @@ async def test_a_client_that_leaves_before_its_body_is_whole_is_no_error(tmp_pat
         async def gone() -> Message:
             return {"type": "http.disconnect"}
 
-        exchange._receive = gone  # type: ignore[method-assign]
+        exchange._receive = gone
         await exchange.run()
         assert b'status="499"' in made.services.metrics.render()
     assert exchange.sent == []

@@ -57,7 +57,7 @@ async def store(records: Records, clock: ManualClock) -> CountingKeys:
 
 async def make(store: Keys, parent: Caller | None = None, **changes: object) -> tuple[KeyInfo, str]:
     wanted = {"tenant": "acme", "project": "default", "title": "a key", "scopes": [Scope.INFERENCE]} | changes
-    return await store.create(parent=parent, **wanted)  # type: ignore[arg-type]
+    return await store.create(parent=parent, **wanted)
 
 
 def with_another_secret(token: str) -> str:

@@ -9,7 +9,7 @@ from serve.domain.task import Task
 from serve.domain.usage import Quantities
 from serve.serving.prediction import Predictor
 
-CONTEXT = CallContext("r", "t", "p", "k")  # type: ignore[arg-type]
+CONTEXT = CallContext("r", "t", "p", "k")
 SQUARE = {"prompt": "a", "width": 512, "height": 512, "steps": 20, "guidance_scale": 7.5, "num_images": 1}
 
 

@@ -50,7 +50,7 @@ class World:
             case "wait":
                 self.clock.advance(SETTINGS.lease_seconds * 0.6)
             case "cancel":
-                await self.store.request_cancel(ACME, run_id)  # type: ignore[arg-type]
+                await self.store.request_cancel(ACME, run_id)
             case "heartbeat" if held:
                 await claims.heartbeat([held])
             case "say" if held:

@@ -269,7 +269,7 @@ async def test_the_callers_mistake_fails_the_run_with_its_field(bench: Bench) ->
 )
 async def test_what_is_ours_is_told_as_ours(bench: Bench, script: list[object], code: str) -> None:
     run = await made(bench.store)
-    async with bench.running(lambda call: script):  # type: ignore[arg-type,return-value]
+    async with bench.running(lambda call: script):
         ended = await bench.ended(run)
     assert ended.error is not None
     assert ended.error.code == code

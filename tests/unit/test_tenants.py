@@ -16,7 +16,7 @@ from serve.storage.tables import projects
 async def test_a_tenant_comes_with_a_signing_secret_and_a_default_project(records: Records, clock: ManualClock) -> None:
     tenants = Tenants(records, clock, random_bytes=lambda count: b"s" * count)
     made = await tenants.create("acme")
-    assert made == Tenant("acme", "whsec_" + base64.b64encode(b"s" * 32).decode(), clock.now_ms())  # type: ignore[arg-type]
+    assert made == Tenant("acme", "whsec_" + base64.b64encode(b"s" * 32).decode(), clock.now_ms())
     assert await tenants.get("acme") == made
     async with records.read() as connection:
         assert (await connection.execute(select(projects.c.tenant, projects.c.name))).all() == [("acme", "default")]

@@ -49,7 +49,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def entry(archive: zipfile.ZipFile, name: str) -> BinaryIO:
     """The bytes of a checked entry, as a stream; no more of them than the entry says."""
-    return archive.open(name)  # type: ignore[return-value]
+    return archive.open(name)  # type: ignore[return-value]  # typeshed names the abstract class
 
 
 def _check_directory(path: Path) -> None:
