@@ -26,7 +26,7 @@ from serve.domain.errors import (
     ReplicaLost,
     SlipwayError,
 )
-from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.generation import EventBatch, ModelCall, Verdict
 from serve.domain.serving import ModelState, ModelStatus
 from serve.serving.route_memory import Preload
 from serve.serving.serve_config import REPLICA_DEPLOYMENT, model_app
@@ -74,7 +74,9 @@ class RayModels:
             raise translate(model, error) from error
         return counters
 
-    async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         """See `ports.Models`. A replica that is lost before it has answered anything is replaced by another."""
         for attempt in range(call.context.attempt, call.context.attempt + _MAX_SUBMISSIONS):
             context = dataclasses.replace(call.context, attempt=attempt)

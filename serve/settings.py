@@ -160,6 +160,82 @@ class AdaptersSettings(Part):
     """Lets adapters come from loopback and private networks. For tests and closed networks only."""
 
 
+class MeteringSettings(Part):
+    """Usage: how it is written down, shipped and booked."""
+
+    cluster: str = Field(default="local", pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+    """Names this installation in usage events, so that several may be put together."""
+    journal_dir: Path | None = None
+    """Where processes keep what is not booked yet; unset, `journals` in state_dir. On a disk of the node's own."""
+    journal_max_bytes: int = Field(default=256 * 2**20, ge=2**20)
+    """Disk of one process's journal. When the ledger is away so long that it is full, new calls get a 503."""
+    durability: str = Field(default="group", pattern="^(group|strict)$")
+    """group: records survive the death of the process at once, and the node's after sync_ms; strict: an answer's end
+    waits for the disk."""
+    sync_ms: float = Field(default=50.0, gt=0, le=10_000)
+    """Milliseconds between syncs of a journal to its disk."""
+    checkpoint_tokens: int = Field(default=64, ge=1)
+    """Tokens between two checkpoints of a call; images have one per step, and every call one per second at least."""
+    ship_seconds: float = Field(default=0.25, gt=0)
+    """How often closed records are sent to the ledger."""
+    witness_grace_seconds: float = Field(default=60.0, gt=0)
+    """How long the ledger waits for a replica's own record before it books what the gateway or runner saw."""
+    tag_keys: str = Field(default="", pattern=r"^([a-z][a-z0-9_-]{0,31}(,[a-z][a-z0-9_-]{0,31}){0,4})?$")
+    """Up to five keys that requests may carry in `x-slipway-tags`, comma-separated; usage is summed by them."""
+    lease_seconds: float = Field(default=15.0, gt=0)
+    """How long a gateway holds its slice of a budget without a word; a dead gateway's slice comes back after it."""
+
+
+class AuthSettings(Part):
+    """People: login by OpenID Connect. Keys need none of this."""
+
+    issuer: str = ""
+    """The provider's issuer URL; empty, nobody logs in but with a key."""
+    client_id: str = ""
+    """What this installation is called at the provider."""
+    client_secret: SecretStr = SecretStr("")
+    """Its secret there."""
+    scopes: str = "openid email profile"
+    """What is asked of the provider, separated by spaces; add `groups` where it needs that for groups."""
+    groups_claim: str = "groups"
+    """The claim of the ID token (or the userinfo answer) that lists a person's groups."""
+    group_roles: str = ""
+    """Groups to roles, comma-separated `group=tenant:role`; roles are viewer, developer, owner; `group=*:admin` makes
+    administrators of the installation."""
+    session_hours: float = Field(default=12.0, gt=0)
+    """How long a login lasts, in hours; half of it without a request ends it too."""
+    public_url: str = ""
+    """The address people see, https://...; empty: the address of the request. Cookies are Secure when it is https."""
+    allow_insecure_issuer: bool = False
+    """Lets the issuer be plain http. For tests and a provider on this machine only."""
+
+
+class AnonymousSettings(Part):
+    """Calls without a key, to models whose cards allow the playground."""
+
+    enabled: bool = True
+    """Whether there are any."""
+    requests_per_minute: int = Field(default=60, ge=0)
+    """Of all anonymous callers together, over all gateways."""
+    requests_per_day: int = Field(default=2000, ge=0)
+    """The same in 24 hours."""
+    client_requests_per_minute: int = Field(default=6, ge=0)
+    """Of one client: an IPv4 address or an IPv6 /64; a /48 has four times as many."""
+    client_requests_per_day: int = Field(default=60, ge=0)
+    """The same in 24 hours."""
+    trusted_proxies: int = Field(default=0, ge=0, le=8)
+    """Proxies of yours in front of this one that add to X-Forwarded-For; what others wrote there is not believed."""
+
+
+class TracingSettings(Part):
+    """Traces through OpenTelemetry."""
+
+    endpoint: str = ""
+    """OTLP over HTTP, http://collector:4318; empty: no traces."""
+    sample_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Share of the traces begun here; those that a caller's traceparent says are sampled always are."""
+
+
 class ModelsSettings(Part):
     """What is served when nothing else was applied."""
 
@@ -214,6 +290,10 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = WebhookSettings()
     images: ImagesSettings = ImagesSettings()
     adapters: AdaptersSettings = AdaptersSettings()
+    metering: MeteringSettings = MeteringSettings()
+    auth: AuthSettings = AuthSettings()
+    anonymous: AnonymousSettings = AnonymousSettings()
+    tracing: TracingSettings = TracingSettings()
     models: ModelsSettings = ModelsSettings()
     ray: RaySettings = RaySettings()
     log: LogSettings = LogSettings()

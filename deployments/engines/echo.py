@@ -67,7 +67,7 @@ from serve.domain.generation import (
     Vector,
 )
 from serve.domain.task import Task
-from serve.domain.usage import Quantities
+from serve.domain.usage import Quantities, Tally
 
 WEDGE = "!wedge"
 CRASH = "!crash"
@@ -139,7 +139,7 @@ class EchoEngine:
         return prepared
 
     async def stream(
-        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """See the Protocol."""
         with self._counts.call() as open_call:

@@ -25,7 +25,7 @@ from serve.domain.documents import TransformersEngine as TransformersSpec
 from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import Completed, EventBatch, ModelCall, Vector
 from serve.domain.task import Task
-from serve.domain.usage import Quantities
+from serve.domain.usage import Quantities, Tally
 
 STUCK_SECONDS = 20.0
 """A forward pass takes well under a second; a thread in one for this long will not come back."""
@@ -105,7 +105,7 @@ class TransformersEngine:
         raise takes_none()
 
     async def stream(
-        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
         with self._counts.call() as open_call:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from serve.domain.generation import Event, ModelCall
+from serve.domain.usage import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,14 @@ class Engine(Protocol):
         ...
 
     def stream(
-        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """Batches of events, `Completed` last. Inputs that hold pictures are bytes. Closing the generator aborts the
         work; each batch is awaited for. `adapters` are those of `call.adapters`, in their order, held by the caller
         until the generator is closed.
+
+        What the call consumes is counted in `tally` in the same places as in the engine's own counters, also where it
+        ends early, and `Completed` says the same.
 
         A token that has no log probability (the first of an echoed prompt) carries NaN.
 
@@ -107,7 +111,8 @@ class Engine(Protocol):
 
     def counters(self) -> Mapping[str, float]:
         """`running` now, and since the start: `started`, `finished`, `aborted`, `prompt_tokens_total`,
-        `generation_tokens_total`. The second witness for what calls report as usage.
+        `generation_tokens_total`, `images_total`, `steps_total`, `pixel_steps_total`. The second witness for what calls
+        report as usage: once nothing runs, each equals the sum over all calls' tallies.
         """
         ...
 

@@ -37,6 +37,7 @@ from serve.domain.documents import VllmEngine as VllmSpec
 from serve.domain.errors import EngineFailed
 from serve.domain.generation import Completed, EventBatch, ModelCall
 from serve.domain.task import Task
+from serve.domain.usage import Tally
 
 QUIET_SECONDS = 12.0
 """After this long without a step, a health check generates a token to see whether the engine still can."""
@@ -111,7 +112,7 @@ class VllmEngine:
         return prepared
 
     async def stream(
-        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
         self._require_running()

@@ -8,15 +8,18 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from serve.domain.adapters import MAX_PER_CALL, Scale, parse_reference
 from serve.domain.modality import Modality
+from serve.domain.money import UsdText
 from serve.domain.names import Digest, Name
 from serve.domain.task import TASKS, Family, Task
 
 API_VERSION = "slipway.dev/v1alpha1"
+FreeUnit = Literal["prompt_tokens", "completion_tokens", "images", "pixel_steps", "audio_ms", "video_ms", "gpu_ms"]
+"""Units of `Quantities` of which some may be free."""
 
 
 class Spec(BaseModel):
@@ -72,6 +75,8 @@ class CardSpec(Spec):
     tags: list[Annotated[str, Field(max_length=40)]] = Field(default_factory=list, max_length=32)
     inputs: dict[str, InputOverride] = Field(default_factory=dict)
     examples: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=16)
+    playground: bool = False
+    """Whether it may be called without a key, as the anonymous tenant, under that tenant's caps."""
 
 
 class Placement(Spec):
@@ -113,6 +118,60 @@ class Scaling(Spec):
         if self.min_replicas > self.max_replicas:
             raise ValueError("minReplicas is more than maxReplicas")
         return self
+
+
+class TokenTier(Spec):
+    """Other token prices for calls with long prompts, as models with long contexts have them."""
+
+    above_prompt_tokens: int = Field(ge=1)
+    """Prompts of more tokens than this pay this tier's prices for the whole call."""
+    prompt: UsdText | None = None
+    cached_prompt: UsdText | None = None
+    completion: UsdText | None = None
+
+
+class ImagePrice(Spec):
+    """The price of one image up to a size."""
+
+    up_to_pixels: int = Field(ge=1)
+    image: UsdText
+
+
+class Prices(Spec):
+    """What a model's calls cost, in US dollars as decimal texts. Applying it makes a version that never changes; a
+    call is charged by the version in force when it was admitted, however long it runs. What has no price here costs
+    nothing; a model without any price is unpriced, which is reported, and not the same as free."""
+
+    effective_from: AwareDatetime | None = None
+    """From when on; unset, from when it is applied."""
+    prompt: UsdText | None = None
+    """Per million prompt tokens that were not cached."""
+    cached_prompt: UsdText | None = None
+    """Per million cached prompt tokens; unset, as `prompt`."""
+    completion: UsdText | None = None
+    """Per million completion tokens."""
+    tiers: list[TokenTier] = Field(default_factory=list, max_length=8)
+    image: UsdText | None = None
+    """Per image, whatever its size."""
+    image_sizes: list[ImagePrice] = Field(default_factory=list, max_length=16)
+    """Per image by its pixels, in place of `image`: the first size that is large enough; beyond all, `image`."""
+    megapixel: UsdText | None = None
+    """Per million output pixels."""
+    megapixel_step: UsdText | None = None
+    """Per million pixels times denoising steps."""
+    input_image: UsdText | None = None
+    audio_second: UsdText | None = None
+    video_second: UsdText | None = None
+    gpu_second: UsdText | None = None
+    """Per second of one GPU that a call took, as its share of a batch."""
+    request: UsdText | None = None
+    """Per call that did any work."""
+    adapter_percent: UsdText | None = None
+    """Surcharge in per cent of everything above, for each adapter of a call."""
+    adapters: dict[str, UsdText] = Field(default_factory=dict, max_length=256)
+    """The same for adapters by `tenant/name`, in place of `adapterPercent`."""
+    free_per_month: dict[FreeUnit, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Units that each tenant has free in a calendar month (UTC), before anything is charged."""
 
 
 class Queue(Spec):
@@ -244,6 +303,7 @@ class ModelSpec(Spec):
     scaling: Scaling = Scaling()
     queue: Queue = Queue()
     adapters: AdapterPolicy = AdapterPolicy()
+    prices: Prices | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> "ModelSpec":
@@ -335,11 +395,18 @@ class RunnerSpec(Spec):
     """Runs that one replica executes at the same time."""
 
 
+class LedgerSpec(Spec):
+    """The application that books usage. It is stateless over the database: several may run."""
+
+    replicas: int = Field(default=1, ge=1, le=16)
+
+
 class PlatformSpec(Spec):
     """What an installation consists of besides its models."""
 
     gateway: GatewaySpec = GatewaySpec()
     runner: RunnerSpec = RunnerSpec()
+    ledger: LedgerSpec = LedgerSpec()
     pools: list[Pool] = Field(default_factory=lambda: [Pool(name="default", cpu=True)], min_length=1)
 
 

@@ -9,10 +9,13 @@
     ├── Conflict                 the thing is there already, in another shape, or in another's hands
     ├── Unprocessable            well formed, and still impossible (a wrong base model)
     ├── Overloaded               the queue is full
+    │   └── RateLimited          ... of what a key, project or tenant may ask for in a minute
+    ├── QuotaExceeded            a budget, the credit, or a cap is used up: trying again does not help
     ├── ModelUnavailable         loading, being replaced, or gone
     ├── DeadlineExceeded         the caller's own deadline passed
     ├── Canceled                 the caller, or the caller's run, said stop
     ├── StorageUnavailable       the blob store does not answer, or refuses us
+    ├── MeteringUnavailable      usage could not be written down, so no work is begun
     └── EngineFailed             ours: the engine broke, a replica died
         └── ReplicaLost          the replica died under the call; another attempt may succeed
 
@@ -85,6 +88,24 @@ class Overloaded(SlipwayError):
     """No room to wait in; `retry_after_seconds` says when there may be."""
 
     default_code = "overloaded"
+
+
+class RateLimited(Overloaded):
+    """More requests, tokens or images in a minute than are allowed; `retry_after_seconds` says when there is room."""
+
+    default_code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(SlipwayError):
+    """What may be spent is spent or spoken for. Clients must not repeat the call by themselves."""
+
+    default_code = "insufficient_quota"
+
+
+class MeteringUnavailable(SlipwayError):
+    """The journal is full or its disk fails: what could not be accounted for is not done."""
+
+    default_code = "metering_unavailable"
 
 
 class ModelUnavailable(SlipwayError):

@@ -12,15 +12,18 @@ from typing import Any
 from serve.domain.media import Asset
 from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
 from serve.domain.task import Task
-from serve.domain.usage import Quantities
+from serve.domain.usage import HoldId, PriceId, Quantities, UsageId
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """Who calls, under which id, until when. It travels with the call; nothing downstream asks again.
 
-    `deadline_at` is Unix seconds. `attempt` counts engine submissions of one request from 1. `priority` runs from
-    -10 (whenever) to 10 (first), 0 by default, and orders work within a tenant only.
+    `deadline_at` is Unix seconds. `attempt` counts who tried the request, from 1 (of a run, the claims on it), and
+    `submission` how often that try was sent to an engine. `priority` runs from -10 (whenever) to 10 (first), 0 by
+    default, and orders work within a tenant only. `admitted_ms` (Unix) is when the call was let in under the price
+    version `price`; its cost is drawn from `hold`, at most `reserved_nano`. A prompt of more than `max_prompt_tokens`
+    would cost more than was reserved for it, and is refused. `trace` is a W3C traceparent.
     """
 
     request_id: RequestId
@@ -32,6 +35,22 @@ class CallContext:
     step: str | None = None
     priority: int = 0
     deadline_at: float | None = None
+    submission: int = 1
+    workflow: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    admitted_ms: int = 0
+    price: PriceId | None = None
+    hold: HoldId | None = None
+    reserved_nano: int = 0
+    max_prompt_tokens: int | None = None
+    trace: str | None = None
+
+    @property
+    def usage_id(self) -> UsageId:
+        """The id of this submission's usage event."""
+        step = f"/{self.step}" if self.step else ""
+        again = f".{self.submission}" if self.submission > 1 else ""
+        return UsageId(f"{self.request_id}{step}:{self.attempt}{again}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +153,14 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """What the call has consumed so far, as its replica has just written down. Not shown to callers: the gateway and
+    the runner keep the last one, in case the replica's own record is lost."""
+
+    usage: Quantities
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The last event of every call that succeeds."""
 
@@ -142,6 +169,19 @@ class Completed:
     """Seconds by phase: queued, prefill, decode, ..."""
 
 
-Event = Progress | TextDelta | ToolCallDelta | Finished | Vector | Preview | Artifact | Completed
+Event = Progress | TextDelta | ToolCallDelta | Finished | Vector | Preview | Artifact | Metered | Completed
 EventBatch = list[Event]
 """Events that were ready together. Between processes a message costs, an event hardly does."""
+
+
+class Verdict:
+    """What a caller of `ports.Models.call` says of a call that it ends itself, before it closes the stream.
+
+    A stream that is closed was canceled by its user, and is billed for what ran, unless `platform_retry` says that the
+    platform took the call back.
+    """
+
+    __slots__ = ("platform_retry",)
+
+    def __init__(self) -> None:
+        self.platform_retry = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from serve.domain.documents import ModelDocument
-from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.generation import EventBatch, ModelCall, Verdict
 from serve.domain.serving import ModelStatus
 
 
@@ -35,8 +35,9 @@ class Ids(Protocol):
 class Models(Protocol):
     """The models of this installation, wherever they run."""
 
-    def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
-        """Batches of events, `Completed` last. Closing the generator cancels the work within a step or token.
+    def call(self, model: str, call: ModelCall, verdict: Verdict | None = None) -> AsyncGenerator[EventBatch, None]:
+        """Batches of events, `Completed` last. Closing the generator cancels the work within a step or token; `verdict`
+        is read then.
 
         Raises:
             NotFound, ModelUnavailable, Overloaded, InvalidRequest, DeadlineExceeded, ReplicaLost, EngineFailed.

@@ -105,6 +105,12 @@ class NewRun(Frozen):
     idempotency_key: str | None = None
     priority: int = Field(default=0, ge=-10, le=10)
     deadline_ms: int | None = None
+    price: str | None = None
+    """The price version that was in force when the run was accepted."""
+    hold: str | None = None
+    """What the run's cost is drawn from, at most `reserved_nano`."""
+    reserved_nano: int = 0
+    tags: dict[str, str] = Field(default_factory=dict)
     max_attempts: int = Field(default=3, ge=1)
     webhook: WebhookTarget | None = None
 
@@ -119,7 +125,7 @@ class Run(NewRun):
     finished_ms: int | None = None
     cancel_requested: bool = False
     outputs: dict[str, Any] | None = None
-    usage: dict[str, int | float] | None = None
+    usage: dict[str, int] | None = None
     error: RunError | None = None
     fence: int = 0
     """Counts claims: a writer whose fence is old has lost its lease, and its writes do nothing."""

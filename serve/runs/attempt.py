@@ -19,6 +19,7 @@ from serve.domain.generation import (
     ToolCallDelta,
 )
 from serve.domain.run import Run, RunEventKind
+from serve.domain.usage import HoldId, PriceId
 from serve.runs.outputs import clean, view
 from serve.runs.rows import Line
 
@@ -39,10 +40,15 @@ def call_of(run: Run) -> ModelCall:
         tenant=run.tenant,
         project=run.project,
         key_id=run.key_id,
-        attempt=run.attempt,
+        attempt=run.fence,  # of every claim, also of those that gave their attempt back: usage ids are never used twice
         run_id=run.id,
         priority=run.priority,
         deadline_at=None if run.deadline_ms is None else run.deadline_ms / 1000,
+        tags=tuple(sorted(run.tags.items())),
+        admitted_ms=run.created_ms,
+        price=None if run.price is None else PriceId(run.price),
+        hold=None if run.hold is None else HoldId(run.hold),
+        reserved_nano=run.reserved_nano,
     )
     adapters = tuple(AdapterUse(adapter.id, adapter.scale) for adapter in run.adapters)
     return ModelCall(task=run.task, inputs=run.inputs, context=context, adapters=adapters)

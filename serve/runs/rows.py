@@ -50,12 +50,12 @@ class Result:
     """What a finished run leaves: its outputs and what it consumed."""
 
     outputs: dict[str, Any] | None = None
-    usage: dict[str, int | float] | None = None
+    usage: dict[str, int] | None = None
 
 
 def to_run(row: Row[Any]) -> Run:
     """The run in a row of RUN_COLUMNS."""
-    own = {"cancel_requested": bool(row.cancel_requested), "adapters": row.adapters or ()}
+    own = {"cancel_requested": bool(row.cancel_requested), "adapters": row.adapters or (), "tags": row.tags or {}}
     return Run.model_validate({**row._mapping, **own})
 
 

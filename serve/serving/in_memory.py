@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, Protocol
 
 from serve.domain.errors import NotFound, Unprocessable
-from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.generation import EventBatch, ModelCall, Verdict
 from serve.domain.serving import ModelState, ModelStatus
+from serve.domain.usage import Tally
 
 Stream = AsyncGenerator[Sequence[Any], None]
 """Batches of events, and of finished outputs where the call's task has any."""
@@ -15,7 +16,7 @@ Stream = AsyncGenerator[Sequence[Any], None]
 class SupportsStream(Protocol):
     """What an engine must offer here: batches of events, `Completed` last; closing the stream aborts the work."""
 
-    def stream(self, call: ModelCall, adapters: Sequence[Any] = ()) -> Stream:
+    def stream(self, call: ModelCall, adapters: Sequence[Any] = (), tally: Tally | None = None) -> Stream:
         """The answer to `call`; `adapters` are those of the call, as a replica has made them ready."""
         ...
 
@@ -58,7 +59,9 @@ class InMemoryModels:
         self._assets = assets
         self._adapters = adapters
 
-    async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         """Batches of events, `Completed` last. Closing it cancels the work. Raises NotFound at the first batch."""
         engine = self._engine(model)
         async with self._held(engine, call) as applied, aclosing(await self._stream(engine, call, applied)) as stream:

@@ -25,6 +25,8 @@ tenants = Table(
     Column("name", NAME, primary_key=True),
     Column("webhook_secret", String(80), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("billing", String(8), nullable=False, server_default="postpaid"),
+    Column("limits", Json),
 )
 
 projects = Table(
@@ -33,6 +35,57 @@ projects = Table(
     Column("tenant", NAME, ForeignKey("tenants.name"), primary_key=True),
     Column("name", NAME, primary_key=True),
     Column("created_ms", BigInteger, nullable=False),
+    Column("limits", Json),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("issuer", String(400), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("last_login_ms", BigInteger, nullable=False),
+    Index("uq_users_issuer_subject", "issuer", "subject", unique=True),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("tenant", NAME, ForeignKey("tenants.name"), primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id"), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("granted_by", String(16), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "user_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id"), nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("tenant", NAME),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("id_token", Text),
+    Index(None, "user_id"),
+    Index(None, "expires_ms"),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("state_sha256", String(64), primary_key=True),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),
+    Column("return_to", String(400), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index(None, "expires_ms"),
 )
 
 keys = Table(
@@ -47,6 +100,9 @@ keys = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    Column("models", Json),
+    Column("limits", Json),
+    Column("replaced_by", String(24)),
     Index(None, "tenant", "id"),
 )
 
@@ -105,6 +161,10 @@ runs = Table(
     Column("lease_expires_ms", BigInteger),
     Column("not_before_ms", BigInteger, nullable=False),
     Column("num_events", Integer, nullable=False),
+    Column("price", String(71)),
+    Column("hold", ID),
+    Column("reserved_nano", BigInteger, nullable=False, server_default="0"),
+    Column("tags", Json),
     Index(None, "status", "not_before_ms", "tenant", "priority", "id"),
     Index(None, "status", "lease_expires_ms"),
     Index(None, "status", "deadline_ms"),

@@ -25,6 +25,7 @@ from serve.clock import SystemClock
 from serve.domain.documents import EchoEngine as EchoSpec
 from serve.domain.documents import ModelDocument
 from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.usage import Tally
 from serve.runs.execution import Runner
 from serve.settings import RunsSettings
 
@@ -38,7 +39,9 @@ class Remembering(EchoEngine):
         super().__init__(EchoSpec(kind="echo"))
         self.uses: list[list[tuple[str, float]]] = []
 
-    def stream(self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()) -> AsyncGenerator[EventBatch, None]:
+    def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         self.uses.append([(adapter.id, adapter.scale) for adapter in adapters])
         return super().stream(call, adapters)
 

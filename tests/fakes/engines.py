@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from deployments.engines.engine import AppliedAdapter
 from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.usage import Tally
 
 
 class ScriptedEngine:
@@ -17,7 +18,7 @@ class ScriptedEngine:
         self.is_running = asyncio.Event()
 
     async def stream(
-        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EventBatch, None]:
         self.calls.append(call)
         self.is_running.set()

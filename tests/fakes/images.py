@@ -13,7 +13,7 @@ from fakes.gateway import Gateway, gateway, model_document, settings_in
 from PIL import Image
 
 from serve.clock import SystemClock
-from serve.domain.generation import Artifact, Completed, EventBatch, ModelCall, Preview, Progress
+from serve.domain.generation import Artifact, Completed, EventBatch, ModelCall, Preview, Progress, Verdict
 from serve.domain.images import ASSET_SCHEME, ImageFormat
 from serve.domain.names import AssetId
 from serve.domain.run import Run
@@ -76,7 +76,9 @@ class PaintingModels:
     sources: list[dict[str, bytes]] = field(default_factory=list)
     num_canceled: int = 0
 
-    async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         self.calls.append(call)
         inputs = call.inputs
         self.sources.append(sources := await self._sources(call))

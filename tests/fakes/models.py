@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
-from serve.domain.generation import Completed, Event, EventBatch, Finished, ModelCall, TextDelta
+from serve.domain.generation import Completed, Event, EventBatch, Finished, ModelCall, TextDelta, Verdict
 from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.usage import Quantities
 
@@ -36,7 +36,9 @@ class ScriptedModels:
         self.num_open = 0
         self.num_whole = 0
 
-    async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         self.calls.append(call)
         self.contexts.append(contextvars.copy_context())
         self.num_open += 1

@@ -25,6 +25,7 @@ from serve.domain.documents import EchoEngine as EchoSpec
 from serve.domain.errors import InvalidRequest
 from serve.domain.generation import EventBatch, ModelCall
 from serve.domain.names import KeyId, ProjectName, RunId, TenantName
+from serve.domain.usage import Tally
 from serve.gateway import zip_stream
 from serve.gateway.adapter_uploads import fetch_parts
 from serve.settings import AdaptersSettings
@@ -55,7 +56,9 @@ class RememberingEngine(EchoEngine):
         super().__init__(EchoSpec(kind="echo"))
         self.calls: list[ModelCall] = []
 
-    def stream(self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()) -> AsyncGenerator[EventBatch, None]:
+    def stream(
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         self.calls.append(call)
         assert [use.id for use in call.adapters] == [applied.id for applied in adapters]
         return super().stream(call, adapters)

@@ -14,7 +14,7 @@ from deployments.engines.engine import Produced
 from deployments.runner import AssetOutputs
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.errors import EngineFailed, ReplicaLost
-from serve.domain.generation import Completed, Event, EventBatch, ModelCall
+from serve.domain.generation import Completed, Event, EventBatch, ModelCall, Verdict
 from serve.domain.names import ProjectName, RunId, TenantName
 from serve.domain.run import Run, RunStatus
 from serve.domain.serving import ModelStatus
@@ -54,7 +54,9 @@ class Replicas:
         self._stores = CallAssets(assets)
         self._scripts = list(scripts)
 
-    async def call(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
         stream = self._stores.stored(call, self._engine(self._scripts.pop(0)))
         try:
             async for batch in stream:

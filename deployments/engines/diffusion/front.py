@@ -35,7 +35,7 @@ from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import Completed, ModelCall, Preview, Progress
 from serve.domain.images import Denoising, ImageFormat, ImageToImageInput, TextToImageInput
 from serve.domain.task import Task
-from serve.domain.usage import Quantities
+from serve.domain.usage import Quantities, Tally
 from serve.media import images
 
 NUM_CODEC_THREADS = 2
@@ -139,7 +139,7 @@ class DiffusionEngine:
         return prepared
 
     async def stream(
-        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = ()
+        self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EngineBatch, None]:
         """See the Protocol. Progress is of all images' steps together."""
         with self._counts.call() as open_call:

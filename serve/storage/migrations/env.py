@@ -2,8 +2,10 @@
 
 from alembic import context
 
-from serve.storage.tables import metadata
+from serve.storage import metering_tables
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metering_tables.metadata, render_as_batch=True
+)
 with context.begin_transaction():
     context.run_migrations()
