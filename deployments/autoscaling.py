@@ -11,12 +11,16 @@ configuration therefore sets to almost nothing, since the policy holds on by its
 
 import logging
 import time
+from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 from ray.serve.config import AutoscalingContext
-from ray.util.metrics import Counter, Gauge
 
+from deployments.metric_export import RayExport
 from serve.serving.scaling import Bounds, Decision, Observation, ScalingPolicy
+from serve.telemetry import series
+from serve.telemetry.recording import Recorder
 
 BACKLOG_METRIC = "backlog_seconds"
 LOAD_METRIC = "load"
@@ -36,13 +40,11 @@ class BacklogPolicy:
         self._policy = ScalingPolicy(Bounds(**{**bounds, **whole}))  # type: ignore[arg-type]  # the rest are seconds
         self._model = model
         self._last: int | None = None
-        tags = {"model": model}
-        self._wanted = Gauge("slipway_autoscaling_wanted_replicas", "Asked for", tag_keys=("model",))
-        self._inflow = Gauge("slipway_autoscaling_inflow", "Replicas' work that arrives", tag_keys=("model",))
-        self._backlog = Gauge("slipway_autoscaling_backlog_seconds", "Replica-seconds waiting", tag_keys=("model",))
-        self._changes = Counter("slipway_autoscaling_decisions", "Changes", tag_keys=("model", "direction"))
-        for series in (self._wanted, self._inflow, self._backlog, self._changes):
-            series.set_default_tags(tags)
+        self._recorder = recorder = Recorder()
+        self._wanted = recorder.level(series.WANTED_REPLICAS, model)
+        self._inflow = recorder.level(series.INFLOW, model)
+        self._backlog = recorder.level(series.SCALING_BACKLOG, model)
+        self._load = recorder.level(series.SCALING_LOAD, model)
 
     def __call__(self, ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
         """(wanted replicas, no state: it is kept here)."""
@@ -53,16 +55,33 @@ class BacklogPolicy:
 
     def _tell(self, seen: Observation, decision: Decision) -> None:
         """Changes are told with their reason; what stays as it is would fill the log."""
+        _exported(self._recorder)
+        self._wanted.set(decision.replicas)
+        self._inflow.set(seen.inflow)
+        self._backlog.set(seen.backlog_seconds)
+        self._load.set(seen.load)
         if decision.replicas == self._last:
             return
         before = seen.wanted if self._last is None else self._last
         self._last = decision.replicas
-        self._wanted.set(decision.replicas)
-        self._inflow.set(seen.inflow)
-        self._backlog.set(seen.backlog_seconds)
         if decision.replicas != before:
-            self._changes.inc(1, {"direction": "up" if decision.replicas > before else "down"})
+            direction = "up" if decision.replicas > before else "down"
+            self._recorder.count(series.SCALING_DECISIONS, self._model, direction).inc()
             logger.info("model %s: %d -> %d replicas: %s", self._model, before, decision.replicas, decision.reason)
+
+
+_recorders: WeakSet[Recorder] = WeakSet()
+
+
+def _exported(recorder: Recorder) -> None:
+    """One thread exports for all models of this process; those of a model that is deleted go with its policy."""
+    _recorders.add(recorder)
+    _export()
+
+
+@cache
+def _export() -> RayExport:
+    return RayExport(_recorders)
 
 
 def observation(ctx: AutoscalingContext) -> Observation:

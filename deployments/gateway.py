@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 
 from deployments.handles import RayModels
+from deployments.metric_export import RayExport
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
 from serve.auth.tenants import Tenants
@@ -18,6 +19,8 @@ from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.services import Services
+from serve.metering.price_book import PriceBook
+from serve.metering.rates import Rates
 from serve.runs.store import RunStore
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import RUNNER_APP, Listener, default_platform
@@ -28,6 +31,7 @@ from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry import logs
 from serve.telemetry.metrics import Metrics
+from serve.telemetry.tracing import Traces
 
 _CARDS_FRESH_SECONDS = 5.0
 """A safety net: `reconfigure` announces every change of a card."""
@@ -44,6 +48,8 @@ class Gateway:
 
     def __init__(self) -> None:
         self._services = compose(Settings())
+        self._services.metrics.is_exported = True
+        self._export = RayExport([self._services.metrics.recorder])
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Ray asks for the app once the replica is made."""
@@ -74,6 +80,8 @@ def compose(settings: Settings) -> Services:
         records=records,
         models=RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
         catalog=Catalog(records, clock, _CARDS_FRESH_SECONDS),
+        prices=PriceBook(records, clock),
+        rates=Rates(records, clock),
         keys=Keys(records, clock, settings.gateway.key_cache_seconds),
         tenants=Tenants(records, clock),
         runs=RunStore(records, clock, settings.runs, assets),
@@ -88,6 +96,7 @@ def compose(settings: Settings) -> Services:
         downloads=GuardedFetcher(settings.images.allow_private_addresses),
         links=AssetLinks(records, clock),
         metrics=Metrics(),
+        traces=Traces("gateway", settings.tracing.endpoint, settings.tracing.sample_ratio),
     )
 
 

@@ -9,6 +9,7 @@ import contextvars
 import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, Protocol, cast
 
 from ray import serve as ray_serve
@@ -17,6 +18,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.preload_orders import send_preloads
+from deployments.witness import Submission
 from serve.domain.errors import (
     Canceled,
     EngineFailed,
@@ -28,6 +30,7 @@ from serve.domain.errors import (
 )
 from serve.domain.generation import EventBatch, ModelCall, Verdict
 from serve.domain.serving import ModelState, ModelStatus
+from serve.metering.meter import Meter
 from serve.serving.route_memory import Preload
 from serve.serving.serve_config import REPLICA_DEPLOYMENT, model_app
 
@@ -52,8 +55,10 @@ class Statuses(Protocol):
 class RayModels:
     """Calls models that run as Ray Serve applications of this cluster."""
 
-    def __init__(self, statuses: Statuses, wait_seconds: float) -> None:
-        """`wait_seconds`: how long a call waits for a model that has no replica yet."""
+    def __init__(self, statuses: Statuses, wait_seconds: float, witness: Meter | None = None) -> None:
+        """`wait_seconds`: how long a call waits for a model that has no replica yet. Every submission is written down
+        with `witness`."""
+        self._witness = witness
         self._statuses = statuses
         self._wait_seconds = wait_seconds
         self._handles: dict[str, DeploymentHandle[Any]] = {}
@@ -78,22 +83,23 @@ class RayModels:
         self, model: str, call: ModelCall, verdict: Verdict | None = None
     ) -> AsyncGenerator[EventBatch, None]:
         """See `ports.Models`. A replica that is lost before it has answered anything is replaced by another."""
-        for attempt in range(call.context.attempt, call.context.attempt + _MAX_SUBMISSIONS):
-            context = dataclasses.replace(call.context, attempt=attempt)
-            stream = self._submit(model, dataclasses.replace(call, context=context))
-            answered = False
+        last = call.context.submission + _MAX_SUBMISSIONS - 1
+        for number in range(call.context.submission, last + 1):
+            context = dataclasses.replace(call.context, submission=number)
+            sent = dataclasses.replace(call, context=context)
+            submission = Submission(self._witness, model, sent, verdict)
             try:
-                async for batch in stream:
-                    answered = True
-                    yield batch
+                with submission:
+                    async with aclosing(self._submit(model, sent)) as stream:
+                        async for batch in stream:
+                            submission.saw(batch)
+                            yield batch
                 return
             except ReplicaLost:
-                if answered or attempt == call.context.attempt + _MAX_SUBMISSIONS - 1:
+                if submission.has_answered or number == last:
                     raise
-                logger.warning("replica of %s lost before its answer; submitting attempt %d", model, attempt + 1)
+                logger.warning("replica of %s lost before its answer; sending the call again", model)
                 await asyncio.sleep(_RESUBMIT_PAUSE_SECONDS)
-            finally:
-                await stream.aclose()
 
     async def _submit(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         response = cast("DeploymentResponseGenerator[EventBatch]", self._handle(model).call.remote(call))

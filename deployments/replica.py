@@ -17,6 +17,7 @@ from deployments.autoscaling import BACKLOG_METRIC, INFLOW_METRIC, LOAD_METRIC, 
 from deployments.call_adapters import CallAdapters, Stores, not_enabled, open_call_adapters, record_layout
 from deployments.call_assets import STORING_TASKS, CallAssets
 from deployments.engines.engine import AppliedAdapter, Engine
+from deployments.metric_export import RayExport
 from deployments.replica_metrics import ReplicaMetrics
 from serve.catalog.catalog import Catalog
 from serve.catalog.weights import ResolvedWeights, open_weight_cache
@@ -24,6 +25,7 @@ from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import EngineFailed, SlipwayError
 from serve.domain.generation import Completed, EventBatch, ModelCall
+from serve.domain.usage import UsageStatus
 from serve.serving.fair_queue import FairQueue
 from serve.serving.prediction import Predictor
 from serve.serving.route_memory import Preload
@@ -59,6 +61,7 @@ class ModelReplica(ABC):
         self._clock = SystemClock()
         self._predictor = Predictor()
         self._metrics = ReplicaMetrics(args.name)
+        self._export = RayExport([self._metrics.recorder], self._sample)
         self._start_seconds = 0.0
         self._engine: Engine | None = None
         self._queue: FairQueue | None = None
@@ -95,6 +98,7 @@ class ModelReplica(ABC):
             self._assets = CallAssets(Assets(stores.records, stores.objects, self._clock, Uuid7Ids()))
         self._engine = engine
         seconds = self._start_seconds = self._clock.monotonic() - began
+        self._metrics.started(seconds)
         await catalog.record_cold_start(self.name, seconds)
         logger.info("model %s ready after %.1f s", self.name, seconds)
 
@@ -180,7 +184,8 @@ class ModelReplica(ABC):
         if batch and isinstance(batch[-1], Completed):
             seconds = self._clock.monotonic() - began
             self._predictor.learn(call, batch[-1].usage, seconds * 1000)
-            self._metrics.completed(batch[-1].usage, seconds, waited)
+            self._metrics.waited(waited)
+            self._metrics.ended(call.context.tenant, UsageStatus.SUCCEEDED, batch[-1].usage, seconds)
 
     def _started(self) -> tuple[Engine, FairQueue]:
         if self._engine is None or self._queue is None:
@@ -190,10 +195,17 @@ class ModelReplica(ABC):
     async def check_health(self) -> None:
         """Touch the engine. Ray replaces a replica that fails this three times in a row."""
         if self._engine is not None and self._queue is not None:
-            self._metrics.sample(self._queue.num_running, self._queue.num_waiting, self._queue.backlog_seconds)
-            if self._adapters is not None:
-                self._metrics.adapters.sample(self._adapters.counters(), self._engine.counters())
             await self._engine.check_health()
+
+    def _sample(self) -> None:
+        """What is only looked at, when metrics are handed over."""
+        if self._engine is None or self._queue is None:
+            return
+        queue, counters = self._queue, self._engine.counters()
+        self._metrics.sample(queue.num_running, queue.num_waiting, queue.backlog_seconds, queue.capacity)
+        self._metrics.sample_engine(counters)
+        if self._adapters is not None:
+            self._metrics.adapters.sample(self._adapters.counters(), counters)
 
     def counters(self) -> dict[str, float]:
         """The engine's own counters and those of its adapters, for tests and diagnosis."""
@@ -228,6 +240,7 @@ class ModelReplica(ABC):
 
     async def __del__(self) -> Any:
         """Ray awaits this when it takes the replica away."""
+        self._export.stop()
         if self._engine is not None:
             await self._engine.close()
         if self._assets is not None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 
 from deployments.handles import RayModels
+from deployments.metric_export import RayExport
 from serve.catalog.adapters.blobs import AdapterBlobs
 from serve.catalog.adapters.disposal import AdapterDisposal
 from serve.clock import SystemClock, Uuid7Ids
@@ -14,7 +15,8 @@ from serve.domain.errors import EngineFailed
 from serve.domain.names import RunId
 from serve.domain.run import Run
 from serve.gateway.fetch import GuardedFetcher
-from serve.runs.execution import Runner
+from serve.metering.price_book import PriceBook
+from serve.runs.execution import RunCosts, Runner
 from serve.runs.outputs import view
 from serve.runs.retention import Sweeper
 from serve.runs.store import RunStore
@@ -26,6 +28,9 @@ from serve.storage.assets import Assets
 from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry import logs
+from serve.telemetry.metrics import Metrics
+from serve.telemetry.observed import ObservedModels
+from serve.telemetry.tracing import Traces
 
 
 class RunnerArgs(BaseModel):
@@ -54,6 +59,11 @@ class AssetOutputs:
         await self._assets.delete_strays(run.id, run.fence, asset_ids)
 
 
+def run_costs(prices: PriceBook) -> RunCosts:
+    """What runs cost, by the prices they were accepted under."""
+    return lambda run: prices.pricing(run.price, [adapter.id for adapter in run.adapters])
+
+
 class RunnerReplica:
     """One runner. Its work goes on between requests, in tasks of its own."""
 
@@ -68,14 +78,19 @@ class RunnerReplica:
         rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
         store = RunStore(records, clock, settings.runs, assets)
         fetcher = GuardedFetcher(settings.webhooks.allow_private_addresses)
+        models = RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds)
+        self._metrics = Metrics("runner")
+        self._export = RayExport([self._metrics.recorder])
+        self._traces = Traces("runner", settings.tracing.endpoint, settings.tracing.sample_ratio)
         self._runner = Runner(
             store,
-            RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
+            ObservedModels(models, self._metrics, clock.monotonic, self._traces, "runner attempt"),
             clock,
             owner=ids.new(),
             settings=settings.runs,
             max_concurrency=args.max_concurrency,
             outputs=AssetOutputs(assets),
+            costs=run_costs(PriceBook(records, clock)),
         )
         self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
         self._sweeper = Sweeper(
@@ -97,6 +112,8 @@ class RunnerReplica:
         """Ray awaits this when it takes the replica away: give the runs back, so that another has them at once."""
         for part in (self._runner, self._webhooks, self._sweeper):
             await part.stop()
+        self._export.stop()
+        self._traces.stop()
 
 
 def build(args: RunnerArgs) -> ray_serve.Application:

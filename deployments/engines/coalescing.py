@@ -13,6 +13,9 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+BREATH_SECONDS = 1.0
+"""How often work that has nothing to tell says that it goes on."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
@@ -71,6 +74,28 @@ async def merged(streams: Sequence[AsyncGenerator[Item, None]]) -> AsyncGenerato
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def breathing(stream: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
+    """The items of `stream`, and None whenever none has come for `seconds`. Closing it closes `stream`."""
+    following: asyncio.Task[Item] | None = None
+    try:
+        while True:
+            following = following or asyncio.ensure_future(anext(stream))
+            if not (await asyncio.wait({following}, timeout=seconds))[0]:
+                yield None
+                continue
+            ended, following = following, None
+            try:
+                item = ended.result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        await stream.aclose()
 
 
 async def _pump(stream: AsyncGenerator[Item, None], ready: "asyncio.Queue[Item | _Ended]") -> None:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 
 from deployments.engines.chat_format import offered_tools, text_of
-from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.counts import Counts, OpenCall, check_reserved
 from deployments.engines.echo_adapters import EchoAdapter, check_open, read_echo_adapter, tag_of
 from deployments.engines.echo_images import paint, read_painting
 from deployments.engines.engine import AdapterFolder, AppliedAdapter, EngineBatch, Produced
@@ -67,7 +67,7 @@ from serve.domain.generation import (
     Vector,
 )
 from serve.domain.task import Task
-from serve.domain.usage import Quantities, Tally
+from serve.domain.usage import Tally
 
 WEDGE = "!wedge"
 CRASH = "!crash"
@@ -142,11 +142,11 @@ class EchoEngine:
         self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """See the Protocol."""
-        with self._counts.call() as open_call:
+        with self._counts.call(tally) as open_call:
             check_open(adapters)
             batches: AsyncGenerator[Sequence[Event | Produced], None]
             if call.task is Task.EMBEDDING:
-                batches = self._embed(read_inputs(EmbeddingInput, call.inputs), tag_of(adapters), open_call)
+                batches = self._embed(call, tag_of(adapters), open_call)
             elif call.task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE):
                 batches = self._paint(call, tag_of(adapters), open_call)
             else:
@@ -158,36 +158,38 @@ class EchoEngine:
     async def _paint(self, call: ModelCall, tag: str, open_call: OpenCall) -> AsyncGenerator[EngineBatch, None]:
         painting = replace(await asyncio.to_thread(read_painting, call), tag=tag)
         self._obey(painting.inputs.prompt)
-        usage, began = painting.usage, time.monotonic()
-        self._counts.prompt_tokens += usage.prompt_tokens
+        check_reserved(painting.num_prompt_tokens, call.context, "prompt")
+        began, num_pixels = time.monotonic(), painting.width * painting.height
+        open_call.prompt_tokens(painting.num_prompt_tokens)
+        open_call.tally.input_images += painting.num_input_images
 
-        async def pause() -> None:
+        async def step() -> None:
             await self._pause(self._spec.step_ms / 1000)
+            open_call.stepped(painting.inputs.num_images, num_pixels)
 
         whole: EngineBatch = []
-        async for batch in paint(painting, call.stream, pause, asyncio.to_thread):
-            if call.stream:
-                yield batch
-            else:
-                whole += batch
+        async for batch in paint(painting, call.stream, step, asyncio.to_thread):
+            for _ in (event for event in batch if isinstance(event, Produced)):
+                open_call.painted(num_pixels)
+            whole += () if call.stream else batch
+            yield batch if call.stream else []
         open_call.done()
-        yield [*whole, Completed(usage, {"denoise": time.monotonic() - began})]
+        yield [*whole, Completed(open_call.tally.quantities(), {"denoise": time.monotonic() - began})]
 
     async def _speak(self, call: ModelCall, tag: str, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
         answer = self._answer(call).tagged(tag)
-        self._counts.prompt_tokens += answer.num_prompt_tokens
+        check_reserved(answer.num_prompt_tokens, call.context, _prompt_param(call))
+        open_call.prompt_tokens(answer.num_prompt_tokens)
         started_at = time.monotonic()
         await self._pause(self._spec.prefill_ms / 1000)
         prefilled_at = time.monotonic()
         whole: EventBatch = []
-        async for batch in self._paced(answer):
-            whole += batch
-            if call.stream:
-                yield batch
-        usage = Quantities(prompt_tokens=answer.num_prompt_tokens, completion_tokens=answer.num_tokens)
+        async for batch in self._paced(answer, open_call):
+            whole += () if call.stream else batch
+            yield batch if call.stream else []
         timing = {"prefill": prefilled_at - started_at, "decode": time.monotonic() - prefilled_at}
         open_call.done()
-        yield [*(() if call.stream else whole), Completed(usage, timing)]
+        yield [*whole, Completed(open_call.tally.quantities(), timing)]
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or for ever once the engine is wedged; never less than one turn of the loop."""
@@ -195,7 +197,7 @@ class EchoEngine:
         while self._wedged:
             await asyncio.sleep(3600)
 
-    async def _paced(self, answer: _Answer) -> AsyncGenerator[EventBatch, None]:
+    async def _paced(self, answer: _Answer, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
         """The tokens that are due, all choices in step; a late loop finds several due and sends them together."""
         per_token = self._spec.token_ms / 1000
         begun_at, position = time.monotonic(), 0
@@ -205,7 +207,7 @@ class EchoEngine:
             due = int((time.monotonic() - begun_at) / per_token) if per_token else position + TOKENS_PER_BATCH
             end = min(max(due, position + 1), max(num_steps, 1), position + TOKENS_PER_BATCH)
             events = [event for choice in answer.choices for event in _events(choice, answer, position, end)]
-            self._counts.generation_tokens += sum(len(choice.tokens[position:end]) for choice in answer.choices)
+            open_call.generated(sum(len(choice.tokens[position:end]) for choice in answer.choices))
             position = end
             yield events
 
@@ -251,19 +253,25 @@ class EchoEngine:
             answer.choices.extend(_Choice(i * inputs.n + j, spoken, reason, "", prefix) for j in range(inputs.n))
         return _Answer(num_prompt_tokens, answer.choices, answer.num_logprobs)
 
-    async def _embed(self, inputs: EmbeddingInput, tag: str, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+    async def _embed(self, call: ModelCall, tag: str, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+        inputs = read_inputs(EmbeddingInput, call.inputs)
         check_dimensions(inputs.dimensions, NUM_DIMENSIONS)
         dimensions = inputs.dimensions or NUM_DIMENSIONS
         texts = [_text(given) for given in embedding_inputs(inputs)]
         for i, text in enumerate(texts):
             self._obey(text)
             answer_tokens(len(text.split()) - 1, None, self._limits, embedding_param(inputs, i))
-        await self._pause(self._spec.prefill_ms / 1000)
         num_tokens = sum(len(text.split()) for text in texts)
-        self._counts.prompt_tokens += num_tokens
+        check_reserved(num_tokens, call.context, "input")
+        await self._pause(self._spec.prefill_ms / 1000)
+        open_call.prompt_tokens(num_tokens)
         vectors = [Vector(i, _unit_vector(tag + text, dimensions)) for i, text in enumerate(texts)]
         open_call.done()
-        yield [*vectors, Completed(Quantities(prompt_tokens=num_tokens))]
+        yield [*vectors, Completed(open_call.tally.quantities())]
+
+
+def _prompt_param(call: ModelCall) -> str:
+    return "prompt" if call.task is Task.COMPLETION else "messages"
 
 
 def _words(text: str, num_tokens: int | None) -> list[str]:

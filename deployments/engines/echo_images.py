@@ -18,7 +18,6 @@ from serve.domain.errors import EngineFailed
 from serve.domain.generation import ModelCall, Preview, Progress
 from serve.domain.images import IMAGE_FIELDS, MAX_SIDE, Denoising, ImageToImageInput, TextToImageInput
 from serve.domain.task import Task
-from serve.domain.usage import Quantities
 from serve.media import images
 
 PREVIEW_SIDE = 64
@@ -40,17 +39,14 @@ class Painting:
     """The names of the call's adapters."""
 
     @property
-    def usage(self) -> Quantities:
-        """What the whole call consumes; a token is a word."""
-        inputs, num_pixels = self.inputs, self.inputs.num_images * self.width * self.height
-        guidance = inputs.negative_prompt if inputs.guidance_scale > 1 else ""
-        return Quantities(
-            prompt_tokens=len(inputs.prompt.split()) + len(guidance.split()),
-            images=inputs.num_images,
-            pixels=num_pixels,
-            pixel_steps=num_pixels * self.num_steps,
-            input_images=(self.source is not None) + (self.mask is not None),
-        )
+    def num_prompt_tokens(self) -> int:
+        """Words of both prompts, where both are used."""
+        guidance = self.inputs.negative_prompt if self.inputs.guidance_scale > 1 else ""
+        return len(self.inputs.prompt.split()) + len(guidance.split())
+
+    @property
+    def num_input_images(self) -> int:
+        return (self.source is not None) + (self.mask is not None)
 
     def picture(self, index: int) -> Image.Image:
         """Image `index` of the call."""
@@ -125,17 +121,19 @@ def _placed(image: Image.Image, size: tuple[int, int], at: tuple[int, int] | Non
 
 
 async def paint(
-    painting: Painting, is_streamed: bool, pause: Callable[[], Awaitable[None]], in_thread: InThread
+    painting: Painting, is_streamed: bool, step: Callable[[], Awaitable[None]], in_thread: InThread
 ) -> AsyncGenerator[EngineBatch, None]:
-    """Progress after every pause, previews in between, and the files. All images make their steps together."""
+    """Progress after every `step`, previews in between, and the files. All images make their steps together; a batch is
+    empty where there is nobody to be told of its step."""
     inputs, num_steps = painting.inputs, painting.num_steps
     due = {num_steps * (i + 1) // (inputs.previews + 1) for i in range(inputs.previews)} if is_streamed else set()
-    for step in range(1, num_steps + 1):
-        await pause()
+    for done in range(1, num_steps + 1):
+        await step()
+        batch: EngineBatch = []
         if is_streamed:
-            batch: EngineBatch = [Progress(step * inputs.num_images, num_steps * inputs.num_images, "denoising")]
-            if step in due:
-                batch += [await in_thread(painting.preview, index) for index in range(inputs.num_images)]
-            yield batch
+            batch.append(Progress(done * inputs.num_images, num_steps * inputs.num_images, "denoising"))
+        if done in due:
+            batch += [await in_thread(painting.preview, index) for index in range(inputs.num_images)]
+        yield batch
     for index in range(inputs.num_images):
         yield [await in_thread(painting.output, index)]

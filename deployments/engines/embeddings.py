@@ -11,12 +11,14 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deployments.engines.adapter_files import takes_none
-from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.coalescing import BREATH_SECONDS
+from deployments.engines.counts import Counts, OpenCall, check_reserved
 from deployments.engines.engine import AdapterFolder, AppliedAdapter, PreparedAdapter
 from deployments.engines.generation_plan import Limits, check_token_ids, context_exceeded, read_inputs
 from deployments.engines.vectors import check_dimensions, embedding_inputs, embedding_param, float32_vector
@@ -25,7 +27,7 @@ from serve.domain.documents import TransformersEngine as TransformersSpec
 from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import Completed, EventBatch, ModelCall, Vector
 from serve.domain.task import Task
-from serve.domain.usage import Quantities, Tally
+from serve.domain.usage import Tally
 
 STUCK_SECONDS = 20.0
 """A forward pass takes well under a second; a thread in one for this long will not come back."""
@@ -41,6 +43,7 @@ class _Item:
 
     token_ids: list[int]
     vector: "asyncio.Future[list[float]]"
+    call: OpenCall
 
 
 @dataclass(slots=True)
@@ -69,6 +72,8 @@ class TransformersEngine:
         self._arrived = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._pass_began_at: float | None = None
+        self._passing: list[_Item] = []
+        """In the pass that runs: they are computed, and counted, also when their calls have left."""
         self.num_passes = 0
 
     async def start(self) -> None:
@@ -108,31 +113,43 @@ class TransformersEngine:
         self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
-        with self._counts.call() as open_call:
+        with self._counts.call(tally) as open_call:
             if adapters:
                 raise takes_none()
             if call.task is not Task.EMBEDDING:
                 raise InvalidRequest(f"This model embeds; it has no task {call.task}.", "unsupported_task")
-            yield await self._embed(read_inputs(EmbeddingInput, call.inputs), open_call)
+            async with aclosing(self._embed(call, open_call)) as batches:
+                async for batch in batches:
+                    yield batch
 
-    async def _embed(self, inputs: EmbeddingInput, open_call: OpenCall) -> EventBatch:
+    async def _embed(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
+        inputs = read_inputs(EmbeddingInput, call.inputs)
         check_dimensions(inputs.dimensions, self._model.dimensions)
         params = [embedding_param(inputs, i) for i in range(len(embedding_inputs(inputs)))]
         encoded = await self._encoded(embedding_inputs(inputs), params)
+        check_reserved(sum(map(len, encoded)), call.context, "input")
         loop = asyncio.get_running_loop()
-        items = [_Item(ids, loop.create_future()) for ids in encoded]
+        items = [_Item(ids, loop.create_future(), open_call) for ids in encoded]
+        open_call.tally.keep_open()
         self._model.waiting.extend(items)
         self._arrived.set()
         try:
-            vectors = await asyncio.gather(*(item.vector for item in items))
+            while not await _are_done(items):
+                yield []
+            vectors = [item.vector.result() for item in items]
         finally:
-            # Of a call that was closed, what has not begun need not begin: the pump skips futures that are done.
-            for item in items:
-                item.vector.cancel()
-        num_tokens = sum(map(len, encoded))
+            self._leave(items, open_call)
         open_call.done()
         events = [Vector(i, float32_vector(vector, inputs.dimensions)) for i, vector in enumerate(vectors)]
-        return [*events, Completed(Quantities(prompt_tokens=num_tokens))]
+        yield [*events, Completed(open_call.tally.quantities())]
+
+    def _leave(self, items: Sequence[_Item], call: OpenCall) -> None:
+        """Of a call that was closed, what has not begun need not begin: the pump skips futures that are done."""
+        for item in items:
+            if not item.vector.cancel():
+                item.vector.exception()  # of several that failed, one is told
+        if not any(item.call is call for item in self._passing):
+            call.tally.settle()
 
     async def _encoded(self, given: Sequence[str | list[int]], params: Sequence[str]) -> list[list[int]]:
         limits = self._model.limits
@@ -167,14 +184,17 @@ class TransformersEngine:
             if not batch:
                 self._arrived.clear()
                 continue
-            self._pass_began_at = time.monotonic()
+            self._pass_began_at, self._passing = time.monotonic(), batch
             try:
                 vectors = await loop.run_in_executor(self._engine, self._forward, [item.token_ids for item in batch])
                 self._deliver(batch, vectors)
             except Exception as error:
                 self._fail(batch, EngineFailed("The embedding engine failed on this batch."), error)
             finally:
-                self._pass_began_at = None
+                self._pass_began_at, self._passing = None, []
+                for item in batch:
+                    if item.vector.cancelled():
+                        item.call.tally.settle()
 
     def _next_batch(self) -> list[_Item]:
         """The input that waits longest, and those nearest to it in length that fit beside it."""
@@ -196,7 +216,7 @@ class TransformersEngine:
     def _deliver(self, batch: list[_Item], vectors: list[list[float]]) -> None:
         self.num_passes += 1
         for item, vector in zip(batch, vectors, strict=True):
-            self._counts.prompt_tokens += len(item.token_ids)
+            item.call.prompt_tokens(len(item.token_ids))
             if not item.vector.done():
                 item.vector.set_result(vector)
 
@@ -243,3 +263,10 @@ class TransformersEngine:
             weight = mask.unsqueeze(-1).to(hidden.dtype)
             means: list[list[float]] = ((hidden * weight).sum(1) / weight.sum(1)).float().cpu().tolist()
         return means
+
+
+async def _are_done(items: Sequence[_Item]) -> bool:
+    """Wait for all vectors, or one failure; for a breath at most."""
+    vectors = [item.vector for item in items]
+    done, waiting = await asyncio.wait(vectors, timeout=BREATH_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+    return not waiting or any(vector.exception() for vector in done)

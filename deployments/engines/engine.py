@@ -87,8 +87,9 @@ class Engine(Protocol):
         self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[Sequence[Event | Produced], None]:
         """Batches of events, `Completed` last. Inputs that hold pictures are bytes. Closing the generator aborts the
-        work; each batch is awaited for. `adapters` are those of `call.adapters`, in their order, held by the caller
-        until the generator is closed.
+        work; each batch is awaited for. An empty batch says that work goes on: long work gives one every second at
+        least, so that what it has consumed can be written down. `adapters` are those of `call.adapters`, in their
+        order, held by the caller until the generator is closed.
 
         What the call consumes is counted in `tally` in the same places as in the engine's own counters, also where it
         ends early, and `Completed` says the same.
@@ -96,7 +97,8 @@ class Engine(Protocol):
         A token that has no log probability (the first of an echoed prompt) carries NaN.
 
         Raises:
-            InvalidRequest: the call cannot be answered as it is written; before the first batch.
+            InvalidRequest: the call cannot be answered as it is written, or its prompt has more tokens than its
+                context's `max_prompt_tokens`; before the first event, and nothing was counted.
             EngineFailed: the engine broke.
         """
         ...

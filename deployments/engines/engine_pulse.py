@@ -1,4 +1,4 @@
-"""What vLLM reports of itself at every step: whether it is alive, and what it really computed."""
+"""What vLLM reports of itself at every step: whether it is alive, and how busy."""
 
 import time
 from collections.abc import Callable
@@ -18,8 +18,6 @@ class EnginePulse:
         self.num_running = 0
         self.num_waiting = 0
         self.kv_cache_usage = 0.0
-        self.prompt_tokens = 0
-        self.generation_tokens = 0
         self.preempted = 0
 
     def attach(self, vllm_config: Any, engine_index: int = 0) -> "EnginePulse":
@@ -45,8 +43,6 @@ class EnginePulse:
             self.num_waiting = scheduler_stats.num_waiting_reqs
             self.kv_cache_usage = scheduler_stats.kv_cache_usage
         if iteration_stats is not None:
-            self.prompt_tokens += iteration_stats.num_prompt_tokens
-            self.generation_tokens += iteration_stats.num_generation_tokens
             self.preempted += iteration_stats.num_preempted_reqs
 
     def log(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from deployments.engines import generation_plan as plans
 from deployments.engines.adapter_files import takes_none
 from deployments.engines.chat_format import offered_tools
-from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.counts import Counts, OpenCall, check_reserved
 from deployments.engines.engine import AdapterFolder, AppliedAdapter, PreparedAdapter
 from deployments.engines.engine_pulse import EnginePulse
 from deployments.engines.prompts import Prompts
@@ -30,8 +30,9 @@ from deployments.engines.vllm_embedding import embed
 from deployments.engines.vllm_requests import Answering, Request, engine_errors
 from deployments.engines.vllm_settings import apply_environment, engine_arguments
 from deployments.engines.vllm_tools import NamedParserCalls, parser_class, skips_special_tokens
+from deployments.engines.vllm_usage import CallUsage, UsageWatch
 from serve.catalog.layouts import layout_of
-from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput, NamedToolChoice
+from serve.domain.chat import ChatInput, CompletionInput, NamedToolChoice
 from serve.domain.documents import AdapterPolicy
 from serve.domain.documents import VllmEngine as VllmSpec
 from serve.domain.errors import EngineFailed
@@ -62,7 +63,8 @@ class VllmEngine:
         self._llm: Any = None
         self._pulse = EnginePulse()
         self._counts = Counts()
-        self._num_probe_prompt_tokens = self._num_probe_tokens = 0
+        self._probes = Tally()
+        self._watch: UsageWatch | None = None
         self._stuck_at_step: int | None = None
         self.start_seconds: dict[str, float] = {}
         """Seconds by phase of the start, once started."""
@@ -75,6 +77,7 @@ class VllmEngine:
             await asyncio.to_thread(self._import)
             imported_at = time.monotonic()
             self._llm = await asyncio.to_thread(self._build)
+            self._watch = UsageWatch(self._llm)
             if self._policy.enabled:
                 await self._take_adapters()
         except Exception as error:
@@ -116,7 +119,7 @@ class VllmEngine:
     ) -> AsyncGenerator[EventBatch, None]:
         """See the Protocol."""
         self._require_running()
-        with self._counts.call() as open_call:
+        with self._counts.call(tally) as open_call:
             if call.task is Task.EMBEDDING:
                 if adapters:
                     raise takes_none()
@@ -136,10 +139,10 @@ class VllmEngine:
             await self._probe()
 
     def counters(self) -> Mapping[str, float]:
-        """See the Protocol. Tokens are what the engine says it computed, its own health checks left out."""
+        """See the Protocol. Tokens are what the engine says it computed, its own health checks left out, and prompts
+        counted once for all choices."""
         return self._counts.snapshot() | {
-            "prompt_tokens_total": self._pulse.prompt_tokens - self._num_probe_prompt_tokens,
-            "generation_tokens_total": self._pulse.generation_tokens - self._num_probe_tokens,
+            **self._tokens(),
             "unfinished_sequences": self._llm.get_num_unfinished_requests() if self._llm else 0,
             "decoding_sequences": self._pulse.num_running,
             "waiting_sequences": self._pulse.num_waiting,
@@ -149,9 +152,20 @@ class VllmEngine:
             **(self._mixtures.counters() if self._mixtures is not None else {}),
         }
 
-    def _require_running(self) -> None:
-        if self._llm is None:
+    def _tokens(self) -> dict[str, float]:
+        watch, probes = self._watch, self._probes
+        if watch is None:
+            return {}
+        return {
+            "prompt_tokens_total": watch.prompt_tokens - watch.repeated_prompt_tokens - probes.prompt_tokens,
+            "generation_tokens_total": watch.generation_tokens - probes.completion_tokens,
+            "repeated_prompt_tokens_total": watch.repeated_prompt_tokens,
+        }
+
+    def _require_running(self) -> UsageWatch:
+        if self._llm is None or self._watch is None:
             raise EngineFailed("The engine is not running.", "engine_dead")
+        return self._watch
 
     def _import(self) -> None:
         import vllm.v1.engine.async_llm  # noqa: F401 - timed apart: it takes as long as the rest
@@ -179,8 +193,11 @@ class VllmEngine:
             request = await self._chat(plans.read_inputs(ChatInput, call.inputs), call)
         else:
             request = await self._completion(plans.read_inputs(CompletionInput, call.inputs), call)
+        num_prompt_tokens = sum(len(prompt.token_ids) for prompt in request.prompts)
+        check_reserved(num_prompt_tokens, call.context, "messages" if call.task is Task.CHAT else "prompt")
         async with self._applied(adapters) as lora:
-            answering = Answering(self._llm, replace(request, lora=lora))
+            usage = CallUsage(open_call.tally)
+            answering = Answering(self._llm, replace(request, lora=lora), self._require_running(), usage)
             held: EventBatch = []
             async with aclosing(answering.batches()) as batches:
                 async for batch in batches:
@@ -188,8 +205,9 @@ class VllmEngine:
                         yield batch
                     else:
                         held += batch
+                        yield []
             open_call.done()
-            yield [*held, Completed(answering.usage(), answering.timing())]
+            yield [*held, Completed(open_call.tally.quantities(), answering.timing())]
 
     def _applied(self, adapters: Sequence[AppliedAdapter]) -> AbstractAsyncContextManager[Any]:
         """vLLM's LoRARequest for what `adapters` add up to, or None."""
@@ -200,11 +218,10 @@ class VllmEngine:
         return nullcontext()
 
     async def _embedding(self, call: ModelCall, open_call: OpenCall) -> AsyncGenerator[EventBatch, None]:
-        inputs = plans.read_inputs(EmbeddingInput, call.inputs)
-        salt = plans.cache_salt(call.context.tenant)
-        batch = await embed(self._llm, inputs, self._prompts, self._limits, salt)
-        open_call.done()
-        yield batch
+        batches = embed(self._llm, call, self._prompts, self._limits, self._require_running(), open_call)
+        async with aclosing(batches):
+            async for batch in batches:
+                yield batch
 
     async def _chat(self, chat: ChatInput, call: ModelCall) -> Request:
         wanted = constraint(chat)
@@ -293,11 +310,14 @@ class VllmEngine:
             outputs = self._llm.encode(tokens, PoolingParams(task="embed"), name)
         else:
             outputs = self._llm.generate(tokens, SamplingParams(max_tokens=1, detokenize=False), name)
-        async with aclosing(outputs):
-            async for _ in outputs:
-                pass
-        self._num_probe_prompt_tokens += 1
-        self._num_probe_tokens += self._spec.runner == "generate"
+        probe = Tally()
+        try:
+            async with self._require_running().follow(name, CallUsage(probe)), aclosing(outputs):
+                async for _ in outputs:
+                    pass
+        finally:
+            self._probes.prompt_tokens += probe.prompt_tokens
+            self._probes.completion_tokens += probe.completion_tokens
 
 
 def _end_context(resources: Any) -> None:

@@ -2,25 +2,48 @@
 
 import asyncio
 import secrets
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from deployments.engines.generation_plan import Limits, context_exceeded
+from deployments.engines.coalescing import BREATH_SECONDS
+from deployments.engines.counts import OpenCall, check_reserved
+from deployments.engines.generation_plan import Limits, cache_salt, context_exceeded, read_inputs
 from deployments.engines.prompts import Prompts
 from deployments.engines.vectors import check_dimensions, embedding_inputs, embedding_param, float32_vector
 from deployments.engines.vllm_requests import engine_errors
+from deployments.engines.vllm_usage import CallUsage, UsageWatch
 from serve.domain.chat import EmbeddingInput
-from serve.domain.generation import Completed, EventBatch, Vector
-from serve.domain.usage import Quantities
+from serve.domain.generation import Completed, EventBatch, ModelCall, Vector
 
 
-async def embed(llm: Any, inputs: EmbeddingInput, prompts: Prompts, limits: Limits, cache_salt: str) -> EventBatch:
-    """A vector for each input, and what they cost. Cancelling it aborts what still runs.
+async def embed(
+    llm: Any, call: ModelCall, prompts: Prompts, limits: Limits, watch: UsageWatch, open_call: OpenCall
+) -> AsyncGenerator[EventBatch, None]:
+    """A vector for each input, and what they cost. Closing it aborts what still runs.
 
     Raises:
         InvalidRequest, EngineFailed.
     """
+    inputs = read_inputs(EmbeddingInput, call.inputs)
     check_dimensions(inputs.dimensions, llm.model_config.get_hidden_size())
+    encoded = await _encoded(inputs, prompts, limits)
+    check_reserved(sum(map(len, encoded)), call.context, "input")
+    usage, salt = CallUsage(open_call.tally), cache_salt(call.context.tenant)
+    running = [asyncio.create_task(_pooled(llm, ids, salt, watch, usage)) for ids in encoded]
+    try:
+        while not await _are_done(running):
+            yield []
+        vectors = [Vector(i, float32_vector(task.result(), inputs.dimensions)) for i, task in enumerate(running)]
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    open_call.done()
+    yield [*vectors, Completed(open_call.tally.quantities())]
+
+
+async def _encoded(inputs: EmbeddingInput, prompts: Prompts, limits: Limits) -> list[list[int]]:
     encoded = []
     for i, given in enumerate(embedding_inputs(inputs)):
         param = embedding_param(inputs, i)
@@ -28,22 +51,23 @@ async def embed(llm: Any, inputs: EmbeddingInput, prompts: Prompts, limits: Limi
         if len(ids) > limits.max_model_len:
             raise context_exceeded(len(ids), limits.max_model_len, param)
         encoded.append(ids)
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(_pooled(llm, ids, cache_salt)) for ids in encoded]
-    except* Exception as errors:
-        raise errors.exceptions[0] from None
-    vectors = [Vector(i, float32_vector(task.result(), inputs.dimensions)) for i, task in enumerate(running)]
-    return [*vectors, Completed(Quantities(prompt_tokens=sum(map(len, encoded))))]
+    return encoded
 
 
-async def _pooled(llm: Any, ids: list[int], cache_salt: str) -> list[float]:
+async def _are_done(running: "list[asyncio.Task[list[float]]]") -> bool:
+    """Wait for all, or one failure; for a breath at most."""
+    done, waiting = await asyncio.wait(running, timeout=BREATH_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+    return not waiting or any(task.exception() for task in done)
+
+
+async def _pooled(llm: Any, ids: list[int], salt: str, watch: UsageWatch, usage: CallUsage) -> list[float]:
     from vllm import PoolingParams
 
-    tokens = {"type": "token", "prompt_token_ids": ids, "cache_salt": cache_salt}
+    tokens, name = {"type": "token", "prompt_token_ids": ids, "cache_salt": salt}, secrets.token_hex(8)
     vector: list[float] = []
     with engine_errors():
-        async with aclosing(llm.encode(tokens, PoolingParams(task="embed"), secrets.token_hex(8))) as outputs:
+        outputs = llm.encode(tokens, PoolingParams(task="embed"), name)
+        async with watch.follow(name, usage), aclosing(outputs):
             async for output in outputs:
                 vector = output.outputs.data.float().tolist()
     return vector

@@ -7,13 +7,13 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.engines.coalescing import Pace, merged
+from deployments.engines.coalescing import BREATH_SECONDS, Pace, breathing, merged
 from deployments.engines.prompts import Prompt
 from deployments.engines.structured import Constraint
 from deployments.engines.tools import AnswerReader
+from deployments.engines.vllm_usage import CallUsage, UsageWatch
 from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import Event, EventBatch, Finished, TextDelta, TokenLogprob
-from serve.domain.usage import Quantities
 
 WINDOW_SECONDS = 0.004
 """Tokens that come faster than this share a message."""
@@ -46,47 +46,46 @@ class Request:
 
 @dataclass(slots=True)
 class _Witnessed:
-    """What the engine's outputs for one prompt add up to."""
+    """What the engine's outputs for one prompt have said."""
 
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
     finished: bool = False
     stats: Any = None
     echoed: set[int] = field(default_factory=set)
 
     def see(self, output: Any) -> None:
-        self.prompt_tokens = len(output.prompt_token_ids or ()) or self.prompt_tokens
-        self.cached_tokens = max(self.cached_tokens, output.num_cached_tokens or 0)
-        self.completion_tokens += sum(len(choice.token_ids) for choice in output.outputs)
         self.finished = self.finished or output.finished
         self.stats = output.metrics or self.stats
 
 
 class Answering:
-    """One call on its way through the engine: feed it to `batches`, then ask for `usage` and `timing`."""
+    """One call on its way through the engine: read its `batches`, then ask for `timing`."""
 
-    def __init__(self, llm: Any, request: Request) -> None:
-        self._llm = llm
+    def __init__(self, llm: Any, request: Request, watch: UsageWatch, usage: CallUsage) -> None:
+        self._llm, self._watch, self._usage = llm, watch, usage
         self._request = request
         self._seen = [_Witnessed() for _ in request.prompts]
         num_readers = len(request.prompts) * request.num_choices
         self._readers = [request.new_reader(index) for index in range(num_readers)]
 
     async def batches(self) -> AsyncGenerator[EventBatch, None]:
-        """Batches as they become ready; closing it aborts every request of the call.
+        """Batches as they become ready, empty ones where there is nothing to tell; closing it aborts every request of
+        the call. Usage is up to date at every batch.
 
         Raises:
             InvalidRequest, EngineFailed.
         """
         pace = Pace(WINDOW_SECONDS if self._request.stream else 0)
         streams = [self._outputs(i) for i in range(len(self._request.prompts))]
-        async with aclosing(merged(streams)) as outputs:
-            async for position, output in outputs:
-                events = self._events(position, output)
+        outputs: AsyncGenerator[tuple[int, Any] | None, None] = merged(streams)
+        if not self._request.stream:
+            outputs = breathing(outputs, BREATH_SECONDS)
+        async with aclosing(outputs) as ready:
+            async for found in ready:
+                events = [] if found is None else self._events(*found)
+                self._usage.refresh()
                 if events:
                     pace.sent()
-                    yield events
+                yield events
                 if not self.is_done:
                     await pace.wait()
 
@@ -94,14 +93,6 @@ class Answering:
     def is_done(self) -> bool:
         """Every prompt has its whole answer; what was yielded last may wait for the usage."""
         return all(seen.finished for seen in self._seen)
-
-    def usage(self) -> Quantities:
-        """Counted by the engine; a prompt counts once, however many choices it has."""
-        return Quantities(
-            prompt_tokens=sum(seen.prompt_tokens for seen in self._seen),
-            cached_prompt_tokens=sum(seen.cached_tokens for seen in self._seen),
-            completion_tokens=sum(seen.completion_tokens for seen in self._seen),
-        )
 
     def timing(self) -> dict[str, float]:
         """Seconds queued, in prefill and in decode: of the prompt that took longest in each."""
@@ -116,12 +107,13 @@ class Answering:
 
     async def _outputs(self, position: int) -> AsyncGenerator[tuple[int, Any], None]:
         prompt = self._request.prompts[position]
+        # The caller's request id may come twice (retries); the engine's must not.
+        name = secrets.token_hex(8)
         with engine_errors():
             tokens = {"type": "token", "prompt_token_ids": prompt.token_ids, "cache_salt": self._request.cache_salt}
-            # The caller's request id may come twice (retries); the engine's must not.
-            sampling, name = sampling_params(self._request, prompt), secrets.token_hex(8)
+            sampling = sampling_params(self._request, prompt)
             outputs = self._llm.generate(tokens, sampling, name, lora_request=self._request.lora)
-            async with aclosing(outputs):
+            async with self._watch.follow(name, self._usage), aclosing(outputs):
                 async for output in outputs:
                     yield position, output
 

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serve.auth.limits import UNLIMITED, Limits
+from serve.auth.model_lists import lets_pass
 from serve.domain.errors import PermissionDenied
 from serve.domain.names import KeyId, ProjectName, TenantName
 
 
 class Scope(StrEnum):
-    """One permission of a key. `admin` includes the others and reaches every tenant."""
+    """One permission of a key or a person. `admin` includes the others and reaches every tenant."""
 
     INFERENCE = "inference"
     READ = "read"
     KEYS = "keys"
     ADAPTERS_WRITE = "adapters.write"
+    BUDGETS = "budgets"
+    MEMBERS = "members"
     ADMIN = "admin"
 
 
@@ -33,6 +37,9 @@ ROUTE_SCOPES: Mapping[str, Scope] = {
     "adapters.read": Scope.READ,
     "webhooks.secret": Scope.KEYS,
     "keys": Scope.KEYS,
+    "members": Scope.MEMBERS,
+    "projects.read": Scope.READ,
+    "projects.write": Scope.MEMBERS,
     "admin": Scope.ADMIN,
 }
 """Route group -> the scope it asks for. Moving an adapter's name changes what running applications answer, so
@@ -42,16 +49,34 @@ making a key."""
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is behind a request: everything downstream takes tenant and project from here, never from a header."""
+    """Who is behind a request: everything downstream takes tenant and project from here, never from a header.
+
+    `models` is an allow-list, None for every model; the limits are those of the key, its project and its tenant.
+    `user_id` is there for a person, who is of the whole tenant; a key is of its project.
+    """
 
     tenant: TenantName
     project: ProjectName
     key_id: KeyId
     scopes: frozenset[Scope]
+    models: tuple[str, ...] | None = None
+    limits: Limits = UNLIMITED
+    project_limits: Limits = UNLIMITED
+    tenant_limits: Limits = UNLIMITED
+    user_id: str | None = None
 
     @property
     def is_admin(self) -> bool:
         return Scope.ADMIN in self.scopes
+
+    @property
+    def reaches_tenant(self) -> bool:
+        """Whether every project of the tenant is within reach."""
+        return self.is_admin or self.user_id is not None
+
+    def may_use(self, model: str, *, with_adapters: bool = False) -> bool:
+        """Whether the allow-list lets calls of `model` pass, alone or with adapters."""
+        return lets_pass(self.models, model, with_adapters)
 
     def has(self, scope: Scope) -> bool:
         """Whether the caller may do what asks for `scope`."""
@@ -63,8 +88,8 @@ def require(caller: Caller, scope: Scope) -> None:
     if not caller.has(scope):
         held = ", ".join(sorted(caller.scopes)) or "none"
         raise PermissionDenied(
-            f"This key lacks the scope {scope.value!r} (it has: {held}). Use a key that has it, "
-            f"or ask an administrator to make one."
+            f"This {'key' if caller.user_id is None else 'role'} lacks the scope {scope.value!r} (it has: {held}). "
+            f"Use a key that has it, or ask an administrator for one."
         )
 
 

@@ -1,28 +1,42 @@
-"""API keys: made, checked, listed, revoked. Only their SHA-256 is stored; a token is shown once, by `create`.
+"""API keys: made, checked, listed, rotated, revoked. Only their SHA-256 is stored; a token is shown once.
 
-Authority never grows by delegation: what a key makes has no more scopes than it has, belongs to its tenant and
-project (unless it is an admin's) and does not outlive it.
+Authority never grows by delegation (`serve.auth.key_grants`): what a key makes has no more scopes, models and limits
+than it has, belongs to its tenant and project (unless it is an admin's) and does not outlive it. A person makes keys
+for every project of a tenant, with no more scopes than the role has at that moment.
 """
 
 import hmac
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
-from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy import RowMapping, Select, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.auth.access import ALL_SCOPES, Caller, Scope
 from serve.auth.key_cache import KeyCache
+from serve.auth.key_grants import (
+    KeyInfo,
+    bounded_by,
+    check_attenuation,
+    check_power_over,
+    narrowed,
+    valid_scopes,
+    valid_title,
+)
+from serve.auth.limits import UNLIMITED, Limits, limits_from, valid_limits
+from serve.auth.model_lists import valid_models
+from serve.auth.roles import standing_of
 from serve.auth.tenants import DEFAULT_PROJECT, DEFAULT_TENANT, Tenants, ensure_project, valid_name
 from serve.auth.tokens import Token, is_key_id, key_id_of, make_token, sha256_of
-from serve.domain.errors import InvalidRequest, NotFound, PermissionDenied, Unauthenticated
+from serve.domain.errors import Conflict, InvalidRequest, NotFound, PermissionDenied, Unauthenticated
 from serve.domain.names import KeyId, ProjectName, TenantName
 from serve.domain.ports import Clock
 from serve.storage.records import Records
-from serve.storage.tables import keys, tenants
+from serve.storage.tables import keys, projects, tenants
 
-MAX_TITLE_CHARS = 120
+MAX_GRACE_SECONDS = 90 * 86_400
+"""How long a rotated key may live beside the new one. Longer is no rotation."""
 _NO_KEY = "No API key was given. Send the header `Authorization: Bearer slw_...`; `slipway keys create` makes a key."
 _BAD_KEY = (
     "This API key is not valid: it is unknown, expired or revoked. Check that it was copied whole, "
@@ -30,28 +44,6 @@ _BAD_KEY = (
 )
 _NO_DIGEST = "0" * 64
 """Compared with where no key is found, so that an unknown id takes the same path as a wrong secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
-    """A stored key, without its secret. Times are Unix milliseconds."""
-
-    id: KeyId
-    tenant: TenantName
-    project: ProjectName
-    title: str
-    scopes: frozenset[Scope]
-    created_ms: int
-    expires_ms: int | None = None
-    revoked_ms: int | None = None
-
-    def is_live(self, now_ms: int) -> bool:
-        """Whether the key opens anything at `now_ms`."""
-        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
-
-    def caller(self) -> Caller:
-        """Who a request with this key comes from."""
-        return Caller(self.tenant, self.project, self.id, self.scopes)
 
 
 class Keys:
@@ -91,7 +83,7 @@ class Keys:
 
     async def _find(self, key_id: KeyId, digest: str) -> KeyInfo | None:
         async with self._records.read() as connection:
-            row = (await connection.execute(_by_id(key_id))).mappings().one_or_none()
+            row = (await connection.execute(_with_limits(key_id))).mappings().one_or_none()
         matches = hmac.compare_digest(row["secret_sha256"] if row else _NO_DIGEST, digest)
         return _info(row) if row and matches else None
 
@@ -103,14 +95,17 @@ class Keys:
         title: str,
         scopes: Iterable[Scope],
         expires_ms: int | None = None,
+        models: Iterable[str] | None = None,
+        limits: Limits = UNLIMITED,
         parent: Caller | None,
     ) -> tuple[KeyInfo, str]:
         """A new key and its token, which cannot be had again. `parent` None is the platform itself.
 
-        The project is made if the tenant lacks it. A key whose parent expires, expires with it at the latest.
+        The project is made if the tenant lacks it. A key whose parent expires, expires with it at the latest; models
+        and limits that it does not name are its parent's.
 
         Raises:
-            InvalidRequest: title, scopes, names or expiry make no sense.
+            InvalidRequest: title, scopes, names, models, limits or expiry make no sense.
             PermissionDenied: the key would be able to do more than its parent.
             Unauthenticated: the parent was revoked, or has expired, in the meantime.
             NotFound: no such tenant.
@@ -120,30 +115,41 @@ class Keys:
             token.key_id,
             TenantName(valid_name(tenant, "tenant")),
             ProjectName(valid_name(project, "project")),
-            _valid_title(title),
-            _valid_scopes(scopes),
+            valid_title(title),
+            valid_scopes(scopes),
             self._clock.now_ms(),
             self._valid_expiry(expires_ms),
+            models=valid_models(models),
+            limits=valid_limits(limits),
         )
-        if parent is not None:
-            check_attenuation(parent, wanted)
         async with self._records.write() as connection:
+            if parent is not None:
+                wanted = await self._handed_on(connection, narrowed(wanted, parent), parent)
             await _check_tenant(connection, wanted.tenant)
-            info = wanted if parent is None else await self._outlived_by(connection, wanted, parent.key_id)
-            await self._insert(connection, info, token)
-        return info, token.text
+            await self._insert(connection, wanted, token)
+        return wanted, token.text
 
     def _valid_expiry(self, expires_ms: int | None) -> int | None:
         if expires_ms is not None and expires_ms <= self._clock.now_ms():
             raise InvalidRequest("The key would be expired from the start; give a time to come.", param="expires_at")
         return expires_ms
 
-    async def _outlived_by(self, connection: AsyncConnection, wanted: KeyInfo, parent_id: KeyId) -> KeyInfo:
-        row = (await connection.execute(_by_id(parent_id))).mappings().one_or_none()
-        parent = _info(row) if row else None
-        if parent is None or not parent.is_live(self._clock.now_ms()):
+    async def _handed_on(self, connection: AsyncConnection, wanted: KeyInfo, parent: Caller) -> KeyInfo:
+        """`wanted` as `parent` may make it, which is what it is in the database now, not what it was when it came in.
+
+        A check alone would do for a key. A person's role may have changed since.
+        """
+        wanted = replace(wanted, made_by=parent.key_id)
+        if parent.user_id is not None:
+            standing = await standing_of(connection, parent.user_id)
+            check_attenuation(replace(parent, scopes=standing.scopes_in(parent.tenant)), wanted)
+            return wanted
+        check_attenuation(parent, wanted)
+        row = (await connection.execute(_by_id(parent.key_id))).mappings().one_or_none()
+        maker = _info(row) if row else None
+        if maker is None or not maker.is_live(self._clock.now_ms()):
             raise Unauthenticated(_BAD_KEY)
-        return bounded_by(wanted, parent)
+        return bounded_by(wanted, maker)
 
     async def _insert(self, connection: AsyncConnection, info: KeyInfo, token: Token) -> None:
         await ensure_project(connection, info.tenant, info.project, info.created_ms)
@@ -156,6 +162,9 @@ class Keys:
             "scopes": sorted(info.scopes),
             "created_ms": info.created_ms,
             "expires_ms": info.expires_ms,
+            "models": None if info.models is None else list(info.models),
+            "limits": info.limits.row(),
+            "made_by": info.made_by,
         }
         await connection.execute(keys.insert().values(row))
 
@@ -168,6 +177,13 @@ class Keys:
             rows = (await connection.execute(query)).mappings().all()
         return [_info(row) for row in rows]
 
+    async def live(self, key_id: str) -> KeyInfo | None:
+        """A key that opens something now, with the limits around it; None for any other."""
+        async with self._records.read() as connection:
+            row = (await connection.execute(_with_limits(key_id))).mappings().one_or_none()
+        info = _info(row) if row else None
+        return info if info is not None and info.is_live(self._clock.now_ms()) else None
+
     async def revoke(self, tenant: str, key_id: str, by: Caller | None = None) -> None:
         """End a key, at once here and within `cache_seconds` in other processes. Revoking it again is no error.
 
@@ -178,21 +194,54 @@ class Keys:
             PermissionDenied: the key has scopes that `by` lacks.
         """
         async with self._records.write() as connection:
-            row = await self._owned(connection, tenant, key_id)
+            row = await self._owned(connection, tenant, key_id, by)
             if by is not None:
-                _check_revocation(by, row)
+                check_power_over(by, row)
             live = keys.c.id == row.id, keys.c.revoked_ms.is_(None)
             await connection.execute(update(keys).where(*live).values(revoked_ms=self._clock.now_ms()))
         self._cache.forget(row.id)
 
-    async def _owned(self, connection: AsyncConnection, tenant: str, key_id: str) -> KeyInfo:
+    async def rotate(self, tenant: str, key_id: str, grace_seconds: float, by: Caller) -> tuple[KeyInfo, str]:
+        """A new key with all that the old one may do, and its token; the old one ends after the grace period.
+
+        Raises:
+            NotFound: no such key in this tenant, or another's project.
+            PermissionDenied: `by` could not have made the key.
+            Conflict: the key is revoked, expired, or rotated already.
+        """
+        if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
+            raise InvalidRequest(f"grace_seconds is 0 to {MAX_GRACE_SECONDS}, 90 days.", param="grace_seconds")
+        token, now_ms = make_token(self._choose), self._clock.now_ms()
+        async with self._records.write() as connection:
+            old = await self._owned(connection, tenant, key_id, by)
+            fresh = replace(old, id=token.key_id, created_ms=now_ms, replaced_by=None)
+            made = await self._handed_on(connection, fresh, by)
+            if made.expires_ms != old.expires_ms:
+                raise PermissionDenied("Your key ends before this one does, and cannot make another like it.")
+            await self._replace(connection, old, made, now_ms + round(grace_seconds * 1000))
+            await self._insert(connection, made, token)
+        self._cache.forget(old.id)
+        return made, token.text
+
+    async def _replace(self, connection: AsyncConnection, old: KeyInfo, new: KeyInfo, ends_ms: int) -> None:
+        # The conditions are in the statement: of two rotations at once, PostgreSQL lets one see the other's.
+        live = keys.c.id == old.id, keys.c.revoked_ms.is_(None), keys.c.replaced_by.is_(None)
+        ends_ms = ends_ms if old.expires_ms is None else min(ends_ms, old.expires_ms)
+        change = update(keys).where(*live).values(replaced_by=new.id, expires_ms=ends_ms)
+        if not old.is_live(self._clock.now_ms()) or (await connection.execute(change)).rowcount != 1:
+            raise Conflict("This key is revoked, expired, or rotated already; make a new one.", "key_not_live")
+
+    async def _owned(self, connection: AsyncConnection, tenant: str, key_id: str, by: Caller | None) -> KeyInfo:
         row = None
         if is_key_id(key_id):
             found = await connection.execute(_by_id(key_id).where(keys.c.tenant == tenant))
             row = found.mappings().one_or_none()
         if row is None:
             raise _unknown(key_id)
-        return _info(row)
+        info = _info(row)
+        if by is not None and not _reaches(by, info):
+            raise _unknown(key_id)
+        return info
 
     async def bootstrap(self) -> str | None:
         """The first key's token: tenant and project `default`, every scope. None if there is any key already.
@@ -211,42 +260,8 @@ class Keys:
         return token.text
 
 
-def check_attenuation(parent: Caller, child: KeyInfo) -> None:
-    """Raises PermissionDenied unless everything that `child` may do, `parent` may do."""
-    excess = sorted(scope for scope in child.scopes if not parent.has(scope))
-    if excess:
-        raise PermissionDenied(
-            f"A key cannot give scopes that it lacks: {', '.join(excess)}. Leave them out, or use a key that has them.",
-            param="scopes",
-        )
-    if parent.is_admin:
-        return
-    for field, own, asked in (("tenant", parent.tenant, child.tenant), ("project", parent.project, child.project)):
-        if own != asked:
-            raise PermissionDenied(
-                f"Only an admin key makes keys for another {field}; this one belongs to {own!r}.", param=field
-            )
-
-
-def bounded_by(child: KeyInfo, parent: KeyInfo) -> KeyInfo:
-    """`child`, ending when `parent` does if it named no end. Raises PermissionDenied if it named a later one."""
-    if parent.expires_ms is None:
-        return child
-    if child.expires_ms is not None and child.expires_ms > parent.expires_ms:
-        raise PermissionDenied(
-            "A key cannot outlive the key that makes it; give an earlier expires_at.", param="expires_at"
-        )
-    ends_ms = parent.expires_ms if child.expires_ms is None else child.expires_ms
-    return KeyInfo(child.id, child.tenant, child.project, child.title, child.scopes, child.created_ms, ends_ms)
-
-
-def _check_revocation(by: Caller, key: KeyInfo) -> None:
-    if by.is_admin:
-        return
-    if (by.tenant, by.project) != (key.tenant, key.project):
-        raise _unknown(key.id)
-    if not all(by.has(scope) for scope in key.scopes):
-        raise PermissionDenied("This key may not revoke a key with more scopes than its own. Use an admin key.")
+def _reaches(by: Caller, key: KeyInfo) -> bool:
+    return by.is_admin or (by.tenant == key.tenant and (by.project == key.project or by.reaches_tenant))
 
 
 def _unknown(key_id: str) -> NotFound:
@@ -258,25 +273,15 @@ async def _check_tenant(connection: AsyncConnection, tenant: str) -> None:
         raise NotFound(f"There is no tenant {tenant!r}. Make it first (POST /v1/admin/tenants).", param="tenant")
 
 
-def _valid_title(title: str) -> str:
-    # PostgreSQL's text holds no NUL, and a title is one line wherever it is shown.
-    if not title.strip() or len(title) > MAX_TITLE_CHARS or not title.isprintable():
-        raise InvalidRequest(f"A title is one printable line of 1 to {MAX_TITLE_CHARS} characters.", param="title")
-    return title
-
-
-def _valid_scopes(scopes: Iterable[Scope]) -> frozenset[Scope]:
-    try:
-        found = frozenset(Scope(scope) for scope in scopes)
-    except ValueError as error:
-        raise InvalidRequest(f"{error}. Scopes are {', '.join(Scope)}.", param="scopes") from None
-    if not found:
-        raise InvalidRequest(f"A key needs at least one scope of {', '.join(Scope)}.", param="scopes")
-    return found
-
-
 def _by_id(key_id: str) -> Select[tuple[object, ...]]:
     return select(keys).where(keys.c.id == key_id)
+
+
+def _with_limits(key_id: str) -> Select[tuple[object, ...]]:
+    of_project = and_(projects.c.tenant == keys.c.tenant, projects.c.name == keys.c.project)
+    around = keys.outerjoin(tenants, tenants.c.name == keys.c.tenant).outerjoin(projects, of_project)
+    limits = tenants.c.limits.label("tenant_limits"), projects.c.limits.label("project_limits")
+    return select(keys, *limits).select_from(around).where(keys.c.id == key_id)
 
 
 def _info(row: RowMapping) -> KeyInfo:
@@ -289,4 +294,10 @@ def _info(row: RowMapping) -> KeyInfo:
         row["created_ms"],
         row["expires_ms"],
         row["revoked_ms"],
+        None if row["models"] is None else tuple(row["models"]),
+        limits_from(row["limits"]),
+        row["replaced_by"],
+        row["made_by"],
+        limits_from(row.get("project_limits")),
+        limits_from(row.get("tenant_limits")),
     )

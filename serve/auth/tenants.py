@@ -1,13 +1,15 @@
-"""Tenants: who pays, and the secret that signs what is sent to them."""
+"""Tenants: who pays and how, what they may ask for in a minute, and the secret that signs what is sent to them."""
 
 import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from serve.auth.limits import UNLIMITED, Limits, limits_from, valid_limits
 from serve.domain.errors import Conflict, InvalidRequest, NotFound
 from serve.domain.names import ProjectName, TenantName, dns_label
 from serve.domain.ports import Clock
@@ -20,6 +22,13 @@ _WEBHOOK_SECRET_BYTES = 32
 """Standard Webhooks asks for 24 to 64."""
 
 
+class Billing(StrEnum):
+    """prepaid: nothing runs beyond the credit; postpaid: what runs is billed afterwards."""
+
+    PREPAID = "prepaid"
+    POSTPAID = "postpaid"
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A tenant. `webhook_secret` is Standard Webhooks' form: `whsec_` and base64."""
@@ -27,6 +36,8 @@ class Tenant:
     name: TenantName
     webhook_secret: str = field(repr=False)
     created_ms: int
+    billing: Billing = Billing.POSTPAID
+    limits: Limits = UNLIMITED
 
 
 class Tenants:
@@ -39,11 +50,25 @@ class Tenants:
         self._clock = clock
         self._random_bytes = random_bytes
 
-    async def create(self, name: str) -> Tenant:
-        """Make a tenant with its project `default`. Raises InvalidRequest for the name, Conflict if it is taken."""
+    async def create(self, name: str, billing: Billing = Billing.POSTPAID, limits: Limits = UNLIMITED) -> Tenant:
+        """Make a tenant with its project `default`.
+
+        Raises InvalidRequest for the name or the limits, Conflict if the name is taken.
+        """
+        values = {"billing": billing.value, "limits": valid_limits(limits).row()}
         async with self._records.write() as connection:
             if not await self.ensure(connection, name):
                 raise Conflict(f"There is a tenant {name!r} already; choose another name.", param="name")
+            await connection.execute(update(tenants).where(tenants.c.name == name).values(**values))
+        return await self.get(name)
+
+    async def change(self, name: str, *, billing: Billing | None = None, limits: Limits | None = None) -> Tenant:
+        """Set what is given. Gateways know within seconds. Raises NotFound, InvalidRequest."""
+        before = await self.get(name)
+        wanted = before.limits if limits is None else valid_limits(limits)
+        values = {"billing": (billing or before.billing).value, "limits": wanted.row()}
+        async with self._records.write() as connection:
+            await connection.execute(update(tenants).where(tenants.c.name == name).values(**values))
         return await self.get(name)
 
     async def ensure(self, connection: AsyncConnection, name: str) -> bool:
@@ -96,4 +121,10 @@ def is_name(value: str) -> bool:
 
 
 def _tenant(row: RowMapping) -> Tenant:
-    return Tenant(TenantName(row["name"]), row["webhook_secret"], row["created_ms"])
+    return Tenant(
+        TenantName(row["name"]),
+        row["webhook_secret"],
+        row["created_ms"],
+        Billing(row["billing"]),
+        limits_from(row["limits"]),
+    )

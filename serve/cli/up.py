@@ -19,7 +19,7 @@ from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.adapters.seeding import AdapterSeeding
 from serve.catalog.builtin import builtin_documents
 from serve.catalog.cards import Card
-from serve.catalog.catalog import Catalog
+from serve.catalog.catalog import BUILTIN, Catalog
 from serve.catalog.weights import DownloadProgress, open_weight_cache
 from serve.cli import local_ray, machine
 from serve.cli.board import Board
@@ -28,8 +28,9 @@ from serve.clock import SystemClock
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import SlipwayError
 from serve.domain.serving import ModelState
+from serve.metering.price_book import PriceBook
 from serve.serving.ray_rest import RayDesiredState, RayRest
-from serve.serving.serve_config import GATEWAY_APP, RUNNER_APP, Listener, default_platform
+from serve.serving.serve_config import GATEWAY_APP, LEDGER_APP, RUNNER_APP, Listener, default_platform
 from serve.serving.statuses import read_statuses
 from serve.settings import Settings
 from serve.storage.objects import open_object_store
@@ -117,12 +118,19 @@ async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]
         key = await Keys(records, SystemClock(), settings.gateway.key_cache_seconds).bootstrap()
         catalog = Catalog(records, SystemClock())
         for document in builtin_documents(name for name in settings.models.builtin.split(",") if name):
-            await catalog.install(fitted(document, machine.has_gpu_build()))
+            if await catalog.install(fitted(document, machine.has_gpu_build())) != "unchanged":
+                await _set_prices(records, document)
         cards = await catalog.cards()
         await _seed_adapters(settings, records, cards.values())
         return key, [card.document for card in cards.values()]
     finally:
         await records.close()
+
+
+async def _set_prices(records: Records, document: ModelDocument) -> None:
+    """Those of a built-in model's document that is new; whoever has set others since keeps them."""
+    if document.spec.prices is not None:
+        await PriceBook(records, SystemClock()).apply(document.name, document.spec.prices, BUILTIN)
 
 
 async def _seed_adapters(settings: Settings, records: Records, cards: Iterable[Card]) -> None:
@@ -181,13 +189,14 @@ async def _fetch(settings: Settings, model: ModelDocument, board: Board) -> None
 async def _all_ready(
     rest: RayRest, platform: local_ray.Platform, warm: set[str], models: Sequence[ModelDocument], board: Board
 ) -> None:
-    """Until the gateway, the runner and the warm models are up. A warm model that cannot start is shown, not fatal."""
-    waiting_for = {GATEWAY_APP, RUNNER_APP} | warm
+    """Until gateway, runner, ledger and the warm models are up. A warm model that cannot start is shown, not fatal."""
+    parts = (GATEWAY_APP, RUNNER_APP, LEDGER_APP)
+    waiting_for = {*parts} | warm
     while waiting_for:
         if not local_ray.is_alive(platform):
             raise TimeoutError("Ray ended while the applications started.")
         applications = await rest.applications()
-        states = {app: _app_state(applications.get(app, {})) for app in (GATEWAY_APP, RUNNER_APP)}
+        states = {app: _app_state(applications.get(app, {})) for app in parts}
         details = {app: "" for app in states}
         for name, status in read_statuses(applications).items():
             states[name], details[name] = status.state.value, status.message[:80]

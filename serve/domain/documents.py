@@ -173,6 +173,29 @@ class Prices(Spec):
     free_per_month: dict[FreeUnit, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Units that each tenant has free in a calendar month (UTC), before anything is charged."""
 
+    @field_validator("tiers")
+    @classmethod
+    def _tiers_differ(cls, tiers: list[TokenTier]) -> list[TokenTier]:
+        if len({tier.above_prompt_tokens for tier in tiers}) < len(tiers):
+            raise ValueError("two tiers begin above the same number of prompt tokens")
+        return tiers
+
+    @field_validator("image_sizes")
+    @classmethod
+    def _sizes_differ(cls, sizes: list[ImagePrice]) -> list[ImagePrice]:
+        if len({size.up_to_pixels for size in sizes}) < len(sizes):
+            raise ValueError("two prices are for images up to the same number of pixels")
+        return sizes
+
+    @field_validator("adapters")
+    @classmethod
+    def _adapters_named(cls, adapters: dict[str, str]) -> dict[str, str]:
+        for name in adapters:
+            reference = parse_reference(name)
+            if reference.tenant is None or reference.digest is not None:
+                raise ValueError(f"adapters are named as tenant/name, without a digest: {name[:80]!r}")
+        return adapters
+
 
 class Queue(Spec):
     """How much work may wait in front of one replica. Beyond it callers get a 429 with Retry-After."""

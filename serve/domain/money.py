@@ -22,7 +22,14 @@ MAX_USD = 10**6
 
 def rounded(nano: Fraction) -> NanoUsd:
     """The one rounding rule: to a whole nano-dollar, half to even."""
-    return NanoUsd(round(nano))
+    return rounded_quotient(nano.numerator, nano.denominator)
+
+
+def rounded_quotient(numerator: int, denominator: int) -> NanoUsd:
+    """The same of a fraction that is given in two parts, not reduced; `denominator` is positive."""
+    whole, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    return NanoUsd(whole + (twice > denominator or (twice == denominator and whole & 1)))
 
 
 def usd(text: str) -> Fraction:
@@ -56,6 +63,11 @@ def shown(nano: int) -> str:
     sign, nano = ("-", -nano) if nano < 0 else ("", nano)
     whole, part = divmod(nano, NANO_PER_USD)
     return f"{sign}{whole}.{part:09d}".rstrip("0").rstrip(".")
+
+
+def cost_shown(nano: int | None) -> dict[str, int | str] | None:
+    """A cost as answers show it; None for what is unpriced, which is not the same as free."""
+    return None if nano is None else {"nano_usd": nano, "usd": shown(nano)}
 
 
 def _checked(text: str) -> str:

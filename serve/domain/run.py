@@ -126,6 +126,8 @@ class Run(NewRun):
     cancel_requested: bool = False
     outputs: dict[str, Any] | None = None
     usage: dict[str, int] | None = None
+    cost_nano: int | None = None
+    """What the usage costs by the run's price version; None where it is unpriced, or not known."""
     error: RunError | None = None
     fence: int = 0
     """Counts claims: a writer whose fence is old has lost its lease, and its writes do nothing."""

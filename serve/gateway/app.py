@@ -17,7 +17,19 @@ from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.observation import Observation
 from serve.gateway.openai.requests import Requests
 from serve.gateway.openapi import document_of
-from serve.gateway.routes import adapter_documents, adapters, admin, assets, catalog, health, images, keys, openai, runs
+from serve.gateway.routes import (
+    adapter_documents,
+    adapters,
+    admin,
+    assets,
+    catalog,
+    health,
+    images,
+    keys,
+    openai,
+    prices,
+    runs,
+)
 from serve.gateway.services import Services
 from serve.gateway.tenant_places import TenantPlaces
 
@@ -25,6 +37,7 @@ _ROUTERS = (
     openai.router,
     images.router,
     runs.router,
+    prices.router,
     catalog.router,
     assets.router,
     adapters.router,

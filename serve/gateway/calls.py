@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from starlette.types import Receive
 
-from serve.domain.errors import EngineFailed, Overloaded
+from serve.domain.errors import EngineFailed
 from serve.domain.folds import Answer
 from serve.domain.generation import Completed, Event, EventBatch, ModelCall
 from serve.domain.usage import Quantities
@@ -25,24 +25,18 @@ async def batches(services: Services, model: str, call: ModelCall) -> AsyncGener
     Raises:
         EngineFailed: also for a stream that ends without `Completed`: half an answer is none.
     """
-    series, now = services.metrics.model(model), services.clock.monotonic
-    seconds, last, usage = series.first_token_seconds, now(), None
+    usage = None
     stream = services.models.call(model, call)
-    try:
-        async for batch in stream:
-            moment = now()
-            seconds.observe(moment - last)
-            seconds, last = series.inter_batch_seconds, moment
-            usage = _usage(batch)
-            yield batch
-        if usage is None:
-            raise EngineFailed("the stream ended without Completed")
-        series.count(usage)
-    except Overloaded:
-        series.overloaded.inc()
-        raise
-    finally:
-        await stream.aclose()
+    with services.metrics.call(call.context.tenant, model, services.clock.monotonic) as watch:
+        try:
+            async for batch in stream:
+                watch.saw(batch)
+                usage = _usage(batch)
+                yield batch
+            if usage is None:
+                raise EngineFailed("the stream ended without Completed")
+        finally:
+            await stream.aclose()
 
 
 def _usage(batch: EventBatch) -> Quantities | None:

@@ -1,13 +1,14 @@
 """One request and its answer: what the middleware knows and the routes ask for."""
 
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
 
 from starlette.types import Scope as AsgiScope
 
 from serve.auth.access import Caller
 from serve.domain.generation import CallContext
 from serve.domain.names import RequestId
+from serve.gateway.client_addresses import Client
 
 _KEY = "slipway.exchange"
 
@@ -15,14 +16,28 @@ CLIENT_CLOSED_REQUEST = 499
 """What the log and the metrics say of a client that left; nobody is there to read it (nginx's number)."""
 
 
+class CallTerms(Protocol):
+    """What a call was let in with (`serve.gateway.admission`)."""
+
+    def context(self, context: CallContext) -> CallContext:
+        """`context` with price, hold and all else that the call takes along."""
+        ...
+
+
 @dataclass(slots=True)
 class Exchange:
-    """`started` is monotonic seconds. `caller` is set once the key is checked; public paths have none."""
+    """`started` is monotonic seconds. `caller` is set once the key is checked; public paths have none.
+    `trace` is the traceparent of this hop. `client` is there for callers without a key, `admitted` for calls of models
+    that are let in; `extra_headers` go with the answer, whatever it is."""
 
     request_id: RequestId
     started: float
     status: int = 0
     caller: Caller | None = None
+    trace: str | None = None
+    client: Client | None = None
+    admitted: CallTerms | None = None
+    extra_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     @property
     def authenticated(self) -> Caller:
@@ -38,7 +53,8 @@ class Exchange:
     def call_context(self) -> CallContext:
         """Who calls, for a model call of this request."""
         caller = self.authenticated
-        return CallContext(self.request_id, caller.tenant, caller.project, caller.key_id)
+        context = CallContext(self.request_id, caller.tenant, caller.project, caller.key_id, trace=self.trace)
+        return context if self.admitted is None else self.admitted.context(context)
 
 
 def attach(scope: Any, exchange: Exchange) -> None:

@@ -127,16 +127,14 @@ async def ended(request: Request, started: Started) -> Run:
         run = await events.wait(services.runs, run.tenant, run.id, _ANY_TIME_SECONDS)
     if run.status != RunStatus.SUCCEEDED:
         raise error_of(run.error)
-    count(services, started, run.usage)
+    log_usage(run.usage)
     return run
 
 
-def count(services: Services, started: Started, usage: dict[str, Any] | None) -> None:
-    """Write down what an answer consumed, once."""
+def log_usage(usage: dict[str, Any] | None) -> None:
+    """Have what an answer consumed on the request's line."""
     quantities = quantities_of(usage)
     logs.bind(prompt_tokens=quantities.prompt_tokens, images=quantities.images)
-    if started.is_own:
-        services.metrics.model(started.run.target).count(quantities)
 
 
 def quantities_of(usage: dict[str, Any] | None) -> Quantities:
@@ -194,7 +192,7 @@ async def _frames(services: Services, started: Started, kind: Kind, previews: bo
                 case RunEventKind.PREVIEW if previews:
                     yield writer.partial(event.data)
                 case RunEventKind.SUCCEEDED:
-                    count(services, started, event.data["usage"])
+                    log_usage(event.data["usage"])
                     async for chunk in _finished(services, run, event.data, writer):
                         yield chunk
                     return

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.domain.names import RequestId
 from serve.gateway.errors import answer, rule_for
+from serve.gateway.access import API_PREFIX
 from serve.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange, attach
 from serve.gateway.services import Services
 from serve.telemetry import logs
 from serve.telemetry.metrics import UNMATCHED_ROUTE
+from serve.telemetry.tracing import read_traceparent
 
 _log = logging.getLogger("slipway.access")
 _REQUEST_ID_HEADER = b"x-request-id"
@@ -40,12 +42,25 @@ class Observation:
         exchange = Exchange(RequestId(self._services.ids.new()), self._services.clock.monotonic())
         attach(scope, exchange)
         logs.begin(request_id=exchange.request_id, **_client_id(scope))
-        self._services.metrics.in_flight.inc()
+        self._services.metrics.in_flight.add(1)
         try:
-            await self._answer(scope, receive, send, exchange)
+            await self._traced(scope, receive, send, exchange)
         finally:
-            self._services.metrics.in_flight.dec()
+            self._services.metrics.in_flight.add(-1)
             self._write_down(scope, exchange)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        """A span for every request of the API; probes and scrapes would be most of what is kept."""
+        parent = _header(scope, b"traceparent")
+        exchange.trace = read_traceparent(parent)
+        traces = self._services.traces
+        if not traces.is_on or not scope["path"].startswith(API_PREFIX):
+            await self._answer(scope, receive, send, exchange)
+            return
+        with traces.span("gateway request", exchange.trace, request_id=exchange.request_id) as span:
+            exchange.trace = span.traceparent
+            await self._answer(scope, receive, send, exchange)
+            span.note(route=_route(scope), status=exchange.status)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         async def send_and_note(message: Message) -> None:
@@ -71,11 +86,12 @@ class Observation:
             (_REQUEST_ID_HEADER, exchange.request_id.encode()),
             (b"openai-processing-ms", b"%d" % milliseconds),
             (b"x-content-type-options", b"nosniff"),
+            *exchange.extra_headers,
         ]
 
     def _write_down(self, scope: Scope, exchange: Exchange) -> None:
         seconds = self._services.clock.monotonic() - exchange.started
-        route = getattr(scope.get("route"), "path", UNMATCHED_ROUTE)
+        route = _route(scope)
         series = self._services.metrics.request(route, scope["method"], exchange.status)
         series.total.inc()
         series.seconds.observe(seconds)
@@ -83,8 +99,18 @@ class Observation:
         _log.info("request")
 
 
+def _route(scope: Scope) -> str:
+    path: str = getattr(scope.get("route"), "path", UNMATCHED_ROUTE)
+    return path
+
+
 def _client_id(scope: Scope) -> Mapping[str, Any]:
+    told = _header(scope, _REQUEST_ID_HEADER)
+    return {"client_request_id": told[:_MAX_CLIENT_ID]} if told is not None else {}
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
     for name, value in scope["headers"]:
-        if name == _REQUEST_ID_HEADER:
-            return {"client_request_id": value[:_MAX_CLIENT_ID].decode("latin-1")}
-    return {}
+        if name == wanted:
+            return bytes(value).decode("latin-1")
+    return None

@@ -16,12 +16,13 @@ from pydantic import BaseModel, create_model
 from pydantic.json_schema import models_json_schema
 
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
-from serve.domain.documents import AdapterDocument, ModelDocument
+from serve.domain.documents import AdapterDocument, ModelDocument, Prices
 from serve.domain.images import ImageToImageInput, TextToImageInput
 from serve.gateway.access import PUBLIC_PATHS
 from serve.gateway.adapter_views import AdapterWords, NewAdapterBody
 from serve.gateway.openai.image_requests import ImageExtras
 from serve.gateway.openai.requests import ChatExtras, EmbeddingExtras, GenerationExtras
+from serve.gateway.price_views import PriceCheckBody
 from serve.gateway.views import NewKeyBody, NewRunBody, TenantBody
 
 _REF = "#/components/schemas/{model}"
@@ -56,7 +57,10 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "createImageEdit": _request("ImageEditRequest", ImageToImageInput, ImageExtras),
     "createRun": NewRunBody,
     "createKey": NewKeyBody,
+    "planRun": NewRunBody,
     "applyDocument": ModelDocument,
+    "setPrices": Prices,
+    "checkPrice": PriceCheckBody,
     "createTenant": TenantBody,
     "createAdapter": NewAdapterBody,
     "updateAdapter": AdapterWords,

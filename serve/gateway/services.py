@@ -12,13 +12,17 @@ from serve.catalog.adapters.bases import Bases
 from serve.catalog.adapters.fetching import AdapterSources
 from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
-from serve.domain.names import RunId
+from serve.domain.names import KeyId, ProjectName, RunId, TenantName
 from serve.domain.ports import Clock, DesiredState, Ids, Models
+from serve.domain.usage import HoldId
+from serve.metering.price_book import PriceBook
+from serve.metering.rates import Rates
 from serve.runs.store import RunStore
 from serve.settings import Settings
 from serve.storage.assets import Assets
 from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
+from serve.telemetry.tracing import Traces
 
 _SEED_BITS = 31
 
@@ -48,6 +52,52 @@ class Downloads(Protocol):
         ...
 
 
+class Reserved(Protocol):
+    """What a call may cost, out of a gateway's slice of its budgets."""
+
+    @property
+    def hold(self) -> HoldId:
+        """The slice."""
+        ...
+
+    def settle(self, nano: int | None) -> None:
+        """The call has ended and cost `nano`; None where that is not known here."""
+        ...
+
+
+class SpendsBudgets(Protocol):
+    """Lets calls and runs cost something; None where no budget asks."""
+
+    async def reserve(self, tenant: TenantName, project: ProjectName, key_id: KeyId, nano: int) -> Reserved | None:
+        """For a call. Raises QuotaExceeded."""
+        ...
+
+    async def hold_for_run(
+        self, tenant: TenantName, project: ProjectName, key_id: KeyId, run_id: RunId, nano: int
+    ) -> HoldId | None:
+        """For a run, until it is booked. Raises QuotaExceeded."""
+        ...
+
+    async def drop_run_hold(self, hold: HoldId) -> None:
+        """The run did not come to be."""
+        ...
+
+
+class Unbudgeted:
+    """No budget asks for anything."""
+
+    async def reserve(self, tenant: TenantName, project: ProjectName, key_id: KeyId, nano: int) -> None:
+        return None
+
+    async def hold_for_run(
+        self, tenant: TenantName, project: ProjectName, key_id: KeyId, run_id: RunId, nano: int
+    ) -> None:
+        return None
+
+    async def drop_run_hold(self, hold: HoldId) -> None:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Every part that routes call."""
@@ -68,9 +118,12 @@ class Services:
     adapter_downloads: Downloads
     desired: DesiredState
     metrics: Metrics
+    traces: Traces
+    rates: Rates
     nudge: Callable[[RunId], Awaitable[None]]
     """Tells a runner of a new run. It may fail or be late: runners look for themselves."""
     fetcher: ChecksUrls
     downloads: Downloads
     links: AssetLinks
     draw_seed: Callable[[], int] = field(default=draw_seed)
+    wallets: SpendsBudgets = field(default_factory=Unbudgeted)

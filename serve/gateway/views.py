@@ -10,6 +10,7 @@ from serve.domain.adapters import AdapterArchitecture
 from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.modality import Modality
 from serve.domain.moments import at, rfc3339
+from serve.domain.money import shown
 from serve.domain.run import DeliveryStatus, RunStatus
 from serve.domain.serving import ModelState
 from serve.domain.task import Family, Task
@@ -67,7 +68,8 @@ class AdapterPolicyView(BaseModel):
 
 
 class CardView(BaseModel):
-    """A model of the catalogue. `inputs` holds a JSON Schema per task."""
+    """A model of the catalogue. `inputs` holds a JSON Schema per task; `prices` are those in force for the caller,
+    spelled as in a document, null where the model is unpriced."""
 
     name: str
     title: str
@@ -85,6 +87,8 @@ class CardView(BaseModel):
     cold_start_seconds: float | None
     inputs: dict[str, dict[str, Any]]
     examples: list[dict[str, Any]]
+    prices: dict[str, Any] | None
+    playground: bool
     digest: str
     created_at: Timestamp | None
     updated_at: Timestamp | None
@@ -131,8 +135,20 @@ class RunUrls(BaseModel):
     cancel: str
 
 
+class CostView(BaseModel):
+    """What something costs: billionths of a dollar, and the same as dollars with every digit."""
+
+    nano_usd: int
+    usd: str
+
+
+def cost_view(nano: int | None) -> CostView | None:
+    """A cost, where there is one: what is unpriced has none."""
+    return None if nano is None else CostView(nano_usd=nano, usd=shown(nano))
+
+
 class RunView(BaseModel):
-    """A run."""
+    """A run. `cost` is what its usage costs before free tiers and credit, null where the model is unpriced."""
 
     id: str
     object: Literal["run"] = "run"
@@ -147,6 +163,7 @@ class RunView(BaseModel):
     adapters: list[RunAdapterView]
     output: dict[str, Any] | None
     usage: dict[str, int | float] | None
+    cost: CostView | None
     error: RunErrorView | None
     request_id: str
     urls: RunUrls

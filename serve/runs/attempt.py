@@ -11,15 +11,18 @@ from serve.domain.generation import (
     AdapterUse,
     Artifact,
     CallContext,
+    Completed,
     Event,
+    Metered,
     ModelCall,
     Preview,
     Progress,
     TextDelta,
     ToolCallDelta,
+    Verdict,
 )
 from serve.domain.run import Run, RunEventKind
-from serve.domain.usage import HoldId, PriceId
+from serve.domain.usage import HoldId, PriceId, Quantities
 from serve.runs.outputs import clean, view
 from serve.runs.rows import Line
 
@@ -65,13 +68,18 @@ class Attempt:
     admitted: bool = False
     """Whether the model has begun to answer."""
     num_failed_writes: int = 0
+    verdict: Verdict = field(default_factory=Verdict)
+    """What the model's caller says of a call that is stopped."""
+    usage: Quantities | None = None
+    """What the call has consumed as far as is known; all of it once the answer is whole."""
     _text: dict[int, list[str]] = field(default_factory=dict)
     _arguments: dict[tuple[int, int], list[ToolCallDelta]] = field(default_factory=dict)
     _progress: dict[str, Progress] = field(default_factory=dict)
 
     def stop(self, why: Stop) -> None:
-        """Ask the attempt to end; the first reason counts."""
+        """Ask the attempt to end; the first reason counts. Only its owner's cancel is the owner's to pay for."""
         if not self.stopped.done():
+            self.verdict.platform_retry = why is not Stop.CANCELED
             self.stopped.set_result(why)
 
     def add(self, events: Iterable[Event]) -> None:
@@ -99,6 +107,8 @@ class Attempt:
                 data = base64.b64encode(event.data).decode()
                 shown = {"index": event.index, "media_type": event.media_type, "data": data}
                 self.lines.append(Line(RunEventKind.PREVIEW, shown))
+            case Metered() | Completed():
+                self.usage = event.usage
             case Artifact():
                 shown = {"index": event.index, "name": event.name, "asset": view(event.asset)}
                 self.lines.append(Line(RunEventKind.OUTPUT, shown))

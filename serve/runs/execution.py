@@ -14,6 +14,7 @@ input, or is announced by this attempt, stays; and a claim that is over can remo
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,7 @@ from serve.domain.names import RunId
 from serve.domain.ports import Clock, Models
 from serve.domain.run import Run, RunStatus
 from serve.domain.task import TASKS
+from serve.domain.usage import Quantities
 from serve.runs import lifecycle
 from serve.runs.attempt import Attempt, Stop, call_of
 from serve.runs.claims import Claims
@@ -42,6 +44,10 @@ _CLOSE_SECONDS = 10.0
 """How long a model may take to let go of a call that was stopped. After it the run ends, and the call is left to it."""
 _HEARTBEATS_PER_LEASE = 3
 
+RunCosts = Callable[[Run], Awaitable[Callable[[Quantities], int | None]]]
+"""What a run's usage will cost, in nano-dollars, by the prices it was accepted under. Asked before the model is called,
+so that a database that is away then costs no work."""
+
 
 class Runner:
     """Executes runs of `models` until it is stopped. `owner` must be new for every process that ever runs."""
@@ -56,12 +62,15 @@ class Runner:
         settings: RunsSettings,
         max_concurrency: int,
         outputs: OutputSink,
+        costs: RunCosts | None = None,
     ) -> None:
+        """Without `costs` no run's cost is known."""
         self._models = models
         self._clock = clock
         self._settings = settings
         self._max_concurrency = max_concurrency
         self._outputs = outputs
+        self._costs = costs
         self._claims = Claims(store.records, clock, settings, owner)
         self._writer = Writer(self._claims, settings.max_events)
         self._performing: dict[Attempt, asyncio.Task[None]] = {}
@@ -223,6 +232,7 @@ class Runner:
         return decision
 
     async def _answer(self, attempt: Attempt) -> Result:
+        cost_of = await self._costs(attempt.run) if self._costs else None
         stream = self._models.call(attempt.run.target, call_of(attempt.run))
         try:
             async for batch in stream:
@@ -231,7 +241,9 @@ class Runner:
             await stream.aclose()
         outputs = await outputs_of(attempt.run, attempt.answer, self._outputs)
         usage = attempt.answer.usage
-        return Result(outputs, usage.nonzero() if usage else None)
+        if usage is None:
+            return Result(outputs)
+        return Result(outputs, usage.nonzero(), cost_of(usage) if cost_of else None)
 
     async def _watch(self) -> None:
         held = {attempt.run.id: attempt for attempt in self._performing}

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from serve.domain.moments import at, rfc3339
+from serve.domain.money import cost_shown
 from serve.domain.run import Run, RunEventKind
 
 
@@ -28,6 +29,7 @@ def _small_view(run: Run) -> dict[str, Any]:
         "finished_at": _time(run.finished_ms),
         "output": run.outputs,
         "usage": run.usage,
+        "cost": cost_shown(run.cost_nano),
         "error": run.error.model_dump() if run.error else None,
     }
 

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import ColumnElement, Row, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from serve.domain.money import cost_shown
 from serve.domain.names import RunId
 from serve.domain.run import DeliveryStatus, Run, RunEventKind, RunStatus
 from serve.runs import payloads
@@ -47,10 +48,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a finished run leaves: its outputs and what it consumed."""
+    """What a finished run leaves: its outputs, what it consumed, and what that costs, in nano-dollars."""
 
     outputs: dict[str, Any] | None = None
     usage: dict[str, int] | None = None
+    cost_nano: int | None = None
 
 
 def to_run(row: Row[Any]) -> Run:
@@ -152,7 +154,7 @@ def _after(run: Run, decision: Decision, now_ms: int, result: Result) -> Run:
             changed |= {"attempt": run.attempt if decision.spends_attempt else run.attempt - 1}
         case _:
             changed |= {"finished_ms": now_ms, "error": decision.error}
-            changed |= {"outputs": result.outputs, "usage": result.usage}
+            changed |= {"outputs": result.outputs, "usage": result.usage, "cost_nano": result.cost_nano}
     return run.model_copy(update=changed)
 
 
@@ -170,7 +172,8 @@ def _columns(after: Run, decision: Decision, now_ms: int) -> dict[str, Any]:
         changed["not_before_ms"] = now_ms + delay_ms if delay_ms else 0
     if after.status.is_terminal:
         error = after.error.model_dump() if after.error else None
-        changed |= {"finished_ms": now_ms, "outputs": after.outputs, "usage": after.usage, "error": error}
+        changed |= {"finished_ms": now_ms, "outputs": after.outputs, "error": error}
+        changed |= {"usage": after.usage, "cost_nano": after.cost_nano}
     return changed
 
 
@@ -181,7 +184,8 @@ def _ending(after: Run, decision: Decision) -> Line:
         case RunStatus.QUEUED:
             return Line(RunEventKind.QUEUED, {"attempt": after.attempt, "reason": decision.reason})
         case RunStatus.SUCCEEDED:
-            return Line(RunEventKind.SUCCEEDED, {"output": after.outputs, "usage": after.usage})
+            cost = cost_shown(after.cost_nano)
+            return Line(RunEventKind.SUCCEEDED, {"output": after.outputs, "usage": after.usage, "cost": cost})
         case RunStatus.FAILED:
             error = after.error.model_dump() if after.error else {}
             return Line(RunEventKind.FAILED, {"error": error})

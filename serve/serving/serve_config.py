@@ -17,6 +17,8 @@ from serve.domain.task import Family
 
 GATEWAY_APP = "gateway"
 RUNNER_APP = "runner"
+LEDGER_APP = "ledger"
+LEDGER_DEPLOYMENT = "ledger"
 MODEL_APP_PREFIX = "model-"
 REPLICA_DEPLOYMENT = "replica"
 """Every model application has one deployment with replicas, of this name, whatever its family."""
@@ -36,6 +38,9 @@ _SUPERVISION = {
     "graceful_shutdown_timeout_s": 20,
 }
 """Of every deployment, in seconds."""
+
+_LEDGER_BATCHES = 1024
+"""Batches that one ledger has in its hands: one of every process with a journal. Those that wait share a commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ def serve_config(platform: PlatformDocument, models: Sequence[ModelDocument], li
         "applications": [
             _gateway(platform, ordered),
             _runner(platform),
+            _ledger(platform),
             *(_model(document) for document in ordered),
         ],
     }
@@ -123,6 +129,24 @@ def _runner(platform: PlatformDocument) -> dict[str, Any]:
             {
                 "name": "runner",
                 "num_replicas": spec.replicas,
+                "ray_actor_options": {"num_cpus": 0.1},
+                **_SUPERVISION,
+            }
+        ],
+    }
+
+
+def _ledger(platform: PlatformDocument) -> dict[str, Any]:
+    return {
+        "name": LEDGER_APP,
+        "route_prefix": None,
+        "import_path": "deployments.ledger:build",
+        "args": {},
+        "deployments": [
+            {
+                "name": LEDGER_DEPLOYMENT,
+                "num_replicas": platform.spec.ledger.replicas,
+                "max_ongoing_requests": _LEDGER_BATCHES,
                 "ray_actor_options": {"num_cpus": 0.1},
                 **_SUPERVISION,
             }

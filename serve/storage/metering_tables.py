@@ -172,6 +172,7 @@ budgets = Table(
     Column("period", String(8), nullable=False),
     Column("limit_nano", BigInteger),
     Column("soft_nano", BigInteger),
+    Column("set_by", String(8), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
@@ -238,7 +239,15 @@ rate_buckets = Table(
     metadata,
     Column("scope", String(160), primary_key=True),
     Column("unit", String(16), primary_key=True),
-    Column("level_micro", BigInteger, nullable=False),
+    Column("slots", Json, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     Index(None, "updated_ms"),
+)
+
+free_draws = Table(
+    "free_draws",
+    metadata,
+    Column("usage_id", USAGE_ID, primary_key=True),
+    Column("unit", String(40), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
 )

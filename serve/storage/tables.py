@@ -48,6 +48,7 @@ users = Table(
     Column("name", String(200), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("last_login_ms", BigInteger, nullable=False),
+    Column("admin_by", String(16)),
     Index("uq_users_issuer_subject", "issuer", "subject", unique=True),
 )
 
@@ -103,6 +104,7 @@ keys = Table(
     Column("models", Json),
     Column("limits", Json),
     Column("replaced_by", String(24)),
+    Column("made_by", String(24)),
     Index(None, "tenant", "id"),
 )
 
@@ -164,6 +166,7 @@ runs = Table(
     Column("price", String(71)),
     Column("hold", ID),
     Column("reserved_nano", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nano", BigInteger),
     Column("tags", Json),
     Index(None, "status", "not_before_ms", "tenant", "priority", "id"),
     Index(None, "status", "lease_expires_ms"),

@@ -1,136 +1,147 @@
-"""Every metric series of the HTTP front, declared once.
+"""What the HTTP front and the runner count."""
 
-Units are base units (seconds, tokens). Labels are bounded: routes are templates, models are names of the catalogue,
-methods are the known ones or `OTHER`.
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from serve.domain import errors
+from serve.domain.generation import EventBatch, TextDelta, ToolCallDelta
+from serve.domain.names import TenantName
+from serve.telemetry import series
+from serve.telemetry.exposition import CONTENT_TYPE as CONTENT_TYPE
+from serve.telemetry.exposition import render
+from serve.telemetry.recording import Count, Level, Recorder, Spread
 
-from serve.domain.usage import Quantities
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 UNMATCHED_ROUTE = "unmatched"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_FIRST_TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 60, 300)
-_INTER_BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 5)
+_OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
+    (errors.Overloaded, "overloaded"),
+    (errors.ModelUnavailable, "unavailable"),
+    (errors.MeteringUnavailable, "unavailable"),
+    (errors.StorageUnavailable, "unavailable"),
+    (errors.ReplicaLost, "unavailable"),
+    (errors.EngineFailed, "failed"),
+    (errors.Canceled, "canceled"),
+    (errors.DeadlineExceeded, "canceled"),
+    (errors.SlipwayError, "refused"),
+    (Exception, "failed"),
+)
+"""The first that fits. What is no Exception is the task's cancellation, or the closing of a stream."""
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """The label of a call that ended so."""
+    if error is None:
+        return "succeeded"
+    return next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), "canceled")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestSeries:
-    """The series of one route, method and status; looked up once, because a look-up costs more than an increment."""
+class RequestCells:
+    """The cells of one route, method and status."""
 
-    total: Counter
-    seconds: Histogram
+    total: Count
+    seconds: Spread
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSeries:
-    """The series of one model."""
+class CallWatch:
+    """One call of a model, timed from its beginning to its end: `with metrics.call(...) as watch`."""
 
-    first_token_seconds: Histogram
-    inter_batch_seconds: Histogram
-    prompt_tokens: Counter
-    cached_tokens: Counter
-    completion_tokens: Counter
-    overloaded: Counter
-    images: Counter
+    __slots__ = ("_first", "_last", "_metrics", "_model", "_now", "_tenant", "_tokens")
 
-    def count(self, usage: Quantities) -> None:
-        """Add what an answer consumed."""
-        self.prompt_tokens.inc(usage.prompt_tokens)
-        self.cached_tokens.inc(usage.cached_prompt_tokens)
-        self.completion_tokens.inc(usage.completion_tokens)
-        self.images.inc(usage.images)
+    def __init__(self, metrics: "Metrics", tenant: str, model: str, now: Callable[[], float]) -> None:
+        self._metrics, self._tenant, self._model, self._now = metrics, tenant, model, now
+        self._first: Spread | None = metrics.first_token(model)
+        self._tokens = metrics.inter_token(model)
+        self._last = now()
+
+    def saw(self, batch: EventBatch) -> None:
+        """These events came just now."""
+        moment = self._now()
+        seconds, self._last = moment - self._last, moment
+        if self._first is not None:
+            self._first.observe(seconds)
+            self._first = None
+        elif num_pieces := sum([isinstance(event, TextDelta | ToolCallDelta) for event in batch]):
+            self._tokens.observe(seconds / num_pieces, num_pieces)
+
+    def __enter__(self) -> "CallWatch":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._metrics.requests(self._tenant, self._model, outcome_of(error)).inc()
 
 
 class Metrics:
-    """The series, over a registry of their own: two gateways in one process do not meet."""
+    """The series of a process that calls models. `front` is the gateway or the runner.
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
-        if registry is None:
-            ProcessCollector(registry=self.registry)
-        self._declare_http()
-        self._declare_models()
-        self._requests: dict[tuple[str, str, int], RequestSeries] = {}
-        self._models: dict[str, ModelSeries] = {}
+    Cells are kept here by what they are looked up with, so that a request pays for a dict.
+    """
 
-    def _declare_http(self) -> None:
-        self._requests_total = Counter(
-            "slipway_http_requests_total", "Answered requests.", ("route", "method", "status"), registry=self.registry
-        )
-        self._request_seconds = Histogram(
-            "slipway_http_request_duration_seconds",
-            "From the first byte of a request's head to the last of its answer.",
-            ("route", "method"),
-            registry=self.registry,
-            buckets=_REQUEST_SECONDS,
-        )
-        self.in_flight = Gauge(
-            "slipway_http_in_flight_requests", "Requests held open, streams included.", registry=self.registry
-        )
+    def __init__(self, front: str = "gateway") -> None:
+        self.recorder = Recorder()
+        self.is_exported = False
+        """Whether somebody else brings this process's series to Prometheus; a scrape of it then shows none of them."""
+        self._front = front
+        self._http: dict[tuple[str, str, int], RequestCells] = {}
+        self._requests: dict[tuple[str, str, str], Count] = {}
+        self._spreads: dict[tuple[str, str], Spread] = {}
+        self.in_flight: Level = self.recorder.level(series.HTTP_IN_FLIGHT)
 
-    def _declare_models(self) -> None:
-        self._first_token_seconds = Histogram(
-            "slipway_time_to_first_token_seconds",
-            "From a valid request to the model's first events.",
-            ("model",),
-            registry=self.registry,
-            buckets=_FIRST_TOKEN_SECONDS,
-        )
-        self._inter_batch_seconds = Histogram(
-            "slipway_inter_batch_seconds",
-            "Between two batches of events of one answer.",
-            ("model",),
-            registry=self.registry,
-            buckets=_INTER_BATCH_SECONDS,
-        )
-        self._tokens_total = Counter(
-            "slipway_tokens_total",
-            "Tokens of finished answers; cached is a part of prompt.",
-            ("model", "kind"),
-            registry=self.registry,
-        )
-        self._images_total = Counter(
-            "slipway_images_total", "Images of finished answers on OpenAI's routes.", ("model",), registry=self.registry
-        )
-        self._overloaded_total = Counter(
-            "slipway_overloaded_total", "Calls refused with a full queue.", ("model",), registry=self.registry
-        )
-
-    def request(self, route: str, method: str, status: int) -> RequestSeries:
-        """The series of answers on `route`, which is a template and never a raw path."""
+    def request(self, route: str, method: str, status: int) -> RequestCells:
+        """The cells of answers on `route`, which is a template and never a raw path."""
         key = (route, method if method in _METHODS else "OTHER", status)
-        found = self._requests.get(key)
+        found = self._http.get(key)
         if found is None:
-            total = self._requests_total.labels(*key)
-            found = self._requests[key] = RequestSeries(total, self._request_seconds.labels(*key[:2]))
+            total = self.recorder.count(series.HTTP_REQUESTS, key[0], key[1], str(status))
+            found = self._http[key] = RequestCells(total, self.recorder.spread(series.HTTP_SECONDS, *key[:2]))
         return found
 
-    def model(self, name: str) -> ModelSeries:
-        """The series of a model of the catalogue."""
-        found = self._models.get(name)
+    def call(self, tenant: TenantName, model: str, now: Callable[[], float]) -> CallWatch:
+        """Watch a call that begins now; `now` gives monotonic seconds."""
+        return CallWatch(self, tenant, model, now)
+
+    def refused(self, tenant: TenantName, error: errors.SlipwayError) -> None:
+        """A call was turned away before a model was asked."""
+        self.recorder.count(series.REFUSALS, tenant, error.code).inc()
+
+    def requests(self, tenant: str, model: str, outcome: str) -> Count:
+        """The cell of calls that ended so."""
+        found = self._requests.get((tenant, model, outcome))
         if found is None:
-            found = self._models[name] = self._model_series(name)
+            found = self.recorder.count(series.REQUESTS, tenant, model, self._front, outcome)
+            self._requests[tenant, model, outcome] = found
         return found
 
-    def _model_series(self, name: str) -> ModelSeries:
-        tokens = self._tokens_total.labels
-        return ModelSeries(
-            self._first_token_seconds.labels(name),
-            self._inter_batch_seconds.labels(name),
-            tokens(name, "prompt"),
-            tokens(name, "cached"),
-            tokens(name, "completion"),
-            self._overloaded_total.labels(name),
-            self._images_total.labels(name),
-        )
+    def first_token(self, model: str) -> Spread:
+        """The cell of a model's times to the first events."""
+        return self._spread(series.FIRST_TOKEN_SECONDS, model)
 
-    def render(self) -> bytes:
-        """The text that Prometheus scrapes; its media type is `CONTENT_TYPE`."""
-        return generate_latest(self.registry)
+    def inter_token(self, model: str) -> Spread:
+        """The cell of a model's times between tokens."""
+        return self._spread(series.INTER_TOKEN_SECONDS, model)
+
+    def journal(self, process: str, lag_seconds: float, num_bytes: int, num_unshipped: int) -> None:
+        """The journal of this process, as it is now."""
+        journal_levels(self.recorder, process, lag_seconds, num_bytes, num_unshipped)
+
+    def _spread(self, declared: series.Series, model: str) -> Spread:
+        key = (declared.name, model)
+        found = self._spreads.get(key)
+        if found is None:
+            found = self._spreads[key] = self.recorder.spread(declared, model)
+        return found
+
+    def render(self, *platform: Recorder) -> bytes:
+        """The text that Prometheus scrapes here: the platform's series, and this process's unless others have them."""
+        return render(*platform) if self.is_exported else render(self.recorder, *platform)
+
+
+def journal_levels(recorder: Recorder, process: str, lag_seconds: float, num_bytes: int, num_unshipped: int) -> None:
+    """Set the levels of a process's journal."""
+    recorder.level(series.JOURNAL_LAG_SECONDS, process).set(lag_seconds)
+    recorder.level(series.JOURNAL_BYTES, process).set(num_bytes)
+    recorder.level(series.JOURNAL_UNSHIPPED, process).set(num_unshipped)

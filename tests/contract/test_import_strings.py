@@ -12,7 +12,10 @@ from serve.settings import Settings
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 
-@pytest.mark.parametrize("path", ["deployments.gateway:build", "deployments.runner:build", *IMPORT_PATHS.values()])
+PARTS = ["deployments.gateway:build", "deployments.runner:build", "deployments.ledger:build"]
+
+
+@pytest.mark.parametrize("path", [*PARTS, *IMPORT_PATHS.values()])
 def test_an_applications_builder_resolves(path: str) -> None:
     module, _, name = path.partition(":")
     assert callable(getattr(importlib.import_module(module), name))

@@ -33,6 +33,8 @@ from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.services import Services
+from serve.metering.price_book import PriceBook
+from serve.metering.rates import Rates
 from serve.runs.store import RunStore
 from serve.serving.in_memory import InMemoryModels, SupportsStream
 from serve.settings import Settings, StorageSettings
@@ -40,6 +42,7 @@ from serve.storage.assets import Assets
 from serve.storage.objects import open_object_store
 from serve.storage.records import Records, upgrade
 from serve.telemetry.metrics import Metrics
+from serve.telemetry.tracing import Traces
 
 CHAT = "echo-chat"
 EMBEDDER = "echo-embed"
@@ -158,6 +161,8 @@ def _services(
         records=records,
         models=InMemoryModels({**echoes, **engines}, CallAssets(assets), held),
         catalog=Catalog(records, clock),
+        prices=PriceBook(records, clock),
+        rates=Rates(records, clock),
         keys=Keys(records, clock, settings.gateway.key_cache_seconds),
         tenants=Tenants(records, clock),
         runs=RunStore(records, clock, settings.runs, assets),
@@ -168,6 +173,7 @@ def _services(
         adapter_downloads=GuardedFetcher(settings.adapters.allow_private_addresses),
         desired=desired,
         metrics=Metrics(),
+        traces=Traces("gateway", settings.tracing.endpoint, settings.tracing.sample_ratio),
         nudge=nudge,
         fetcher=OneForbiddenHost(),
         downloads=GuardedFetcher(settings.images.allow_private_addresses),

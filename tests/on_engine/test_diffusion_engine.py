@@ -87,6 +87,7 @@ async def test_a_call_tells_its_progress_its_pictures_and_what_it_used(engine: D
         "prompt_tokens": 3,
         "images": 2,
         "pixels": 2 * 64 * 64,
+        "steps": 2 * 4,
         "pixel_steps": 2 * 64 * 64 * 4,
     }
     assert set(completed.timing) == {"wait", "denoise", "decode"}

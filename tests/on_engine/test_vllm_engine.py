@@ -54,7 +54,7 @@ def completion(prompt: Any, **inputs: Any) -> ModelCall:
 
 
 async def batches_of(engine: Engine, call: ModelCall) -> list[EventBatch]:
-    return [batch async for batch in engine.stream(call)]
+    return [batch async for batch in engine.stream(call) if batch]
 
 
 async def answer_to(engine: Engine, call: ModelCall) -> Answer:

@@ -39,7 +39,7 @@ def call(task: Task = Task.CHAT, stream: bool = True, text: str = "one two three
 
 
 async def batches_of(made: EchoEngine, asked: ModelCall) -> list[EventBatch]:
-    return [batch async for batch in made.stream(asked)]
+    return [batch async for batch in made.stream(asked) if batch]
 
 
 async def answer_to(made: EchoEngine, asked: ModelCall) -> Answer:

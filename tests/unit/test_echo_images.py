@@ -88,6 +88,7 @@ async def test_usage_is_exact() -> None:
         "prompt_tokens": 4,
         "images": 2,
         "pixels": 2 * 64 * 72,
+        "steps": 2 * 4,
         "pixel_steps": 2 * 64 * 72 * 4,
     }
     assert made.counters()["finished"] == 1
@@ -108,7 +109,7 @@ async def test_progress_comes_at_every_step_and_previews_between() -> None:
 
 
 async def test_an_answer_that_is_not_streamed_is_one_message() -> None:
-    batches = [batch async for batch in engine().stream(replace(words(previews=2), stream=False))]
+    batches = [batch async for batch in engine().stream(replace(words(previews=2), stream=False)) if batch]
     assert [[type(event) for event in batch] for batch in batches] == [[Produced, Completed]]
 
 

@@ -148,9 +148,9 @@ async def test_ready_says_when_the_database_is_gone_and_alive_does_not(tmp_path:
     assert alive.status_code == 200
 
 
-async def test_metrics_count_requests_by_template_and_tokens_by_model(tmp_path: Path):
+async def test_metrics_count_requests_by_template_and_calls_by_model(tmp_path: Path):
     usage = Quantities(prompt_tokens=5, cached_prompt_tokens=2, completion_tokens=3)
-    engine = ScriptedEngine([TextDelta("a")], [Finished("stop"), Completed(usage)])
+    engine = ScriptedEngine([TextDelta("a")], [TextDelta("b"), Finished("stop"), Completed(usage)])
     body = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}]}
     async with gateway(tmp_path, {"scripted": engine}) as made, made.client() as client:
         await client.post("/v1/chat/completions", json=body)
@@ -162,11 +162,9 @@ async def test_metrics_count_requests_by_template_and_tokens_by_model(tmp_path: 
         'slipway_http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0',
         'slipway_http_requests_total{method="GET",route="/v1/runs/{run_id}",status="404"} 1.0',
         'slipway_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
-        'slipway_tokens_total{kind="prompt",model="scripted"} 5.0',
-        'slipway_tokens_total{kind="cached",model="scripted"} 2.0',
-        'slipway_tokens_total{kind="completion",model="scripted"} 3.0',
+        'slipway_requests_total{front="gateway",model="scripted",outcome="succeeded",tenant="default"} 1.0',
         'slipway_time_to_first_token_seconds_count{model="scripted"} 1.0',
-        'slipway_inter_batch_seconds_count{model="scripted"} 1.0',
+        'slipway_inter_token_seconds_count{model="scripted"} 1.0',
         "slipway_http_in_flight_requests 1.0",
     ):
         assert line in text

@@ -46,7 +46,7 @@ async def test_when_the_client_leaves_the_models_work_ends(tmp_path: Path, strea
         await asyncio.wait_for(task, 1)
         assert engine.num_closed == 1
         assert b'status="499"' in made.services.metrics.render()
-        assert made.services.metrics.in_flight._value.get() == 0
+        assert made.services.metrics.in_flight.value == 0
 
 
 @pytest.mark.parametrize("num_messages", range(6))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from serve.auth.access import ALL_SCOPES, ROUTE_SCOPES, Caller, Scope, require, require_group
-from serve.auth.keys import KeyInfo, Keys, bounded_by, check_attenuation
+from serve.auth.key_grants import KeyInfo, bounded_by, check_attenuation
+from serve.auth.keys import Keys
 from serve.auth.tenants import Tenants
 from serve.auth.tokens import ALPHABET, checksum, key_id_of, make_token, sha256_of
 from serve.domain.errors import InvalidRequest, NotFound, PermissionDenied, SlipwayError, Unauthenticated

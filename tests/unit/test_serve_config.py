@@ -42,6 +42,15 @@ def test_only_the_gateway_has_a_route() -> None:
     assert [app["name"] for app in config["applications"] if app["route_prefix"]] == ["gateway"]
 
 
+def test_the_ledger_has_as_many_replicas_as_the_platform_says_and_takes_a_batch_of_every_process() -> None:
+    platform = default_platform()
+    spec = platform.spec.model_copy(update={"ledger": LedgerSpec(replicas=3)})
+    config = serve_config(platform.model_copy(update={"spec": spec}), [], LISTENER)
+    (ledger,) = next(app for app in config["applications"] if app["name"] == LEDGER_APP)["deployments"]
+    assert ledger["num_replicas"] == 3
+    assert ledger["max_ongoing_requests"] > 500
+
+
 def test_a_new_card_keeps_the_replicas_and_tells_the_gateways() -> None:
     old, new = model(), model(card={"title": "another"})
     before, after = (serve_config(default_platform(), [each], LISTENER)["applications"] for each in (old, new))

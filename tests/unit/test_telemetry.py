@@ -1,4 +1,4 @@
-"""Log lines and metric series."""
+"""Log lines."""
 
 import asyncio
 import io
@@ -13,7 +13,6 @@ from fakes.gateway import CHAT, gateway, settings_in
 
 from serve.settings import LogSettings
 from serve.telemetry import logs
-from serve.telemetry.metrics import Metrics
 
 BODY = {"model": CHAT, "messages": [{"role": "user", "content": "my secret words"}]}
 
@@ -104,10 +103,3 @@ def test_text_is_for_people_and_configuring_twice_writes_once():
     logging.getLogger("test").warning("shown")
     assert stream.getvalue().count("\n") == 1
     assert "WARNING shown model=m note='two words'" in stream.getvalue()
-
-
-def test_two_metrics_in_one_process_do_not_meet():
-    first, second = Metrics(), Metrics()
-    first.request("/r", "GET", 200).total.inc()
-    assert b'route="/r"' in first.render()
-    assert b'route="/r"' not in second.render()

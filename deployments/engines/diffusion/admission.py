@@ -7,6 +7,7 @@ steps of others, so only a share of a step's time goes into it between two steps
 import time
 from collections.abc import Callable
 
+from deployments.engines.counts import check_most
 from deployments.engines.diffusion import canvas
 from deployments.engines.diffusion.arena import Arena
 from deployments.engines.diffusion.bundle import Bundle
@@ -114,8 +115,7 @@ class Admission:
 
     def _begin_next(self, ticket: Ticket) -> Slot | None:
         """Its next image; None while it waits for its weights."""
-        request, began = ticket.request, time.monotonic()
-        merged = None
+        request, merged = ticket.request, None
         if request.mixture is not None and request.mixture.merged is not None:
             merged = self._merged.get(request.mixture.key)
             if merged is None:
@@ -140,10 +140,10 @@ class Admission:
             timing=Timing(ticket.arrived_at),
             packed=self._packed(request),
             merged=merged,
+            tally=ticket.account.tally,
         )
         alone = self._lanes.alone_seconds(slot.lane, slot.num_rows, denoise.num_steps) * request.num_images
         slot.deadline = due_at(ticket.arrived_at, request.deadline_at, alone)
-        slot.timing.device_ms += (time.monotonic() - began) * 1000
         ticket.slots.append(slot)
         # Canceled meanwhile, from another thread, perhaps before it could see this slot.
         slot.is_gone = slot.is_gone or ticket.is_over
@@ -179,7 +179,7 @@ class Admission:
             size=_size(request),
             adapters=() if request.mixture is None else request.mixture.adapters,
         )
-        ticket.num_prompt_tokens = sum(c.num_tokens for c in (encoded.positive, encoded.negative) if c is not None)
+        check_most(encoded.num_tokens, ticket.account.max_prompt_tokens, "prompt")
         return encoded
 
 

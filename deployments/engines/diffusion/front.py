@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.engines.adapter_files import takes_none
-from deployments.engines.counts import Counts, OpenCall
+from deployments.engines.counts import Counts
 from deployments.engines.diffusion import canvas
 from deployments.engines.diffusion.adapter_files import read_image_adapter
 from deployments.engines.diffusion.assembly import RECORDED_RANK, assemble, device_of, dtype_of
@@ -25,7 +25,7 @@ from deployments.engines.diffusion.mixtures import SMALLEST_RANK, Mixer, Mixture
 from deployments.engines.diffusion.parameters import parameters_of
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Source, Stepped
 from deployments.engines.diffusion.samplers import prepare
-from deployments.engines.diffusion.ticket import Ticket
+from deployments.engines.diffusion.ticket import Account
 from deployments.engines.engine import AdapterFolder, AppliedAdapter, EngineBatch, PreparedAdapter, Produced
 from deployments.engines.generation_plan import read_inputs
 from serve.catalog.layouts import Layout, layout_of
@@ -35,7 +35,7 @@ from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import Completed, ModelCall, Preview, Progress
 from serve.domain.images import Denoising, ImageFormat, ImageToImageInput, TextToImageInput
 from serve.domain.task import Task
-from serve.domain.usage import Quantities, Tally
+from serve.domain.usage import Tally
 from serve.media import images
 
 NUM_CODEC_THREADS = 2
@@ -53,8 +53,6 @@ class _Work:
     num_input_images: int
     done: dict[int, int] = field(default_factory=dict)
     num_painted: int = 0
-    num_pixels: int = 0
-    num_pixel_steps: int = 0
     timing: dict[str, float] = field(default_factory=dict)
     told_at: float = 0.0
 
@@ -123,9 +121,13 @@ class DiffusionEngine:
             if self._loop.arena is not None:
                 counts |= self._loop.arena.counters()
             counts |= {
+                "prompt_tokens_total": totals.num_prompt_tokens,
                 "images_total": totals.num_images,
                 "steps_total": totals.num_steps,
+                "pixel_steps_total": totals.num_pixel_steps,
                 "batches_total": totals.num_batches,
+                "batch_rows_total": totals.num_rows,
+                "step_seconds_total": totals.step_seconds,
                 "shed_total": totals.num_shed,
             }
         return counts
@@ -142,21 +144,23 @@ class DiffusionEngine:
         self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EngineBatch, None]:
         """See the Protocol. Progress is of all images' steps together."""
-        with self._counts.call() as open_call:
+        with self._counts.call(tally) as open_call:
             work = await self._read(call, adapters)
             outcomes: asyncio.Queue[list[Outcome]] = asyncio.Queue()
             post = asyncio.get_running_loop().call_soon_threadsafe
-            ticket = self._running().submit(work.request, lambda told: _post(post, outcomes, told))
+            account, loop = _account(work, call, open_call.tally), self._running()
+            ticket = loop.submit(work.request, lambda told: _post(post, outcomes, told), account)
             try:
                 while work.num_painted < work.request.num_images:
-                    if batch := await self._batch(work, await outcomes.get(), call.stream):
-                        yield batch
-                yield [self._completed(work, ticket, open_call)]
+                    yield await self._batch(work, await outcomes.get(), call.stream)
+                open_call.done()
+                yield [Completed(open_call.tally.quantities(), work.timing)]
             finally:
-                ticket.cancel()
+                loop.leave(ticket)
 
     async def _batch(self, work: _Work, outcomes: list[Outcome], is_streamed: bool) -> EngineBatch:
-        """What a list of outcomes tells the caller; nothing, if it is only progress and some was told just now."""
+        """What a list of outcomes tells the caller; nothing, if it is only progress and some was told just now. Called
+        at every step, so that what was counted can be written down."""
         batch: EngineBatch = []
         for outcome in outcomes:
             match outcome:
@@ -181,8 +185,6 @@ class DiffusionEngine:
     async def _produced(self, work: _Work, painted: Painted) -> Produced:
         produced = await asyncio.get_running_loop().run_in_executor(self._codecs, self._file, work, painted)
         work.num_painted += 1
-        work.num_pixels += (produced.width or 0) * (produced.height or 0)
-        work.num_pixel_steps += work.request.width * work.request.height * painted.num_steps
         work.timing = {phase: max(work.timing.get(phase, 0.0), s) for phase, s in painted.timing.items()}
         return produced
 
@@ -196,24 +198,6 @@ class DiffusionEngine:
         suffix = "jpg" if inputs.output_format is ImageFormat.JPEG else inputs.output_format.value
         name, media_type = f"image-{painted.index}.{suffix}", f"image/{inputs.output_format.value}"
         return Produced(name, media_type, data, painted.index, width, height)
-
-    def _completed(self, work: _Work, ticket: Ticket, open_call: OpenCall) -> Completed:
-        usage = Quantities(
-            prompt_tokens=ticket.num_prompt_tokens,
-            images=work.num_painted,
-            pixels=work.num_pixels,
-            pixel_steps=work.num_pixel_steps,
-            input_images=work.num_input_images,
-            gpu_ms=self._gpu_ms(ticket),
-        )
-        self._counts.prompt_tokens += usage.prompt_tokens
-        open_call.done()
-        return Completed(usage, work.timing)
-
-    def _gpu_ms(self, ticket: Ticket) -> int:
-        if self._device == "cpu":
-            return 0
-        return round(sum(slot.timing.device_ms for slot in ticket.slots))
 
     def _running(self) -> StepLoop:
         if self._loop is None:
@@ -302,6 +286,11 @@ class DiffusionEngine:
             num_previews=inputs.previews if call.stream else 0,
             deadline_at=_monotonic(call.context.deadline_at),
         )
+
+
+def _account(work: _Work, call: ModelCall, tally: Tally) -> Account:
+    result = work.finish or work.request
+    return Account(tally, result.width * result.height, work.num_input_images, call.context.max_prompt_tokens)
 
 
 def _own(prepared: PreparedAdapter) -> ImageAdapter:

@@ -25,7 +25,7 @@ from deployments.engines.diffusion.lanes import Lanes
 from deployments.engines.diffusion.latents import PreviewMap
 from deployments.engines.diffusion.request import Failed, ImageRequest, Outcome, Painted, Pixels, Stepped
 from deployments.engines.diffusion.slot import LaneKey, Slot
-from deployments.engines.diffusion.ticket import Tell, Ticket
+from deployments.engines.diffusion.ticket import Account, Tell, Ticket
 from serve.domain.errors import EngineFailed, SlipwayError
 
 logger = logging.getLogger(__name__)
@@ -44,13 +44,24 @@ class _Word(Enum):
     """What tickets waited for may have come."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Its caller has left, with whatever it got."""
+
+    ticket: Ticket
+
+
 @dataclass(slots=True)
 class Totals:
     """What the loop has done since it started."""
 
     num_steps: int = 0
     """Model evaluations of images: a step of a batch of three counts three."""
+    num_pixel_steps: int = 0
+    num_prompt_tokens: int = 0
     num_batches: int = 0
+    num_rows: int = 0
+    step_seconds: float = 0.0
     num_images: int = 0
     num_shed: int = 0
     """Lanes emptied because memory ran out."""
@@ -70,13 +81,14 @@ class StepLoop:
         self.totals = Totals()
         self.arena = arena
         self._bundle, self._predictor, self._lanes = bundle, predictor, lanes
-        inbox = self._inbox = queue.SimpleQueue[Ticket | _Word]()
+        inbox = self._inbox = queue.SimpleQueue[Ticket | _Left | _Word]()
         self._admission = Admission(bundle, lanes, num_cached_prompts, arena, lambda: inbox.put(_Word.LOOK))
+        self._left: list[Ticket] = []
         self._previews = PreviewMap(bundle)
         self._owners: dict[Slot, Ticket] = {}
         self._batches: dict[LaneKey, Batch] = {}
         self._step_seconds = 0.0
-        self._is_closed = False
+        self._is_closed = self._is_ended = False
         self._is_short_of_memory = False
         self._beat_at = time.monotonic()
         self._is_cuda = bundle.device.startswith("cuda")
@@ -84,13 +96,24 @@ class StepLoop:
         self._thread = threading.Thread(target=self._run, name="slipway-denoise", daemon=True)
         self._thread.start()
 
-    def submit(self, request: ImageRequest, tell: Tell) -> Ticket:
-        """Hand over a request; from any thread. A loop that has ended answers that it failed."""
-        ticket = Ticket(request, tell, time.monotonic(), request.num_images)
+    def submit(self, request: ImageRequest, tell: Tell, account: Account | None = None) -> Ticket:
+        """Hand over a request; from any thread. A loop that has ended answers that it failed.
+
+        What it consumes is counted in its `account`, until some time after `leave`: a step may be on its way.
+        """
+        ticket = Ticket(request, tell, time.monotonic(), request.num_images, account or Account())
+        ticket.account.tally.keep_open()
         self._inbox.put(ticket)
         if not self._thread.is_alive():
             self._fail_all(_stopped())
         return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Whoever submitted `ticket` waits for it no longer. From any thread, once, however it ended."""
+        ticket.cancel()
+        self._inbox.put(_Left(ticket))
+        if self._is_ended:
+            ticket.settle()
 
     def stuck_seconds(self) -> float:
         """How long the thread has been at one thing, beyond what that may take; 0 when all is well."""
@@ -120,6 +143,7 @@ class StepLoop:
                 except Exception as error:
                     logger.exception("a turn of the diffusion loop failed")
                     self._fail_all(error)
+            self._is_ended = True
             self._fail_all(_stopped())
             self._admission.close()
 
@@ -136,6 +160,7 @@ class StepLoop:
         self._beat()
         self._admission.begin(self._step_seconds, self._begun, self._could_not_begin)
         self._forget_gone()
+        self._settle_left()
         self._beat()
         chosen = self._lanes.choose()
         if chosen is not None:
@@ -159,15 +184,30 @@ class StepLoop:
         while not self._inbox.empty():
             self._take(self._inbox.get())
 
-    def _take(self, told: Ticket | _Word) -> None:
+    def _take(self, told: Ticket | _Left | _Word) -> None:
         if isinstance(told, Ticket):
             self._admission.add(told)
+        elif isinstance(told, _Left):
+            self._left.append(told.ticket)
         elif told is _Word.CLOSE:
             self._is_closed = True
 
     def _begun(self, ticket: Ticket, slot: Slot) -> None:
+        if slot.index == 0:
+            self._count_prompt(ticket, slot.encoded.num_tokens)
         self._owners[slot] = ticket
         self._lanes.add(slot)
+
+    def _count_prompt(self, ticket: Ticket, num_tokens: int) -> None:
+        self.totals.num_prompt_tokens += num_tokens
+        ticket.account.tally.prompt_tokens += num_tokens
+        ticket.account.tally.input_images += ticket.account.num_input_images
+
+    def _settle_left(self) -> None:
+        """No step is on its way, and the images of those that left are in no lane any more."""
+        for ticket in self._left:
+            ticket.settle()
+        self._left.clear()
 
     def _could_not_begin(self, ticket: Ticket, error: Exception) -> None:
         self._is_short_of_memory |= memory.is_out_of_memory(error)
@@ -216,12 +256,13 @@ class StepLoop:
 
     def _account(self, key: LaneKey, batch: Batch, began: float) -> None:
         self.totals.num_batches += 1
-        self.totals.num_steps += len(batch.slots)
+        self.totals.num_rows += batch.num_rows
+        self.totals.step_seconds += self._step_seconds
+        self._count_steps(batch)
         told: dict[Ticket, list[Outcome]] = {}
         for slot in batch.slots:
             timing = slot.timing
             timing.first_step_at = timing.first_step_at or began
-            timing.device_ms += self._step_seconds * 1000 * slot.num_rows / batch.num_rows
             ticket = self._owners.get(slot)
             if ticket is None or slot.is_gone:
                 continue
@@ -234,6 +275,15 @@ class StepLoop:
             ticket.tell(outcomes)
         if batch.failed or any(slot.is_finished for slot in batch.slots):
             self._finish(key, batch)
+
+    def _count_steps(self, batch: Batch) -> None:
+        """Also of those that left meanwhile: the step was made for them."""
+        for slot in batch.slots:
+            num_pixels = slot.request.width * slot.request.height
+            self.totals.num_steps += 1
+            self.totals.num_pixel_steps += num_pixels
+            slot.tally.steps += 1
+            slot.tally.pixel_steps += num_pixels
 
     def _finish(self, key: LaneKey, batch: Batch) -> None:
         """Slots that made their last step go to the decoder, and the others take their tensors along."""
@@ -263,9 +313,13 @@ class StepLoop:
         if isinstance(pixels, Exception):
             self._fail(ticket, pixels)
             return
+        if not ticket.painted():
+            return
         self.totals.num_images += 1
         ticket.num_open -= 1
-        ticket.is_over = ticket.num_open == 0
+        if ticket.num_open == 0:
+            ticket.is_over = True
+            ticket.settle()
         ticket.tell([Painted(slot.index, pixels, slot.position, _timing(slot))])
 
     def _shed(self, key: LaneKey, slots: Sequence[Slot], error: Exception) -> None:
@@ -290,10 +344,12 @@ class StepLoop:
         while not self._inbox.empty():
             told = self._inbox.get()
             tickets |= {told} if isinstance(told, Ticket) else set()
+            self._left += [told.ticket] if isinstance(told, _Left) else []
             self._is_closed |= told is _Word.CLOSE
         for ticket in tickets:
             self._fail(ticket, error)
         self._forget_gone()
+        self._settle_left()
 
 
 def _weights(slots: Sequence[Slot]) -> AbstractContextManager[object]:

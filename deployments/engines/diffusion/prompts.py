@@ -59,6 +59,11 @@ class Encoded:
     positive: Conditioning
     negative: Conditioning | None
 
+    @property
+    def num_tokens(self) -> int:
+        """Of both."""
+        return self.positive.num_tokens + (0 if self.negative is None else self.negative.num_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

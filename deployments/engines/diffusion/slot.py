@@ -12,6 +12,7 @@ from deployments.engines.diffusion.prompts import Conditioning, Encoded
 from deployments.engines.diffusion.request import ImageRequest
 from deployments.engines.diffusion.samplers import Denoise
 from deployments.engines.diffusion.tables import StepTable
+from serve.domain.usage import Tally
 
 
 class LaneKey(NamedTuple):
@@ -31,8 +32,6 @@ class Timing:
     arrived_at: float
     first_step_at: float | None = None
     denoised_at: float | None = None
-    device_ms: float = 0.0
-    """Its share, by rows, of the steps that it took part in, and its encoding and decoding."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,6 +52,8 @@ class Slot:
     """Its adapters, for the arena."""
     merged: Merged | None = None
     """The UNet's weights under its adapters, where an arena does not hold them."""
+    tally: Tally = field(default_factory=Tally)
+    """Of its call."""
     latents: torch.Tensor = field(init=False)
     last: torch.Tensor = field(init=False)
     second_last: torch.Tensor = field(init=False)

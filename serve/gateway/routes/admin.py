@@ -54,6 +54,8 @@ async def apply_document(
         )
     async with applying_of(request):
         result = await services.catalog.apply(document, managed_by)
+        if document.spec.prices is not None:
+            await services.prices.apply(document.name, document.spec.prices, caller.key_id)
         await _serve(services)
     return AppliedView(result=result, document=plain_document(document))
 

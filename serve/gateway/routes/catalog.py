@@ -14,8 +14,10 @@ from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.task import Task
 from serve.gateway.access import allowed
 from serve.gateway.addresses import addressed_model
+from serve.gateway.price_views import spelled
 from serve.gateway.routing import Injected
 from serve.gateway.views import AdapterPolicyView, CardView, Modalities, Page, Replicas
+from serve.metering.prices import PriceVersion
 
 router = APIRouter(tags=["catalog"])
 Reader = Annotated[Caller, Depends(allowed("catalog"))]
@@ -39,7 +41,13 @@ async def list_catalog(
         for _, card in sorted(cards.items())
         if _matches(card, modality, task, base) and _mentions(card, q.casefold().split())
     ]
-    return Page(data=[_view(card, statuses.get(card.name, _NOT_DEPLOYED)) for card in wanted])
+    prices = [await services.prices.current(card.name, caller.tenant) for card in wanted]
+    return Page(
+        data=[
+            _view(card, statuses.get(card.name, _NOT_DEPLOYED), price)
+            for card, price in zip(wanted, prices, strict=True)
+        ]
+    )
 
 
 @router.get("/v1/catalog/{model}", operation_id="getCard")
@@ -47,7 +55,8 @@ async def get_card(model: str, services: Injected, caller: Reader) -> CardView:
     """One model."""
     card = await services.catalog.card(addressed_model(model))
     statuses = await services.models.statuses()
-    return _view(card, statuses.get(card.name, _NOT_DEPLOYED))
+    price = await services.prices.current(card.name, caller.tenant)
+    return _view(card, statuses.get(card.name, _NOT_DEPLOYED), price)
 
 
 def _matches(card: Card, modality: Modality | None, task: Task | None, base: str) -> bool:
@@ -65,7 +74,7 @@ def _mentions(card: Card, words: Iterable[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _view(card: Card, status: ModelStatus) -> CardView:
+def _view(card: Card, status: ModelStatus, price: PriceVersion | None) -> CardView:
     spec, record = card.document.spec, card.record
     return CardView(
         name=card.name,
@@ -89,6 +98,8 @@ def _view(card: Card, status: ModelStatus) -> CardView:
         cold_start_seconds=record.cold_start_seconds if record else None,
         inputs={task.value: card.input_schema(task) for task in spec.tasks},
         examples=list(spec.card.examples),
+        prices=None if price is None else spelled(price.prices),
+        playground=spec.card.playground,
         digest=card.digest,
         created_at=at(record.created_ms) if record else None,
         updated_at=at(record.updated_ms) if record else None,

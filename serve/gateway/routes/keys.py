@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
 from serve.auth.access import Caller
-from serve.auth.keys import KeyInfo
+from serve.auth.key_grants import KeyInfo
 from serve.domain.errors import PermissionDenied
 from serve.domain.moments import at
 from serve.gateway.access import allowed

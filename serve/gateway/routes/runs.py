@@ -34,6 +34,7 @@ from serve.gateway.views import (
     RunView,
     WebhookSecret,
     at_or_none,
+    cost_view,
 )
 from serve.runs import events
 from serve.runs.store import Delivery
@@ -198,6 +199,7 @@ def run_view(run: Run) -> RunView:
         adapters=[RunAdapterView(id=adapter.id, scale=adapter.scale) for adapter in run.adapters],
         output=run.outputs,
         usage=run.usage,
+        cost=cost_view(run.cost_nano),
         error=RunErrorView(**run.error.model_dump()) if run.error else None,
         request_id=run.request_id,
         urls=RunUrls(self=here, events=f"{here}/events", cancel=f"{here}/cancel"),

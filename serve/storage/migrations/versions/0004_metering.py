@@ -45,9 +45,11 @@ def upgrade() -> None:
     _create_hold_accounts()
     _create_grants()
     _create_rate_buckets()
+    _create_free_draws()
 
 
 def downgrade() -> None:
+    op.drop_table("free_draws")
     op.drop_table("rate_buckets")
     op.drop_table("grants")
     op.drop_table("hold_accounts")
@@ -71,9 +73,11 @@ def downgrade() -> None:
     op.drop_column("keys", "models")
     op.drop_column("keys", "limits")
     op.drop_column("keys", "replaced_by")
+    op.drop_column("keys", "made_by")
     op.drop_column("runs", "price")
     op.drop_column("runs", "hold")
     op.drop_column("runs", "reserved_nano")
+    op.drop_column("runs", "cost_nano")
     op.drop_column("runs", "tags")
 
 
@@ -88,9 +92,11 @@ def _add_columns() -> None:
     op.add_column("keys", sa.Column("models", JSON))
     op.add_column("keys", sa.Column("limits", JSON))
     op.add_column("keys", sa.Column("replaced_by", sa.String(24)))
+    op.add_column("keys", sa.Column("made_by", sa.String(24)))
     op.add_column("runs", sa.Column("price", sa.String(71)))
     op.add_column("runs", sa.Column("hold", sa.String(36)))
     op.add_column("runs", sa.Column("reserved_nano", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("cost_nano", sa.BigInteger()))
     op.add_column("runs", sa.Column("tags", JSON))
 
 
@@ -104,6 +110,7 @@ def _create_users() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_login_ms", sa.BigInteger(), nullable=False),
+        sa.Column("admin_by", sa.String(16)),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
     op.create_index("uq_users_issuer_subject", "users", ["issuer", "subject"], unique=True)
@@ -320,6 +327,7 @@ def _create_budgets() -> None:
         sa.Column("period", sa.String(8), nullable=False),
         sa.Column("limit_nano", sa.BigInteger()),
         sa.Column("soft_nano", sa.BigInteger()),
+        sa.Column("set_by", sa.String(8), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.Column("deleted_ms", sa.BigInteger()),
@@ -396,8 +404,18 @@ def _create_rate_buckets() -> None:
         "rate_buckets",
         sa.Column("scope", sa.String(160), nullable=False),
         sa.Column("unit", sa.String(16), nullable=False),
-        sa.Column("level_micro", sa.BigInteger(), nullable=False),
+        sa.Column("slots", JSON, nullable=False),
         sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "unit", name=op.f("pk_rate_buckets")),
     )
     op.create_index(op.f("ix_rate_buckets_updated_ms"), "rate_buckets", ["updated_ms"])
+
+
+def _create_free_draws() -> None:
+    op.create_table(
+        "free_draws",
+        sa.Column("usage_id", sa.String(160), nullable=False),
+        sa.Column("unit", sa.String(40), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("usage_id", "unit", name=op.f("pk_free_draws")),
+    )

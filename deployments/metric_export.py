@@ -1,0 +1,80 @@
+"""From the cells of a process to Ray's metric export, which every node of Ray offers to Prometheus.
+
+Several gateways answer behind one proxy, and replicas have no port at all, so a scrape can reach neither; Ray's agent
+collects from every process of its node. It adds a prefix, `ray_`, and a label, `WorkerId`; the scrape configuration
+takes the first off again.
+
+Facts about Ray 2.60 that this module hides. Counters and histograms lose: a counter cannot say zero, so that the first
+increment of a series is no increase to Prometheus; a histogram's sum is made up from its buckets' middles, and its
+agent pays for every single observation. A gauge is exported as it is, and forgotten 20 seconds after its process's
+last word. So everything is sent as gauges, with the number that it is now; Prometheus asks nobody for a series' type.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator
+
+from ray.util.metrics import Gauge
+
+from serve.telemetry.exposition import buckets_of
+from serve.telemetry.recording import Recorder, Sample, Spread
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+"""Below Ray's own interval, 10 s: a gauge that was not set since the last export is not in the next."""
+
+
+class RayExport:
+    """A thread that tells Ray every cell of `recorders`. It costs 2 microseconds per cell and flush.
+
+    `sample` is called before, from that thread, to bring levels up to date.
+    """
+
+    def __init__(self, recorders: Collection[Recorder], sample: Callable[[], None] | None = None) -> None:
+        self._recorders = recorders
+        self._sample = sample
+        self._gauges: dict[str, Gauge] = {}
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name="slipway-metrics", daemon=True).start()
+
+    def stop(self) -> None:
+        """Say what there is to say, and nothing after it."""
+        self._stopped.set()
+        self.flush()
+
+    def flush(self) -> None:
+        """Tell Ray what every cell is now."""
+        if self._sample is not None:
+            self._sample()
+        for name, help, value, tags in self._numbers():
+            gauge = self._gauges.get(name)
+            if gauge is None:
+                gauge = self._gauges[name] = Gauge(name, help, tuple(tags))
+            gauge.set(value, tags)
+
+    def _numbers(self) -> Iterator[tuple[str, str, float, dict[str, str]]]:
+        for recorder in list(self._recorders):
+            for sample in recorder.samples():
+                yield from _told(sample)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(FLUSH_SECONDS):
+            try:
+                self.flush()
+            except Exception:
+                logger.exception("metrics could not be handed to Ray")
+
+
+def _told(sample: Sample) -> Iterator[tuple[str, str, float, dict[str, str]]]:
+    """(name, help, value, tags) of every number of a cell."""
+    series, labels, cell = sample
+    tags = dict(zip(series.labels, labels, strict=True))
+    if not isinstance(cell, Spread):
+        yield series.name, series.help, cell.value, tags
+        return
+    counts, total = cell.read()
+    for bound, count in buckets_of(series, counts).items():
+        yield f"{series.name}_bucket", series.help, float(count), {**tags, "le": bound}
+    yield f"{series.name}_sum", series.help, total, tags
+    yield f"{series.name}_count", series.help, float(sum(counts)), tags

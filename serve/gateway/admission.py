@@ -1,0 +1,331 @@
+"""Letting a call in: what it may ask for in a minute, what it costs at the most, and that this can be paid.
+
+    allowed       the key's list of models
+    limits        of the key, its project and its tenant; of callers without a key, of all of them and of each
+    price         the version in force at this moment, whatever happens later
+    ceiling       an upper bound of what the call consumes, and so of what it costs
+    budget        that cost is taken out of the gateway's slice, or held for a run
+
+A call that is refused here has cost nothing: no model, no adapter and no picture was asked for. One that is let in
+settles when it ends: what it did not use goes back to its limits and its budget.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.types import Scope
+
+from serve.auth.access import Caller
+from serve.auth.limits import UNLIMITED, Limits
+from serve.catalog.cards import Card
+from serve.domain.errors import PermissionDenied, SlipwayError
+from serve.domain.generation import CallContext
+from serve.domain.run import NewRun
+from serve.domain.task import Task
+from serve.domain.usage import HoldId, Quantities
+from serve.gateway.client_addresses import Client
+from serve.gateway.exchange import Exchange, exchange_of
+from serve.gateway.rate_headers import headers_of
+from serve.gateway.services import Reserved, Services
+from serve.gateway.tags import Tags, tags_of
+from serve.metering.ceiling import ceiling
+from serve.metering.prices import PriceVersion, cost_at_most, cost_of
+from serve.metering.rates import DAY, Demand, Limit, Taken
+from serve.settings import AnonymousSettings
+from serve.telemetry import logs
+
+_SITE_SHARE = 4
+"""A wide network (an IPv6 /48) may ask for so many times as much as one client in it."""
+_MAX_KEPT = 10_000
+_NOTHING = Quantities()
+
+
+class Admitted:
+    """A call that is let in. `settle` it once it has ended."""
+
+    __slots__ = (
+        "_reserved",
+        "_taken",
+        "adapters",
+        "admitted_ms",
+        "ceiling",
+        "hold",
+        "price",
+        "reserved_nano",
+        "tags",
+    )
+
+    def __init__(
+        self, admitted_ms: int, adapters: Sequence[str], tags: Tags, ceiling: Quantities, taken: Taken | None
+    ) -> None:
+        """`ceiling` is nothing where neither a limit nor, later, a price asks for it."""
+        self.admitted_ms = admitted_ms
+        self.price: PriceVersion | None = None
+        self.adapters = adapters
+        self.tags = tags
+        self.ceiling = ceiling
+        self.hold: HoldId | None = None
+        self.reserved_nano = 0
+        self._taken = taken
+        self._reserved: Reserved | None = None
+
+    @property
+    def max_prompt_tokens(self) -> int | None:
+        """More than this was not reckoned with; None where nothing was."""
+        return self.ceiling.prompt_tokens or None
+
+    def reserve(self, reserved: Reserved | None, nano: int) -> None:
+        """The call's cost is drawn from here, `nano` at the most."""
+        if reserved is not None:
+            self._reserved, self.hold, self.reserved_nano = reserved, reserved.hold, nano
+
+    def settle(self, quantities: Quantities | None) -> None:
+        """The call has ended. None: nobody here knows what it consumed; the ledger will."""
+        reserved, taken = self._reserved, self._taken
+        self._reserved = self._taken = None
+        if reserved is not None:
+            reserved.settle(None if quantities is None else self._cost(quantities))
+        if taken is not None and quantities is not None:
+            taken.give_back("tokens", _tokens(self.ceiling) - _tokens(quantities))
+            taken.give_back("images", self.ceiling.images - quantities.images)
+
+    def forget(self) -> None:
+        """The call never came to be: it counts as never asked for."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            taken.give_all_back()
+        self.settle(_NOTHING)
+
+    def context(self, context: CallContext) -> CallContext:
+        """`context` with what was admitted."""
+        return replace(
+            context,
+            admitted_ms=self.admitted_ms,
+            price=None if self.price is None else self.price.id,
+            hold=self.hold,
+            reserved_nano=self.reserved_nano,
+            tags=self.tags,
+            max_prompt_tokens=self.max_prompt_tokens,
+        )
+
+    def _cost(self, quantities: Quantities) -> int:
+        return 0 if self.price is None else cost_of(quantities, self.price, self.adapters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A valid call, before anybody knows whether it is let in. `seconds` is how long it may take, if it says so."""
+
+    card: Card
+    task: Task
+    inputs: Mapping[str, Any]
+    adapters: Sequence[str]
+    seconds: float | None = None
+
+    def ceiling(self) -> Quantities:
+        """What it consumes at the most."""
+        return ceiling(self.task, self.inputs, self.card.document.spec, seconds=self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRun:
+    """A run that is let in: the row with what was admitted, to be taken back if it does not come to be."""
+
+    new: NewRun
+    admitted: Admitted
+    services: Services
+
+    async def forget(self) -> None:
+        """There is no such run."""
+        self.admitted.forget()
+        if self.admitted.hold is not None:
+            await self.services.wallets.drop_run_hold(self.admitted.hold)
+
+
+class Admission:
+    """Lets calls in; one per gateway."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._tag_keys = frozenset(filter(None, services.settings.metering.tag_keys.split(",")))
+        self._limits: dict[str, tuple[Caller, tuple[Limit, ...]]] = {}
+        anonymous = services.settings.anonymous
+        self._of_all_clients = (
+            Limit("anonymous", "requests", anonymous.requests_per_minute, "all callers without a key"),
+            Limit("anonymous", "requests", anonymous.requests_per_day, "all callers without a key", DAY),
+        )
+
+    async def admit(
+        self, scope: Scope, card: Card, task: Task, inputs: Mapping[str, Any], adapters: Sequence[str]
+    ) -> Admitted:
+        """Let a call in that is answered now. `inputs` are valid for the card, `adapters` immutable ids.
+
+        Raises:
+            PermissionDenied, InvalidRequest, RateLimited, QuotaExceeded, StorageUnavailable.
+        """
+        exchange, wallets = exchange_of(scope), self._services.wallets
+        caller = exchange.authenticated
+        asked = _Asked(card, task, inputs, adapters)
+        with _Refusals(self._services, exchange):
+            admitted, nano = await self._let_in(scope, exchange, asked)
+            with _Forgotten(admitted):
+                if nano:
+                    reserved = await wallets.reserve(caller.tenant, caller.project, caller.key_id, nano)
+                    admitted.reserve(reserved, nano)
+        exchange.admitted = admitted
+        return admitted
+
+    async def admit_run(self, scope: Scope, card: Card, new: NewRun) -> AdmittedRun:
+        """Let a run in: its cost is held until it is booked, however long it waits. Raises as `admit`."""
+        exchange, wallets = exchange_of(scope), self._services.wallets
+        seconds = None if new.deadline_ms is None else (new.deadline_ms - self._services.clock.now_ms()) / 1000
+        asked = _Asked(card, new.task, new.inputs, [adapter.id for adapter in new.adapters], seconds)
+        with _Refusals(self._services, exchange):
+            admitted, nano = await self._let_in(scope, exchange, asked)
+            with _Forgotten(admitted):
+                if nano:
+                    hold = await wallets.hold_for_run(new.tenant, new.project, new.key_id, new.id, nano)
+                    admitted.hold, admitted.reserved_nano = hold, nano if hold else 0
+        row = {
+            "price": None if admitted.price is None else admitted.price.id,
+            "hold": admitted.hold,
+            "reserved_nano": admitted.reserved_nano,
+            "tags": dict(admitted.tags),
+        }
+        return AdmittedRun(new.model_copy(update=row), admitted, self._services)
+
+    async def _let_in(self, scope: Scope, exchange: Exchange, asked: _Asked) -> tuple[Admitted, int]:
+        """The call, and what it costs at the most."""
+        caller, model = exchange.authenticated, asked.card.name
+        if not caller.may_use(model, with_adapters=bool(asked.adapters)):
+            raise _not_listed(model, bool(asked.adapters))
+        tags = tags_of(scope, self._tag_keys)
+        limits = self._limits_of(caller, exchange.client)
+        bound = asked.ceiling() if limits else _NOTHING
+        taken = await self._take(exchange, limits, bound) if limits else None
+        admitted = Admitted(self._services.clock.now_ms(), asked.adapters, tags, bound, taken)
+        with _Forgotten(admitted):
+            price = await self._services.prices.at(model, caller.tenant, admitted.admitted_ms)
+            if price is None:
+                return admitted, 0
+            admitted.price, admitted.ceiling = price, bound if limits else asked.ceiling()
+            return admitted, cost_at_most(admitted.ceiling, price, asked.adapters)
+
+    async def _take(self, exchange: Exchange, limits: Sequence[Limit], bound: Quantities) -> Taken:
+        demands = [demand for limit in limits if (demand := _demand(limit, bound))[1]]
+        rates = self._services.rates
+        try:
+            taken = await rates.take(demands)
+        except SlipwayError:
+            exchange.extra_headers = headers_of(rates.standings(limits))
+            raise
+        exchange.extra_headers = headers_of(taken.standings)
+        return taken
+
+    def _limits_of(self, caller: Caller, client: Client | None) -> Sequence[Limit]:
+        if client is not None:
+            return (*self._of_all_clients, *_of_client(client, self._services.settings.anonymous))
+        if caller.limits is UNLIMITED and caller.project_limits is UNLIMITED and caller.tenant_limits is UNLIMITED:
+            return ()
+        kept = self._limits.get(caller.key_id)
+        if kept is None or kept[0] != caller:
+            if len(self._limits) >= _MAX_KEPT:
+                self._limits.clear()
+            kept = self._limits[caller.key_id] = (caller, tuple(_of_caller(caller)))
+        return kept[1]
+
+
+class _Forgotten:
+    """Takes back what a call took so far when it is not let in after all."""
+
+    __slots__ = ("_admitted",)
+
+    def __init__(self, admitted: Admitted) -> None:
+        self._admitted = admitted
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._admitted.forget()
+
+
+class _Refusals:
+    """Writes down why a call was not let in."""
+
+    __slots__ = ("_exchange", "_services")
+
+    def __init__(self, services: Services, exchange: Exchange) -> None:
+        self._services = services
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SlipwayError):
+            logs.bind(refused=error.code)
+            self._services.metrics.refused(self._exchange.authenticated.tenant, error)
+
+
+def _of_caller(caller: Caller) -> list[Limit]:
+    project = f"{caller.tenant}/{caller.project}"
+    of = (
+        (f"key:{caller.key_id}", "this key", caller.limits),
+        (f"project:{project}", f"the project {project}", caller.project_limits),
+        (f"tenant:{caller.tenant}", f"the tenant {caller.tenant}", caller.tenant_limits),
+    )
+    return [
+        Limit(scope, unit, most, whose)
+        for scope, whose, limits in of
+        for unit, most in _units(limits)
+        if most is not None
+    ]
+
+
+def _units(limits: Limits) -> tuple[tuple[str, int | None], ...]:
+    return (
+        ("requests", limits.requests_per_minute),
+        ("tokens", limits.tokens_per_minute),
+        ("images", limits.images_per_minute),
+    )
+
+
+def _of_client(client: Client, most: AnonymousSettings) -> list[Limit]:
+    """Of callers without a key: by the narrow network, and by the wide one that it is in."""
+    per_minute, per_day = most.client_requests_per_minute, most.client_requests_per_day
+    limits = [
+        Limit(f"client:{client.name}", "requests", per_minute, "your network without a key"),
+        Limit(f"client:{client.name}", "requests", per_day, "your network without a key", DAY),
+    ]
+    if client.site is not None:
+        limits += [
+            Limit(f"client:{client.site}", "requests", per_minute * _SITE_SHARE, "your site without a key"),
+            Limit(f"client:{client.site}", "requests", per_day * _SITE_SHARE, "your site without a key", DAY),
+        ]
+    return limits
+
+
+def _demand(limit: Limit, bound: Quantities) -> Demand:
+    match limit.unit:
+        case "tokens":
+            return limit, _tokens(bound)
+        case "images":
+            return limit, bound.images
+        case _:
+            return limit, 1
+
+
+def _tokens(quantities: Quantities) -> int:
+    return quantities.prompt_tokens + quantities.completion_tokens
+
+
+def _not_listed(model: str, with_adapters: bool) -> PermissionDenied:
+    how = " with adapters" if with_adapters else ""
+    return PermissionDenied(
+        f"This key may not call {model!r}{how}: its list of models leaves it out. Use another key, or have it listed.",
+        "model_not_allowed",
+        "model",
+    )

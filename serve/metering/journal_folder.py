@@ -1,0 +1,187 @@
+"""The folder of one journal: who owns it, how far it is booked, and who may settle it once its process is dead.
+
+    <journals>/<process>-<epoch>/lock             held by flock while the process lives
+                                 source.json      whose usage this is
+                                 position.json    up to where everything is booked
+                                 000001.log ...   the records
+
+A folder is made and locked under a name with a leading dot, and renamed when it is whole; it is renamed to such a name
+again before it is removed. So nobody ever sees half of one.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from weakref import WeakSet
+
+import orjson
+
+from serve.domain.usage import JournalGap, Quantities
+
+logger = logging.getLogger(__name__)
+
+STRAY_SECONDS = 600
+"""Age at which a hidden folder that nobody holds is the leftover of a process that died while it made or removed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSource:
+    """Whose usage a journal holds. `source` is `<cluster>/<process>/<epoch>`, `started_ms` Unix milliseconds."""
+
+    source: str
+    is_witness: bool
+    model: str
+    started_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a journal is booked: events up to `seq`, which add up to `cumulative`; lines up to `line` are deleted.
+
+    `gaps` were found so far, `counters` were last reported. `ended`: the process stopped in order.
+    """
+
+    seq: int = 0
+    line: int = 0
+    cumulative: Quantities = Quantities()
+    gaps: tuple[JournalGap, ...] = ()
+    counters: Mapping[str, float] = field(default_factory=dict)
+    ended: bool = False
+
+
+_HELD: "WeakSet[JournalFolder]" = WeakSet()
+
+
+def _let_go() -> None:
+    """A forked child shares the lock, and would keep it when its parent is dead."""
+    for folder in _HELD:
+        folder.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+class JournalFolder:
+    """A folder that this process holds. Once it is closed, or the process is dead, another may."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        """`lock` is the open descriptor of the lock file, locked."""
+        self.path = path
+        self._lock = lock
+        _HELD.add(self)
+
+    @classmethod
+    def make(cls, journals: Path, process: str, epoch: str, source: JournalSource) -> "JournalFolder":
+        """A new folder. Raises OSError."""
+        name = f"{re.sub(r'[^A-Za-z0-9._-]', '-', process).lstrip('.')[:100]}-{epoch}"
+        hidden = journals / f".new-{name}"
+        hidden.mkdir(parents=True, mode=0o700)
+        lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write(hidden / "source.json", asdict(source), durable=True)
+            hidden.rename(journals / name)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(journals / name, lock)
+
+    @classmethod
+    def adopted(cls, path: Path) -> "JournalFolder | None":
+        """The folder at `path`, if nobody holds it; None otherwise."""
+        try:
+            lock = os.open(path / "lock", os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_ino == os.stat(path / "lock").st_ino:
+                return cls(path, lock)
+        except OSError:
+            pass
+        os.close(lock)
+        return None
+
+    def is_gone(self) -> bool:
+        """Whether somebody removed or replaced the folder under us."""
+        try:
+            return os.stat(self.path / "lock").st_ino != os.fstat(self._lock).st_ino
+        except OSError:
+            return True
+
+    def source(self) -> JournalSource:
+        """Whose it is. Raises OSError, ValueError or TypeError if that cannot be read."""
+        return JournalSource(**orjson.loads((self.path / "source.json").read_bytes()))
+
+    def position(self) -> Position:
+        """How far it is booked; the beginning, if that was not said or cannot be read."""
+        try:
+            found = orjson.loads((self.path / "position.json").read_bytes())
+            gaps = tuple([JournalGap(**gap) for gap in found.pop("gaps")])
+            return Position(**found | {"gaps": gaps, "cumulative": Quantities(**found["cumulative"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return Position()
+
+    def save(self, position: Position, *, durable: bool) -> None:
+        """`durable` before anything is deleted that it says is booked. Raises OSError."""
+        _write(self.path / "position.json", asdict(position), durable)
+
+    def remove(self) -> None:
+        """Everything in it is booked. A folder that is gone is no error."""
+        hidden = self.path.with_name(f".done-{self.path.name}")
+        try:
+            self.path.rename(hidden)
+        except OSError:
+            hidden = self.path
+        shutil.rmtree(hidden, ignore_errors=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let others have it."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
+
+def orphans(journals: Path) -> list[JournalFolder]:
+    """The folders of dead processes, which are this process's from now on; what dead makers left behind is removed."""
+    found = []
+    for path in sorted(journals.iterdir()) if journals.is_dir() else []:
+        folder = JournalFolder.adopted(path)
+        if folder is None:
+            continue
+        if not path.name.startswith("."):
+            found.append(folder)
+        elif time.time() - path.stat().st_mtime > STRAY_SECONDS:
+            logger.info("removing what a dead process left behind: %s", path)
+            folder.remove()
+        else:
+            folder.close()
+    return found
+
+
+def _write(path: Path, content: Mapping[str, object], durable: bool) -> None:
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        file.write(orjson.dumps(content))
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    new.replace(path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

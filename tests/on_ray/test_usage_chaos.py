@@ -1,0 +1,168 @@
+"""The kill test: parts die at random under load, and every token and image is accounted for, once.
+
+Clients keep their own log of what they received (`fakes.usage_driver`); `fakes.usage_audit` compares it with the
+ledger's tables when all is quiet again. What was estimated is marked and within one checkpoint.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import usage_driver
+from fakes.platform import TestPlatform, echo_document, running_platform, wait_for
+from fakes.usage_audit import Tables, audit, read_log
+
+CHAT = "ServeReplica:model-talk:replica"
+IMAGES = "ServeReplica:model-paint:replica"
+GATEWAY = "ServeReplica:gateway:gateway"
+PARTS = (CHAT, CHAT, IMAGES, GATEWAY, "ServeReplica:runner:runner", "ServeReplica:ledger:ledger")
+TALK = echo_document(
+    "talk",
+    engine={"maxConcurrency": 16, "tokenMs": 4},
+    scaling={"replicas": 2},
+    prices={"prompt": "0.11", "completion": "0.37"},
+)
+PAINT = echo_document(
+    "paint",
+    family="text_to_image",
+    tasks=["text_to_image"],
+    engine={"maxConcurrency": 8, "stepMs": 10},
+    scaling={"replicas": 2},
+    prices={"image": "0.002", "megapixelStep": "0.0001"},
+)
+
+
+@pytest.fixture(scope="module")
+def accountable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
+    """A platform with priced models, a budget over everything, and a short grace for the second witness."""
+    folder = tmp_path_factory.mktemp("accountable")
+    settings = {"models_builtin": "", "metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}
+    with running_platform(folder, **settings) as platform:
+        platform.apply(TALK)
+        platform.apply(PAINT)
+        with platform.client() as client:
+            body = {"period": "month", "limit_usd": "1000"}
+            client.post("/v1/budgets", json=body).raise_for_status()
+        yield platform
+
+
+class Saboteur:
+    """Kills parts, and damages what they leave."""
+
+    def __init__(self, platform: TestPlatform, seed: int) -> None:
+        self.platform = platform
+        self.chance = random.Random(seed)
+        self.num_kills = 0
+
+    def strike(self) -> None:
+        """One part dies; now and then its journal is cut in mid-record, or gone with it; or the ledger sleeps."""
+        part = self.chance.choice(PARTS)
+        victims = self.platform.pids(part)
+        if not victims:
+            return
+        victim = self.chance.choice(victims)
+        if "ledger" in part and self.chance.random() < 0.3:
+            self._put_to_sleep(victim)
+        elif "replica" in part.rpartition(":")[2] and self.chance.random() < 0.3:
+            self._kill_with_damage(victim)
+        else:
+            self._signal(victim, signal.SIGKILL)
+            self.num_kills += 1
+
+    def _put_to_sleep(self, pid: int) -> None:
+        self._signal(pid, signal.SIGSTOP)
+        time.sleep(self.chance.uniform(1, 4))
+        self._signal(pid, signal.SIGCONT)
+
+    def _kill_with_damage(self, pid: int) -> None:
+        """Stopped first, so that neither it nor anybody else has sent what is damaged."""
+        self._signal(pid, signal.SIGSTOP)
+        for journal in self._journals_of(pid):
+            if self.chance.random() < 0.5:
+                shutil.rmtree(journal, ignore_errors=True)
+            else:
+                cut_in_mid_record(journal)
+        self._signal(pid, signal.SIGKILL)
+        self.num_kills += 1
+
+    def _journals_of(self, pid: int) -> set[Path]:
+        found = set()
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            target = Path(os.readlink(link))
+            if "journals" in target.parts:
+                found.add(target.parent)
+        return found
+
+    def _signal(self, pid: int, number: int) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+
+def cut_in_mid_record(journal: Path) -> None:
+    """What a power cut leaves: the last record's end was never written."""
+    segments = sorted(path for path in journal.iterdir() if path.suffix == ".seg")
+    for path in reversed(segments):
+        written = path.read_bytes().rstrip(b"\0")
+        if len(written) > 12:
+            with path.open("r+b") as file:
+                file.seek(len(written) - 12)
+                file.write(b"\0" * 12)
+            return
+
+
+def wreak(platform: TestPlatform, log: Path, num_kills: int, seed: int, pauses: tuple[float, float]) -> None:
+    """Load, and kills at random moments, until `num_kills` have died; then the load ends by itself."""
+    seconds = num_kills * sum(pauses) / 2 * 1.4 + 4
+    arguments = [platform.url, platform.key, str(log), str(seconds), str(seed), "talk", "paint"]
+    driver = subprocess.Popen([sys.executable, usage_driver.__file__, *arguments])
+    saboteur = Saboteur(platform, seed)
+    try:
+        while saboteur.num_kills < num_kills and driver.poll() is None:
+            time.sleep(saboteur.chance.uniform(*pauses))
+            saboteur.strike()
+        assert driver.wait(seconds + 90) == 0
+        assert saboteur.num_kills >= num_kills * 0.8
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+def at_rest(platform: TestPlatform) -> bool:
+    """Whether every run has ended, every witness is settled and every allowance is back."""
+    tables = Tables(platform.folder / "data/slipway/slipway.db")
+    waiting = tables.rows("SELECT 1 FROM usage_witnesses LIMIT 1")
+    running = tables.rows("SELECT 1 FROM runs WHERE status IN ('queued', 'running') LIMIT 1")
+    held = tables.rows("SELECT 1 FROM budget_accounts WHERE held_nano != 0 LIMIT 1")
+    return not (waiting or running or held)
+
+
+def check(platform: TestPlatform, log: Path) -> None:
+    """All is quiet, and all adds up."""
+    wait_for(lambda: at_rest(platform), 150, "every run ended, every witness settled, every allowance back")
+    lines = read_log(log)
+    assert sum(line["outcome"] == "complete" for line in lines) > 10
+    assert sum(line["outcome"] == "left" for line in lines) > 3
+    problems = audit(Tables(platform.folder / "data/slipway/slipway.db"), lines)
+    assert not problems, "\n".join(problems[:20]) + f"\n... {len(problems)} in all"
+    reconciled = platform.run("usage", "reconcile")
+    assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
+
+
+def test_a_few_kills_lose_nothing_and_double_nothing(accountable: TestPlatform, tmp_path: Path) -> None:
+    wreak(accountable, tmp_path / "driver.log", num_kills=6, seed=7, pauses=(1.0, 2.5))
+    check(accountable, tmp_path / "driver.log")
+
+
+@pytest.mark.long
+def test_two_hundred_kills_lose_nothing_and_double_nothing(accountable: TestPlatform, tmp_path: Path) -> None:
+    wreak(accountable, tmp_path / "driver.log", num_kills=200, seed=11, pauses=(0.6, 2.0))
+    check(accountable, tmp_path / "driver.log")
