@@ -33,8 +33,8 @@ bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON (t
 ui: ## Build the web app (there is none in this version: it serves the API only)
 	@echo "This version has no web app. The API is documented at http://127.0.0.1:8000/docs when the platform runs."
 
-render: $(VENV)/.installed ## Make the generated files anew: the OpenAPI snapshot, the README's table of settings
-	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md
+render: $(VENV)/.installed ## Make the generated files anew: OpenAPI, the README's table of settings, rules and dashboards
+	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md && $(BIN)/python -m serve.telemetry.render k8s
 
 $(VENV)/.installed: pyproject.toml locks/cpu.txt locks/cpu-torch.txt locks/gpu.txt locks/install
 	@./locks/install $(VENV)

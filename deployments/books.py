@@ -2,9 +2,11 @@
 
 import asyncio
 
+import ray
 from ray import serve as ray_serve
 from ray.serve.handle import DeploymentHandle
 
+from serve.domain.errors import MeteringUnavailable
 from serve.domain.usage import Receipt, UsageBatch
 from serve.serving.serve_config import LEDGER_APP, LEDGER_DEPLOYMENT
 
@@ -20,6 +22,8 @@ class RayBooks:
 
     async def book(self, batch: UsageBatch) -> Receipt:
         """See `serve.metering.shipping.Books`. Raises whatever is wrong with Ray or with the ledger."""
+        if not ray.is_initialized():
+            raise MeteringUnavailable("There is no ledger outside Ray; what it must know waits in the journal.")
         if self._handle is None:
             self._handle = ray_serve.get_deployment_handle(LEDGER_DEPLOYMENT, LEDGER_APP, _check_exists=False)
         response = self._handle.book.remote(batch)
@@ -27,6 +31,6 @@ class RayBooks:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 receipt: Receipt = await response
         except BaseException:
-            response.cancel()
+            response.cancel()  # type: ignore[no-untyped-call]
             raise
         return receipt

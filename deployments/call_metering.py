@@ -33,9 +33,7 @@ class CallMetering:
         self._ended = ended
         self._synced = synced
 
-    async def metered(
-        self, call: ModelCall, begin: Callable[[Tally], Stream]
-    ) -> AsyncGenerator[EventBatch, None]:
+    async def metered(self, call: ModelCall, begin: Callable[[Tally], Stream]) -> AsyncGenerator[EventBatch, None]:
         """The batches of the stream that `begin` makes, with a Metered in those where there is news, and the whole
         usage in Completed.
 

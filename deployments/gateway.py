@@ -1,5 +1,8 @@
 """The gateway's composition root: settings -> Services -> the ingress deployment."""
 
+import contextlib
+from typing import Any
+
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
@@ -8,6 +11,7 @@ from deployments.handles import RayModels
 from deployments.metric_export import RayExport
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
+from serve.auth.people import open_people
 from serve.auth.tenants import Tenants
 from serve.catalog.adapters.bases import Bases
 from serve.catalog.adapters.fetching import open_adapter_sources
@@ -15,12 +19,15 @@ from serve.catalog.adapters.known_layouts import KnownLayouts
 from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
+from serve.domain.errors import StorageUnavailable
 from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
+from serve.gateway.playground import prepare
 from serve.gateway.services import Services
 from serve.metering.price_book import PriceBook
 from serve.metering.rates import Rates
+from serve.metering.wallets import Wallets
 from serve.runs.store import RunStore
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import RUNNER_APP, Listener, default_platform
@@ -50,6 +57,7 @@ class Gateway:
         self._services = compose(Settings())
         self._services.metrics.is_exported = True
         self._export = RayExport([self._services.metrics.recorder])
+        self._has_begun = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Ray asks for the app once the replica is made."""
@@ -58,9 +66,27 @@ class Gateway:
     async def reconfigure(self, user_config: dict[str, str]) -> None:
         """Some card has changed: read the catalogue anew at the next request."""
         self._services.catalog.forget()
+        await self._begin()
 
     async def check_health(self) -> None:
         """A gateway that can still run this is healthy; what it depends on has health of its own."""
+        await self._begin()
+
+    async def _begin(self) -> None:
+        """Start what runs beside the requests, in their loop: a constructor has none."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._services.rates.start()
+            await self._services.wallets.start()
+            with contextlib.suppress(StorageUnavailable):
+                await prepare(self._services)
+
+    async def __del__(self) -> Any:
+        """Ray awaits this when the replica stops: what limits and budgets have left here goes back."""
+        if self._has_begun:
+            self._has_begun = False
+            await self._services.rates.stop()
+            await self._services.wallets.stop()
 
 
 def compose(settings: Settings) -> Services:
@@ -68,6 +94,7 @@ def compose(settings: Settings) -> Services:
     logs.configure(settings.log)
     clock, ids = SystemClock(), Uuid7Ids()
     records = Records(settings.storage.url())
+    keys = Keys(records, clock, settings.gateway.key_cache_seconds)
     objects = open_object_store(settings)
     assets = Assets(records, objects, clock, ids)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)
@@ -82,8 +109,10 @@ def compose(settings: Settings) -> Services:
         catalog=Catalog(records, clock, _CARDS_FRESH_SECONDS),
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),
-        keys=Keys(records, clock, settings.gateway.key_cache_seconds),
+        wallets=Wallets(records, clock, ids, settings.metering, f"gateway-{ids.new()}"),
+        keys=keys,
         tenants=Tenants(records, clock),
+        people=open_people(settings, records, clock, ids, keys),
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
         adapters=registry,

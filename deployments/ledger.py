@@ -12,6 +12,7 @@ from serve.domain.errors import EngineFailed
 from serve.domain.usage import Receipt, UsageBatch
 from serve.metering.ledger import Ledger
 from serve.metering.price_book import PriceBook
+from serve.metering.sweeping import HoldSweep
 from serve.runs.loops import cancel, detached, every, forever
 from serve.serving.serve_config import LEDGER_DEPLOYMENT
 from serve.settings import Settings
@@ -21,6 +22,7 @@ from serve.telemetry.recording import Recorder
 
 _SETTLE_SECONDS = 1.0
 """How often witnesses that are due are looked for: an index's first row."""
+_SWEEP_SECONDS = 5.0
 
 
 class LedgerArgs(BaseModel):
@@ -42,8 +44,11 @@ class LedgerReplica:
         self._export = RayExport([recorder])
         self._seconds = recorder.spread(series.BOOKING_SECONDS)
         self._results = [recorder.count(series.BOOKINGS, kind) for kind in ("inserted", "duplicate", "conflict")]
-        settling = forever("booking what witnesses saw", self._ledger.settle_witnesses, every(_SETTLE_SECONDS))
-        self._tasks: list[asyncio.Task[Any]] = [detached(settling)]
+        sweep = HoldSweep(self._records, self._clock, settings.metering.witness_grace_seconds)
+        self._tasks: list[asyncio.Task[Any]] = [
+            detached(forever("booking what witnesses saw", self._ledger.settle_witnesses, every(_SETTLE_SECONDS))),
+            detached(forever("giving back what holds hold for nobody", sweep.sweep, every(_SWEEP_SECONDS))),
+        ]
 
     async def book(self, batch: UsageBatch) -> Receipt:
         """See `Ledger.book`."""

@@ -6,7 +6,7 @@ A family's module derives a class from `ModelReplica`, says how its engine is ma
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from deployments.autoscaling import BACKLOG_METRIC, INFLOW_METRIC, LOAD_METRIC, START_METRIC
 from deployments.call_adapters import CallAdapters, Stores, not_enabled, open_call_adapters, record_layout
 from deployments.call_assets import STORING_TASKS, CallAssets
+from deployments.call_metering import CallMetering, Stream
 from deployments.engines.engine import AppliedAdapter, Engine
+from deployments.metering import open_replica_metering
 from deployments.metric_export import RayExport
 from deployments.replica_metrics import ReplicaMetrics
 from serve.catalog.catalog import Catalog
@@ -24,8 +26,9 @@ from serve.catalog.weights import ResolvedWeights, open_weight_cache
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import EngineFailed, SlipwayError
-from serve.domain.generation import Completed, EventBatch, ModelCall
-from serve.domain.usage import UsageStatus
+from serve.domain.generation import EventBatch, ModelCall
+from serve.domain.usage import Quantities, Tally, UsageStatus
+from serve.metering.process import ProcessMetering
 from serve.serving.fair_queue import FairQueue
 from serve.serving.prediction import Predictor
 from serve.serving.route_memory import Preload
@@ -69,6 +72,8 @@ class ModelReplica(ABC):
         self._stores: Stores | None = None
         self._adapters: CallAdapters | None = None
         self._assets: CallAssets | None = None
+        self._metering: ProcessMetering | None = None
+        self._calls: CallMetering | None = None
         logs.configure(self._settings.log)
 
     @abstractmethod
@@ -96,11 +101,19 @@ class ModelReplica(ABC):
         if STORING_TASKS & set(document.spec.tasks):
             stores = self._open_stores()
             self._assets = CallAssets(Assets(stores.records, stores.objects, self._clock, Uuid7Ids()))
+        await self._start_metering(engine, document)
         self._engine = engine
         seconds = self._start_seconds = self._clock.monotonic() - began
         self._metrics.started(seconds)
         await catalog.record_cold_start(self.name, seconds)
         logger.info("model %s ready after %.1f s", self.name, seconds)
+
+    async def _start_metering(self, engine: Engine, document: ModelDocument) -> None:
+        gpus = document.spec.placement.gpus
+        self._metering = metering = open_replica_metering(self._settings, self.name, gpus, engine.counters)
+        await metering.start()
+        is_strict = self._settings.metering.durability == "strict"
+        self._calls = CallMetering(self.name, metering.meter, self._ended, metering.synced if is_strict else None)
 
     def _open_stores(self) -> Stores:
         """For as long as this replica lives: its calls have pictures, or adapters."""
@@ -142,7 +155,7 @@ class ModelReplica(ABC):
 
     async def call(self, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
         """Batches of events; ends early, without a trace in the engine, when the caller goes."""
-        engine, queue = self._started()
+        engine, queue, calls = self._started()
         predicted_ms = self._predictor.predict_ms(call)
         context = call.context
         adapters = self._adapters_of(call)
@@ -152,10 +165,9 @@ class ModelReplica(ABC):
                 queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at, ready) as waited,
                 adapters.hold(call) if adapters else nullcontext(()) as applied,
             ):
-                began = self._clock.monotonic()
-                async with aclosing(await self._batches(engine, call, applied)) as batches:
+                self._metrics.waited(waited)
+                async with aclosing(calls.metered(call, await self._work(engine, call, applied))) as batches:
                     async for batch in batches:
-                        self._observe(call, batch, began, waited)
                         yield batch
         except SlipwayError:
             raise
@@ -172,25 +184,27 @@ class ModelReplica(ABC):
             raise not_enabled(self.name)
         return self._adapters
 
-    async def _batches(
+    async def _work(
         self, engine: Engine, call: ModelCall, applied: Sequence[AppliedAdapter]
-    ) -> AsyncGenerator[EventBatch, None]:
-        """The engine's answer. A task without assets has nothing to be read or stored, and no layer in between."""
-        if self._assets is None or call.task not in STORING_TASKS:
-            return cast("AsyncGenerator[EventBatch, None]", engine.stream(call, applied))
-        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call), applied))
+    ) -> Callable[[Tally], Stream]:
+        """What begins the engine's answer. A task without assets has nothing to be read or stored, and no layer in
+        between."""
+        assets = self._assets
+        if assets is None or call.task not in STORING_TASKS:
+            return lambda tally: engine.stream(call, applied, tally)
+        given = await assets.with_inputs(call)
+        return lambda tally: cast("Stream", assets.stored(call, engine.stream(given, applied, tally)))
 
-    def _observe(self, call: ModelCall, batch: EventBatch, began: float, waited: float) -> None:
-        if batch and isinstance(batch[-1], Completed):
-            seconds = self._clock.monotonic() - began
-            self._predictor.learn(call, batch[-1].usage, seconds * 1000)
-            self._metrics.waited(waited)
-            self._metrics.ended(call.context.tenant, UsageStatus.SUCCEEDED, batch[-1].usage, seconds)
+    def _ended(self, call: ModelCall, status: UsageStatus, usage: Quantities, seconds: float) -> None:
+        """See `call_metering.Ended`."""
+        if status is UsageStatus.SUCCEEDED:
+            self._predictor.learn(call, usage, seconds * 1000)
+        self._metrics.ended(call.context.tenant, status, usage, seconds)
 
-    def _started(self) -> tuple[Engine, FairQueue]:
-        if self._engine is None or self._queue is None:
+    def _started(self) -> tuple[Engine, FairQueue, CallMetering]:
+        if self._engine is None or self._queue is None or self._calls is None:
             raise EngineFailed(f"The model {self.name} has not started.")
-        return self._engine, self._queue
+        return self._engine, self._queue, self._calls
 
     async def check_health(self) -> None:
         """Touch the engine. Ray replaces a replica that fails this three times in a row."""
@@ -206,6 +220,9 @@ class ModelReplica(ABC):
         self._metrics.sample_engine(counters)
         if self._adapters is not None:
             self._metrics.adapters.sample(self._adapters.counters(), counters)
+        if self._metering is not None:
+            journal = self._metering.sample()
+            self._metrics.sample_journal(journal.lag_seconds, journal.num_bytes, journal.num_unshipped)
 
     def counters(self) -> dict[str, float]:
         """The engine's own counters and those of its adapters, for tests and diagnosis."""
@@ -243,6 +260,8 @@ class ModelReplica(ABC):
         self._export.stop()
         if self._engine is not None:
             await self._engine.close()
+        if self._metering is not None:
+            await self._metering.stop()
         if self._assets is not None:
             await self._assets.close()
         if self._adapters is not None:

@@ -16,7 +16,7 @@ from serve.domain.names import RunId
 from serve.domain.run import Run
 from serve.gateway.fetch import GuardedFetcher
 from serve.metering.price_book import PriceBook
-from serve.runs.execution import RunCosts, Runner
+from serve.runs.execution import Runner
 from serve.runs.outputs import view
 from serve.runs.retention import Sweeper
 from serve.runs.store import RunStore
@@ -59,11 +59,6 @@ class AssetOutputs:
         await self._assets.delete_strays(run.id, run.fence, asset_ids)
 
 
-def run_costs(prices: PriceBook) -> RunCosts:
-    """What runs cost, by the prices they were accepted under."""
-    return lambda run: prices.pricing(run.price, [adapter.id for adapter in run.adapters])
-
-
 class RunnerReplica:
     """One runner. Its work goes on between requests, in tasks of its own."""
 
@@ -90,7 +85,7 @@ class RunnerReplica:
             settings=settings.runs,
             max_concurrency=args.max_concurrency,
             outputs=AssetOutputs(assets),
-            costs=run_costs(PriceBook(records, clock)),
+            costs=PriceBook(records, clock).run_costs,
         )
         self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
         self._sweeper = Sweeper(

@@ -233,7 +233,8 @@ class EchoEngine:
         if forced is not None:
             tool, text = forced
             tokens = [text] if tool else _words(text, None)
-            reason = "tool_calls" if tool else "stop"
+            reason = "tool_calls" if tool else "stop" if len(tokens) <= num_tokens else "length"
+            tokens = tokens[:num_tokens]
             choices = [_Choice(i, tokens, reason, tool, is_json=True) for i in range(chat.n)]
         else:
             spoken, reason = _spoken(last, chat, num_tokens)

@@ -37,16 +37,14 @@ class Painting:
     mask: Image.Image | None = None
     tag: str = ""
     """The names of the call's adapters."""
+    num_input_images: int = 0
+    """Pictures that came with the call: a mask of margins is none of them."""
 
     @property
     def num_prompt_tokens(self) -> int:
         """Words of both prompts, where both are used."""
         guidance = self.inputs.negative_prompt if self.inputs.guidance_scale > 1 else ""
         return len(self.inputs.prompt.split()) + len(guidance.split())
-
-    @property
-    def num_input_images(self) -> int:
-        return (self.source is not None) + (self.mask is not None)
 
     def picture(self, index: int) -> Image.Image:
         """Image `index` of the call."""
@@ -108,7 +106,7 @@ def _from_picture(given: Mapping[str, Any]) -> Painting:
         mask = _placed(drawn, (width, height), at, background=255)
     elif asked.has_margins:
         mask = _placed(Image.new("L", image.size), (width, height), at, background=255)
-    return Painting(asked, width, height, int(asked.steps * asked.strength), source, mask)
+    return Painting(asked, width, height, int(asked.steps * asked.strength), source, mask, "", len(pictures))
 
 
 def _placed(image: Image.Image, size: tuple[int, int], at: tuple[int, int] | None, background: int) -> Image.Image:

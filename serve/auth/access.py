@@ -38,6 +38,7 @@ ROUTE_SCOPES: Mapping[str, Scope] = {
     "webhooks.secret": Scope.KEYS,
     "keys": Scope.KEYS,
     "members": Scope.MEMBERS,
+    "usage": Scope.READ,
     "projects.read": Scope.READ,
     "projects.write": Scope.MEMBERS,
     "admin": Scope.ADMIN,

@@ -16,11 +16,11 @@ from serve.auth.groups import Grants
 from serve.auth.roles import ROLE_SCOPES, Role, user_key_id
 from serve.auth.tenants import Tenants
 from serve.auth.users import BY_GROUPS, BY_HAND, User, unknown_user, user_from
-from serve.domain.errors import PermissionDenied
+from serve.domain.errors import NotFound, PermissionDenied
 from serve.domain.names import TenantName
 from serve.domain.ports import Clock
 from serve.storage.records import Records, insert_if_absent
-from serve.storage.tables import keys, members, users
+from serve.storage.tables import keys, members, tenants, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class Members:
         known = await connection.scalar(select(users.c.id).where(users.c.id == user_id))
         if not by.is_admin or known is None:
             raise unknown_user(user_id)
-        await self._tenants.get(tenant)
+        if await connection.scalar(select(tenants.c.name).where(tenants.c.name == tenant)) is None:
+            raise NotFound(f"There is no tenant {tenant[:80]!r}.")
         row = {"tenant": tenant, "user_id": user_id, "role": role.value, "granted_by": BY_HAND}
         await insert_if_absent(connection, members, row | {"created_ms": self._clock.now_ms()})
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serve.cli.arguments import parse_adapters
+from serve.cli.describe import cost_text
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import note, write_text
 from serve.cli.session import connect
@@ -115,6 +116,7 @@ class Answer:
         parts = []
         if self.usage:
             parts.append(f"{self.usage['prompt_tokens']} + {self.usage['completion_tokens']} tokens")
+            parts += [text] if (text := cost_text(self.usage.get("cost"))) else []
         if self.first_seconds is not None:
             parts.append(f"first after {self.first_seconds:.2f} s")
             decode_seconds = self.seconds - self.first_seconds

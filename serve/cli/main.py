@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve.cli import adapters, apply, cancel, chat, config, delete, describe, doctor, get, keys, local, run
+from serve.cli import adapters, apply, cancel, chat, config, delete, describe, doctor, get, keys, local, prices, run
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import plain
 from serve.domain.errors import SlipwayError
@@ -92,6 +92,7 @@ _COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     chat.register,
     adapters.register,
     keys.register,
+    prices.register,
     config.register,
     doctor.register,
 )

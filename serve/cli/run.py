@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serve.cli import pictures
+from serve.cli import pictures, prices
 from serve.cli.arguments import names_of, parse_adapters, parse_inputs, read_text
-from serve.cli.describe import usage_line
+from serve.cli.describe import cost_text, usage_line
 from serve.cli.exits import CliError, ExitCode, Unreachable
 from serve.cli.follow import Display, follow
 from serve.cli.get import run_time
@@ -53,6 +53,9 @@ def run(
     save: Annotated[
         Path | None, typer.Option(help="Folder for the files that the run makes.", show_default="this folder")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what it would take and cost at the most, and do not run it.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Run a model: `slipway run smollm2-135m-instruct prompt="Why is the sky blue?" max_tokens=64`.
@@ -70,11 +73,21 @@ def run(
         options: dict[str, Any] = {"deadline_s": deadline, "priority": priority}
         options |= {"webhook": {"url": webhook} if webhook else None, "adapters": parse_adapters(adapter or []) or None}
         body |= {name: value for name, value in options.items() if value is not None}
+        if estimate:
+            _print_plan(client.post(f"/v1/models/{segment(model)}/plan", body), output)
+            return
         started = _start(client, model, body)
         if not wait:
             _print_started(started, output)
             return
         _follow_to_end(client, started, save, output)
+
+
+def _print_plan(plan: dict[str, Any], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_data(plan, output)
+    else:
+        prices.print_plan(plan)
 
 
 def _follow_to_end(client: "Client", started: dict[str, Any], folder: Path | None, output: Format) -> None:
@@ -217,7 +230,8 @@ def _end(finished: dict[str, Any], output: Format) -> None:
     if output is not Format.TABLE:
         print_data(finished, output)
     else:
-        parts = [finished["id"], finished["status"], usage_line(finished.get("usage")), run_time(finished) or ""]
+        parts = [finished["id"], finished["status"], usage_line(finished.get("usage"))]
+        parts += [cost_text(finished.get("cost")), run_time(finished) or ""]
         note(" · ".join(part for part in parts if part))
     if finished["status"] == "succeeded":
         return

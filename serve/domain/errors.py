@@ -14,6 +14,7 @@
     ├── ModelUnavailable         loading, being replaced, or gone
     ├── DeadlineExceeded         the caller's own deadline passed
     ├── Canceled                 the caller, or the caller's run, said stop
+    ├── LoginUnavailable         the identity provider does not answer, or not as one does
     ├── StorageUnavailable       the blob store does not answer, or refuses us
     ├── MeteringUnavailable      usage could not be written down, so no work is begun
     └── EngineFailed             ours: the engine broke, a replica died
@@ -124,6 +125,12 @@ class Canceled(SlipwayError):
     """Stopped on request."""
 
     default_code = "canceled"
+
+
+class LoginUnavailable(SlipwayError):
+    """The identity provider is away, or says what none may say; keys work on. The sentence is for people."""
+
+    default_code = "login_unavailable"
 
 
 class StorageUnavailable(SlipwayError):

@@ -58,6 +58,7 @@ class Quantities:
         return all(mine <= most for mine, most in zip(self.values(), bound.values(), strict=True))
 
 
+NO_USAGE = Quantities()
 UNITS = tuple(unit.name for unit in fields(Quantities))
 """The names of all units, in their order."""
 

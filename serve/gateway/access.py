@@ -14,16 +14,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve.auth.access import Caller, require_group
 from serve.auth.access import Scope as KeyScope
 from serve.auth.links import SIGNATURE
+from serve.auth.sessions import Session
 from serve.auth.tenants import DEFAULT_PROJECT
 from serve.domain.errors import NotFound, Overloaded
 from serve.domain.names import AssetId, KeyId
+from serve.gateway.client_addresses import scheme_of
+from serve.gateway.cookies import SESSION, check_own_site, cookie
 from serve.gateway.docs import FILES, PAGE
 from serve.gateway.exchange import exchange_of
+from serve.gateway.playground import Playground, is_anonymous
 from serve.gateway.services import Services
 from serve.telemetry import logs
 
-PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", PAGE})
-"""Exact paths that need no key. They count against no cap either: a full gateway must still say that it lives."""
+_UNCOUNTED_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", PAGE})
+"""They count against no cap: a full gateway must still say that it lives."""
+_LOGIN_PATHS = frozenset({"/login", "/login/callback", "/logout"})
+"""The ways in and out of people, who have no key."""
+PUBLIC_PATHS = _UNCOUNTED_PATHS | _LOGIN_PATHS
+"""Exact paths that need no key."""
 
 PUBLIC_PREFIX = f"{FILES}/"
 API_PREFIX = "/v1/"
@@ -39,19 +47,24 @@ def is_public(path: str) -> bool:
 
 
 class Access:
-    """Default deny: public path, or a valid key (for an asset's content, a signed link) and a free place."""
+    """Default deny: public path, or a valid key or session (for an asset's content, a signed link) and a free place."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
+        self._playground = Playground(services)
+        self._num_proxies = services.settings.anonymous.trusted_proxies
         self._in_flight = 0
         self._in_flight_of: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_public(scope["path"]):
+        path = scope.get("path", "")
+        if self._num_proxies and scope["type"] == "http":
+            scope["scheme"] = scheme_of(scope)
+        if scope["type"] != "http" or (is_public(path) and path not in _LOGIN_PATHS):
             await self._app(scope, receive, send)
             return
-        if not scope["path"].startswith(API_PREFIX):
+        if not path.startswith(API_PREFIX) and path not in _LOGIN_PATHS:
             raise NotFound("There is no such route. /docs lists those there are.", "route_not_found")
         if self._in_flight >= self._services.settings.gateway.max_in_flight:
             raise Overloaded(
@@ -59,16 +72,19 @@ class Access:
             )
         self._in_flight += 1
         try:
-            await self._enter(scope, receive, send)
+            if path in _LOGIN_PATHS:
+                await self._app(scope, receive, send)
+            else:
+                await self._enter(scope, receive, send)
         finally:
             self._in_flight -= 1
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = await self._linked(scope) or await self._services.keys.authenticate(_token(scope))
+        caller = await self._linked(scope) or await self._known(scope)
         exchange_of(scope).caller = caller
         logs.bind(tenant=caller.tenant, key_id=caller.key_id)
         held = self._in_flight_of.get(caller.tenant, 0)
-        if held >= self._services.settings.gateway.max_in_flight_per_tenant:
+        if held >= self._places(caller):
             raise Overloaded(
                 "Your tenant has as many requests open as it may. Try again when one has ended.",
                 retry_after_seconds=_RETRY_SECONDS,
@@ -78,6 +94,35 @@ class Access:
             await self._app(scope, receive, send)
         finally:
             self._leave(caller)
+
+    async def _known(self, scope: Scope) -> Caller:
+        """Who has the key, or else the session; without any, the playground's caller where that is enough. A key that
+        is wrong is not made good by a cookie, nor either of them by the playground."""
+        token = _token(scope)
+        session = await self._session(scope) if token is None else None
+        if session is not None:
+            return session.caller()
+        if not self._has_credentials(scope) and (caller := await self._playground.caller(scope, exchange_of(scope))):
+            return caller
+        return await self._services.keys.authenticate(token)
+
+    def _has_credentials(self, scope: Scope) -> bool:
+        """Whether the request brings a key or a session, good or bad."""
+        has_key = any(name == b"authorization" for name, _ in scope["headers"])
+        return has_key or bool(cookie(scope, self._services.settings.auth, SESSION))
+
+    def _places(self, caller: Caller) -> int:
+        if is_anonymous(caller):
+            return self._playground.max_in_flight
+        return self._services.settings.gateway.max_in_flight_per_tenant
+
+    async def _session(self, scope: Scope) -> Session | None:
+        settings = self._services.settings.auth
+        session = await self._services.people.sessions.find(cookie(scope, settings, SESSION))
+        if session is not None:
+            check_own_site(scope, settings, session)
+            exchange_of(scope).session = session
+        return session
 
     async def _linked(self, scope: Scope) -> Caller | None:
         """Who made the signed link that this is; it opens this one path, and only for reading."""

@@ -12,6 +12,7 @@ settles when it ends: what it did not use goes back to its limits and its budget
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from starlette.types import Scope
@@ -19,17 +20,19 @@ from starlette.types import Scope
 from serve.auth.access import Caller
 from serve.auth.limits import UNLIMITED, Limits
 from serve.catalog.cards import Card
-from serve.domain.errors import PermissionDenied, SlipwayError
+from serve.domain.errors import SlipwayError
 from serve.domain.generation import CallContext
 from serve.domain.run import NewRun
 from serve.domain.task import Task
 from serve.domain.usage import HoldId, Quantities
 from serve.gateway.client_addresses import Client
 from serve.gateway.exchange import Exchange, exchange_of
+from serve.gateway.model_access import check_model
 from serve.gateway.rate_headers import headers_of
-from serve.gateway.services import Reserved, Services
+from serve.gateway.services import Services
 from serve.gateway.tags import Tags, tags_of
 from serve.metering.ceiling import ceiling
+from serve.metering.leases import Reservation
 from serve.metering.prices import PriceVersion, cost_at_most, cost_of
 from serve.metering.rates import DAY, Demand, Limit, Taken
 from serve.settings import AnonymousSettings
@@ -45,6 +48,7 @@ class Admitted:
     """A call that is let in. `settle` it once it has ended."""
 
     __slots__ = (
+        "_limits_tokens",
         "_reserved",
         "_taken",
         "adapters",
@@ -67,15 +71,17 @@ class Admitted:
         self.ceiling = ceiling
         self.hold: HoldId | None = None
         self.reserved_nano = 0
+        self._limits_tokens = taken is not None and any(one.limit.unit == "tokens" for one in taken.standings)
         self._taken = taken
-        self._reserved: Reserved | None = None
+        self._reserved: Reservation | None = None
 
     @property
     def max_prompt_tokens(self) -> int | None:
-        """More than this was not reckoned with; None where nothing was."""
-        return self.ceiling.prompt_tokens or None
+        """More than this was not reckoned with, where a budget or a limit reckons at all."""
+        is_bound = self.hold is not None or self._limits_tokens
+        return self.ceiling.prompt_tokens if is_bound and self.ceiling.prompt_tokens else None
 
-    def reserve(self, reserved: Reserved | None, nano: int) -> None:
+    def reserve(self, reserved: Reservation | None, nano: int) -> None:
         """The call's cost is drawn from here, `nano` at the most."""
         if reserved is not None:
             self._reserved, self.hold, self.reserved_nano = reserved, reserved.hold, nano
@@ -85,7 +91,7 @@ class Admitted:
         reserved, taken = self._reserved, self._taken
         self._reserved = self._taken = None
         if reserved is not None:
-            reserved.settle(None if quantities is None else self._cost(quantities))
+            reserved.settle(None if quantities is None else self.cost(quantities) or 0)
         if taken is not None and quantities is not None:
             taken.give_back("tokens", _tokens(self.ceiling) - _tokens(quantities))
             taken.give_back("images", self.ceiling.images - quantities.images)
@@ -109,8 +115,9 @@ class Admitted:
             max_prompt_tokens=self.max_prompt_tokens,
         )
 
-    def _cost(self, quantities: Quantities) -> int:
-        return 0 if self.price is None else cost_of(quantities, self.price, self.adapters)
+    def cost(self, quantities: Quantities) -> int | None:
+        """Nano-dollars by the price at admission; None for an unpriced model."""
+        return None if self.price is None else cost_of(quantities, self.price, self.adapters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +155,18 @@ class Admission:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._tag_keys = frozenset(filter(None, services.settings.metering.tag_keys.split(",")))
         self._limits: dict[str, tuple[Caller, tuple[Limit, ...]]] = {}
-        anonymous = services.settings.anonymous
-        self._of_all_clients = (
-            Limit("anonymous", "requests", anonymous.requests_per_minute, "all callers without a key"),
-            Limit("anonymous", "requests", anonymous.requests_per_day, "all callers without a key", DAY),
+
+    @cached_property
+    def _tag_keys(self) -> frozenset[str]:
+        return frozenset(filter(None, self._services.settings.metering.tag_keys.split(",")))
+
+    @cached_property
+    def _of_all_clients(self) -> tuple[Limit, ...]:
+        most, whose = self._services.settings.anonymous, "all callers without a key"
+        return (
+            Limit("anonymous", "requests", most.requests_per_minute, whose),
+            Limit("anonymous", "requests", most.requests_per_day, whose, DAY),
         )
 
     async def admit(
@@ -171,7 +184,9 @@ class Admission:
             admitted, nano = await self._let_in(scope, exchange, asked)
             with _Forgotten(admitted):
                 if nano:
-                    reserved = await wallets.reserve(caller.tenant, caller.project, caller.key_id, nano)
+                    reserved = await wallets.reserve(
+                        caller.tenant, caller.project, caller.key_id, nano, exchange.request_id
+                    )
                     admitted.reserve(reserved, nano)
         exchange.admitted = admitted
         return admitted
@@ -198,8 +213,7 @@ class Admission:
     async def _let_in(self, scope: Scope, exchange: Exchange, asked: _Asked) -> tuple[Admitted, int]:
         """The call, and what it costs at the most."""
         caller, model = exchange.authenticated, asked.card.name
-        if not caller.may_use(model, with_adapters=bool(asked.adapters)):
-            raise _not_listed(model, bool(asked.adapters))
+        check_model(caller, model, with_adapters=bool(asked.adapters))
         tags = tags_of(scope, self._tag_keys)
         limits = self._limits_of(caller, exchange.client)
         bound = asked.ceiling() if limits else _NOTHING
@@ -320,12 +334,3 @@ def _demand(limit: Limit, bound: Quantities) -> Demand:
 
 def _tokens(quantities: Quantities) -> int:
     return quantities.prompt_tokens + quantities.completion_tokens
-
-
-def _not_listed(model: str, with_adapters: bool) -> PermissionDenied:
-    how = " with adapters" if with_adapters else ""
-    return PermissionDenied(
-        f"This key may not call {model!r}{how}: its list of models leaves it out. Use another key, or have it listed.",
-        "model_not_allowed",
-        "model",
-    )

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from serve.gateway.access import Access
 from serve.gateway.adapters import AdapterLookup
+from serve.gateway.admission import Admission
 from serve.gateway.bodies import BodyLimit
 from serve.gateway.body_budget import BodyBudget
 from serve.gateway.docs import add_docs
@@ -17,6 +18,7 @@ from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.observation import Observation
 from serve.gateway.openai.requests import Requests
 from serve.gateway.openapi import document_of
+from serve.gateway.platform_metrics import PlatformMetrics
 from serve.gateway.routes import (
     adapter_documents,
     adapters,
@@ -26,9 +28,14 @@ from serve.gateway.routes import (
     health,
     images,
     keys,
+    login,
+    me,
+    members,
     openai,
     prices,
     runs,
+    tenants,
+    usage,
 )
 from serve.gateway.services import Services
 from serve.gateway.tenant_places import TenantPlaces
@@ -44,6 +51,11 @@ _ROUTERS = (
     keys.router,
     adapter_documents.router,
     admin.router,
+    me.router,
+    members.router,
+    tenants.router,
+    usage.router,
+    login.router,
     health.router,
 )
 """In the order they are tried: the hot path first."""
@@ -70,7 +82,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.requests = Requests()
     app.state.adapters = AdapterLookup(services)
+    app.state.admission = Admission(services)
     app.state.image_inputs = ImageInputs(services)
+    app.state.platform_metrics = PlatformMetrics(services)
     app.state.uploads = TenantPlaces(_NUM_UPLOADS_PER_TENANT, _UPLOAD_WAIT_SECONDS)
     app.state.applying = asyncio.Lock()
     for router in _ROUTERS:

@@ -6,11 +6,12 @@ from contextlib import aclosing
 
 from starlette.types import Receive
 
-from serve.domain.errors import EngineFailed
+from serve.domain.errors import EngineFailed, InvalidRequest, ModelUnavailable, NotFound, Overloaded
 from serve.domain.folds import Answer
-from serve.domain.generation import Completed, Event, EventBatch, ModelCall
+from serve.domain.generation import Completed, Event, EventBatch, Metered, ModelCall
 from serve.domain.usage import Quantities
 from serve.gateway.errors import envelope, rule_for
+from serve.gateway.exchange import CallTerms
 from serve.gateway.openai.frames import DONE
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, sse
@@ -19,23 +20,39 @@ from serve.telemetry import logs
 _log = logging.getLogger("slipway.gateway")
 
 
-async def batches(services: Services, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
-    """The model's batches, timed and counted. Closing it closes the model's stream, and so ends the work.
+_BEFORE_WORK = (Overloaded, ModelUnavailable, InvalidRequest, NotFound)
+"""Where one of these comes before any batch, nothing was consumed."""
+
+
+async def batches(
+    services: Services, model: str, call: ModelCall, terms: CallTerms
+) -> AsyncGenerator[EventBatch, None]:
+    """The model's batches, timed and counted. Closing it closes the model's stream, and so ends the work. However it
+    ends, `terms` are settled.
 
     Raises:
         EngineFailed: also for a stream that ends without `Completed`: half an answer is none.
     """
-    usage = None
+    usage, has_begun = None, False
     stream = services.models.call(model, call)
     with services.metrics.call(call.context.tenant, model, services.clock.monotonic) as watch:
         try:
             async for batch in stream:
+                has_begun = True
+                if batch and isinstance(batch[-1], Metered):
+                    batch = batch[:-1]  # between the replica and us
+                    if not batch:
+                        continue
                 watch.saw(batch)
                 usage = _usage(batch)
                 yield batch
             if usage is None:
                 raise EngineFailed("the stream ended without Completed")
+        except _BEFORE_WORK:
+            terms.settle(None if has_begun else Quantities())
+            raise
         finally:
+            terms.settle(usage)
             await stream.aclose()
 
 
@@ -47,17 +64,17 @@ def _usage(batch: EventBatch) -> Quantities | None:
     return usage
 
 
-async def whole_answer(services: Services, model: str, call: ModelCall, receive: Receive) -> Answer:
+async def whole_answer(services: Services, model: str, call: ModelCall, terms: CallTerms, receive: Receive) -> Answer:
     """The fold of all batches. Raises ClientDisconnect when the client leaves; the work has ended then."""
     answer = Answer()
-    async with CancelOnDisconnect(receive), aclosing(batches(services, model, call)) as stream:
+    async with CancelOnDisconnect(receive), aclosing(batches(services, model, call, terms)) as stream:
         async for batch in stream:
             answer.add(batch)
     return answer
 
 
 async def chunks(
-    services: Services, model: str, call: ModelCall, write: Callable[[Event], bytes]
+    services: Services, model: str, call: ModelCall, terms: CallTerms, write: Callable[[Event], bytes]
 ) -> AsyncGenerator[bytes, None]:
     """SSE, one item per batch, `[DONE]` at the end.
 
@@ -65,7 +82,7 @@ async def chunks(
     `[DONE]`: OpenAI's clients raise APIError for it.
     """
     has_begun = False
-    async with aclosing(batches(services, model, call)) as stream:
+    async with aclosing(batches(services, model, call, terms)) as stream:
         try:
             async for batch in stream:
                 written = b"".join([write(event) for event in batch])

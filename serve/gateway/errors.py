@@ -69,6 +69,7 @@ RULES: Mapping[type[Exception], Rule] = {
     errors.Canceled: Rule(499, "conflict_error"),
     errors.EngineFailed: Rule(500, "server_error", instead=_ENGINE),
     errors.ModelUnavailable: Rule(503, "server_error", retry=True),
+    errors.LoginUnavailable: Rule(503, "server_error", retry=True),
     errors.MeteringUnavailable: Rule(503, "server_error", retry=True),
     errors.StorageUnavailable: Rule(503, "server_error", retry=True, instead=_STORAGE),
     errors.ReplicaLost: Rule(503, "server_error", retry=True, instead=_LOST),

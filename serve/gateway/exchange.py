@@ -6,8 +6,10 @@ from typing import Any, Protocol, cast
 from starlette.types import Scope as AsgiScope
 
 from serve.auth.access import Caller
+from serve.auth.sessions import Session
 from serve.domain.generation import CallContext
 from serve.domain.names import RequestId
+from serve.domain.usage import Quantities
 from serve.gateway.client_addresses import Client
 
 _KEY = "slipway.exchange"
@@ -23,17 +25,26 @@ class CallTerms(Protocol):
         """`context` with price, hold and all else that the call takes along."""
         ...
 
+    def settle(self, quantities: Quantities | None) -> None:
+        """The call has ended, and consumed this; None where nobody here knows. It is no error to say so again."""
+        ...
+
+    def cost(self, quantities: Quantities) -> int | None:
+        """What `quantities` cost by the price at admission, in nano-dollars; None for an unpriced model."""
+        ...
+
 
 @dataclass(slots=True)
 class Exchange:
     """`started` is monotonic seconds. `caller` is set once the key is checked; public paths have none.
-    `trace` is the traceparent of this hop. `client` is there for callers without a key, `admitted` for calls of models
-    that are let in; `extra_headers` go with the answer, whatever it is."""
+    `session` is there for people's browsers, `client` for callers without a key, `admitted` for calls of models that
+    are let in. `trace` is the traceparent of this hop. `extra_headers` go with the answer, whatever it is."""
 
     request_id: RequestId
     started: float
     status: int = 0
     caller: Caller | None = None
+    session: Session | None = None
     trace: str | None = None
     client: Client | None = None
     admitted: CallTerms | None = None
@@ -49,6 +60,17 @@ class Exchange:
         if self.caller is None:
             raise RuntimeError("no caller: this path is public, or the access middleware is missing")
         return self.caller
+
+    @property
+    def terms(self) -> CallTerms:
+        """What the call was let in with. Raises RuntimeError where there is none; a mistake of ours."""
+        if self.admitted is None:
+            raise RuntimeError("a model is called that nobody was admitted to")
+        return self.admitted
+
+    def cost(self, quantities: Quantities) -> int | None:
+        """What `quantities` cost the caller by the price at admission; None where there is none."""
+        return None if self.admitted is None else self.admitted.cost(quantities)
 
     def call_context(self) -> CallContext:
         """Who calls, for a model call of this request."""

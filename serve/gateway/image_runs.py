@@ -32,8 +32,9 @@ from serve.gateway.errors import envelope, rule_for
 from serve.gateway.exchange import exchange_of
 from serve.gateway.image_inputs import Uploads
 from serve.gateway.openai.image_requests import AskedImages
-from serve.gateway.openai.images import ImageFrames, Kind, Painted
-from serve.gateway.routing import adapters_of, image_inputs_of, services_of
+from serve.gateway.openai.images import Consumed, ImageFrames, Kind, Painted
+from serve.gateway.playground import check_run, own_key
+from serve.gateway.routing import adapters_of, admission_of, image_inputs_of, services_of
 from serve.gateway.run_requests import with_seed
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, sse, with_keep_alive
@@ -79,7 +80,8 @@ async def start(request: Request, asked: AskedImages, adapters: Sequence[Chosen]
     exchange = exchange_of(request.scope)
     caller = exchange.authenticated
     run_id = RunId(services.ids.new())
-    key, num_retries = _idempotency_key(request), _num_retries(request)
+    check_run(caller, asked.task, asked.inputs, has_webhook=False)
+    key, num_retries = own_key(exchange.client, _idempotency_key(request)), _num_retries(request)
     if key is None and num_retries is not None:
         fingerprint = request_hash
         if num_retries and (run := await retries.take_over(services.runs, caller.tenant, fingerprint, num_retries)):
@@ -102,7 +104,8 @@ async def start(request: Request, asked: AskedImages, adapters: Sequence[Chosen]
     uploads = Uploads(asked.files, masks_are_holes=True)
     async with CancelOnDisconnect(request.receive):
         resolving = partial(adapters_of(request).run_adapters, caller.tenant, asked.card, adapters)
-        order = Order(asked.card, new, held_by(request.scope), resolving, uploads)
+        admitting = partial(admission_of(request).admit_run, request.scope, asked.card)
+        order = Order(asked.card, new, held_by(request.scope), resolving, admitting, uploads)
         return Started(*await submit(services, image_inputs_of(request), order))
 
 
@@ -135,6 +138,11 @@ def log_usage(usage: dict[str, Any] | None) -> None:
     """Have what an answer consumed on the request's line."""
     quantities = quantities_of(usage)
     logs.bind(prompt_tokens=quantities.prompt_tokens, images=quantities.images)
+
+
+def consumed_of(run: Run) -> Consumed:
+    """What a finished run consumed, and what that costs."""
+    return Consumed(quantities_of(run.usage), run.cost_nano)
 
 
 def quantities_of(usage: dict[str, Any] | None) -> Quantities:
@@ -210,9 +218,15 @@ async def _finished(
 ) -> AsyncGenerator[bytes, None]:
     """Every picture; the last one brings the usage of them all, so that sums are right."""
     pictures = await painted(services, run, ending["output"], base_url=None, with_bytes=True)
+    nothing = None if ending.get("cost") is None else 0
     for index, picture in enumerate(pictures):
         is_last = index == len(pictures) - 1
-        yield await writer.completed(index, picture, quantities_of(ending["usage"]) if is_last else Quantities())
+        yield await writer.completed(index, picture, _consumed(ending) if is_last else Consumed(cost_nano=nothing))
+
+
+def _consumed(ending: dict[str, Any]) -> Consumed:
+    cost = ending.get("cost")
+    return Consumed(quantities_of(ending["usage"]), None if cost is None else cost["nano_usd"])
 
 
 def _failure(error: errors.SlipwayError, run: Run) -> bytes:

@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.domain.names import RequestId
-from serve.gateway.errors import answer, rule_for
 from serve.gateway.access import API_PREFIX
+from serve.gateway.errors import answer, rule_for
 from serve.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange, attach
 from serve.gateway.services import Services
 from serve.telemetry import logs
@@ -46,6 +46,8 @@ class Observation:
         try:
             await self._traced(scope, receive, send, exchange)
         finally:
+            if exchange.admitted is not None:
+                exchange.admitted.settle(None)  # whatever became of a call, it holds nothing when its request is over
             self._services.metrics.in_flight.add(-1)
             self._write_down(scope, exchange)
 

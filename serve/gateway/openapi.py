@@ -20,10 +20,21 @@ from serve.domain.documents import AdapterDocument, ModelDocument, Prices
 from serve.domain.images import ImageToImageInput, TextToImageInput
 from serve.gateway.access import PUBLIC_PATHS
 from serve.gateway.adapter_views import AdapterWords, NewAdapterBody
+from serve.gateway.cookies import SESSION
 from serve.gateway.openai.image_requests import ImageExtras
 from serve.gateway.openai.requests import ChatExtras, EmbeddingExtras, GenerationExtras
+from serve.gateway.people_views import (
+    ProjectBody,
+    ProjectChange,
+    RoleBody,
+    TenantBody,
+    TenantChange,
+    TenantChoice,
+    UserChange,
+)
 from serve.gateway.price_views import PriceCheckBody
-from serve.gateway.views import NewKeyBody, NewRunBody, TenantBody
+from serve.gateway.usage_views import RerateBody
+from serve.gateway.views import NewKeyBody, NewRunBody, RotationBody
 
 _REF = "#/components/schemas/{model}"
 
@@ -61,7 +72,15 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "applyDocument": ModelDocument,
     "setPrices": Prices,
     "checkPrice": PriceCheckBody,
+    "rotateKey": RotationBody,
+    "rerateUsage": RerateBody,
     "createTenant": TenantBody,
+    "updateTenant": TenantChange,
+    "updateUser": UserChange,
+    "setRole": RoleBody,
+    "createProject": ProjectBody,
+    "updateProject": ProjectChange,
+    "switchTenant": TenantChoice,
     "createAdapter": NewAdapterBody,
     "updateAdapter": AdapterWords,
     "updateTenantAdapter": AdapterWords,
@@ -79,7 +98,10 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         refs, schemas = _schemas()
         document["components"]["schemas"] = schemas | _without_fastapi_errors(document["components"]["schemas"])
-        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": SESSION},
+        }
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(operation, refs, is_public=path in PUBLIC_PATHS)
@@ -100,7 +122,7 @@ def _without_fastapi_errors(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], refs: Mapping[str, dict[str, Any]], is_public: bool) -> None:
-    operation["security"] = [] if is_public else [{"key": []}]
+    operation["security"] = [] if is_public else [{"key": []}, {"session": []}]
     operation["responses"].pop("422", None)  # FastAPI's own shape, which is never sent
     error = {"description": "An error.", "content": {"application/json": {"schema": refs[""]}}}
     operation["responses"] |= {"4XX": error, "5XX": error}

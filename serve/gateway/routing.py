@@ -11,8 +11,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.gateway.adapters import AdapterLookup
+from serve.gateway.admission import Admission
 from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.openai.requests import Requests
+from serve.gateway.platform_metrics import PlatformMetrics
 from serve.gateway.services import Services
 from serve.gateway.tenant_places import TenantPlaces
 
@@ -35,6 +37,16 @@ def image_inputs_of(request: Request) -> ImageInputs:
 def adapters_of(request: Request) -> AdapterLookup:
     """What finds callers' adapters, with its cache."""
     return cast(AdapterLookup, request.app.state.adapters)
+
+
+def admission_of(request: Request) -> Admission:
+    """What lets calls in, with what it remembers of callers' limits."""
+    return cast(Admission, request.app.state.admission)
+
+
+def platform_of(request: Request) -> PlatformMetrics:
+    """What reads the platform's series, with what it read last."""
+    return cast(PlatformMetrics, request.app.state.platform_metrics)
 
 
 def uploads_of(request: Request) -> TenantPlaces:

@@ -19,6 +19,7 @@ from serve.gateway.adapter_choices import Chosen, chosen
 from serve.gateway.addresses import Address
 from serve.gateway.bodies import validated
 from serve.gateway.content import check_content
+from serve.gateway.playground import check_run
 from serve.gateway.services import Services
 from serve.gateway.views import NewRunBody, WebhookBody
 
@@ -53,6 +54,7 @@ async def new_run(services: Services, asked: RunRequest) -> tuple[NewRun, tuple[
     """
     body = validated(NewRunBody, asked.body)
     task = body.task or asked.card.tasks[0]
+    check_run(asked.caller, task, body.input, body.webhook is not None)
     webhook = None if body.webhook is None else await _webhook(services, body.webhook)
     adapters = chosen(asked.address, body.adapters)
     new = NewRun(

@@ -7,16 +7,17 @@ from typing import BinaryIO, Protocol
 
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
+from serve.auth.people import People
 from serve.auth.tenants import Tenants
 from serve.catalog.adapters.bases import Bases
 from serve.catalog.adapters.fetching import AdapterSources
 from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
-from serve.domain.names import KeyId, ProjectName, RunId, TenantName
+from serve.domain.names import RunId
 from serve.domain.ports import Clock, DesiredState, Ids, Models
-from serve.domain.usage import HoldId
 from serve.metering.price_book import PriceBook
 from serve.metering.rates import Rates
+from serve.metering.wallets import Wallets
 from serve.runs.store import RunStore
 from serve.settings import Settings
 from serve.storage.assets import Assets
@@ -52,52 +53,6 @@ class Downloads(Protocol):
         ...
 
 
-class Reserved(Protocol):
-    """What a call may cost, out of a gateway's slice of its budgets."""
-
-    @property
-    def hold(self) -> HoldId:
-        """The slice."""
-        ...
-
-    def settle(self, nano: int | None) -> None:
-        """The call has ended and cost `nano`; None where that is not known here."""
-        ...
-
-
-class SpendsBudgets(Protocol):
-    """Lets calls and runs cost something; None where no budget asks."""
-
-    async def reserve(self, tenant: TenantName, project: ProjectName, key_id: KeyId, nano: int) -> Reserved | None:
-        """For a call. Raises QuotaExceeded."""
-        ...
-
-    async def hold_for_run(
-        self, tenant: TenantName, project: ProjectName, key_id: KeyId, run_id: RunId, nano: int
-    ) -> HoldId | None:
-        """For a run, until it is booked. Raises QuotaExceeded."""
-        ...
-
-    async def drop_run_hold(self, hold: HoldId) -> None:
-        """The run did not come to be."""
-        ...
-
-
-class Unbudgeted:
-    """No budget asks for anything."""
-
-    async def reserve(self, tenant: TenantName, project: ProjectName, key_id: KeyId, nano: int) -> None:
-        return None
-
-    async def hold_for_run(
-        self, tenant: TenantName, project: ProjectName, key_id: KeyId, run_id: RunId, nano: int
-    ) -> None:
-        return None
-
-    async def drop_run_hold(self, hold: HoldId) -> None:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """Every part that routes call."""
@@ -108,8 +63,10 @@ class Services:
     records: Records
     models: Models
     catalog: Catalog
+    prices: PriceBook
     keys: Keys
     tenants: Tenants
+    people: People
     runs: RunStore
     assets: Assets
     adapters: AdapterRegistry
@@ -120,10 +77,10 @@ class Services:
     metrics: Metrics
     traces: Traces
     rates: Rates
+    wallets: Wallets
     nudge: Callable[[RunId], Awaitable[None]]
     """Tells a runner of a new run. It may fail or be late: runners look for themselves."""
     fetcher: ChecksUrls
     downloads: Downloads
     links: AssetLinks
     draw_seed: Callable[[], int] = field(default=draw_seed)
-    wallets: SpendsBudgets = field(default_factory=Unbudgeted)

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from serve.catalog.cards import Card
 from serve.domain.errors import Conflict, InvalidRequest, Overloaded
 from serve.domain.names import RunId
 from serve.domain.run import NewRun, Run, RunAdapter
+from serve.gateway.admission import AdmittedRun
 from serve.gateway.body_budget import HeldBytes
 from serve.gateway.image_inputs import NO_UPLOADS, ImageInputs, Picture, Uploads
 from serve.gateway.run_requests import about_input
@@ -16,9 +18,11 @@ from serve.gateway.services import Services
 from serve.telemetry import logs
 
 _log = logging.getLogger("slipway.gateway")
+T = TypeVar("T")
 
 
 ResolvesAdapters = Callable[[], Awaitable[tuple[RunAdapter, ...]]]
+Admits = Callable[[NewRun], Awaitable[AdmittedRun]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Order:
     new: NewRun
     held: HeldBytes
     adapters: ResolvesAdapters
+    admit: Admits
     uploads: Uploads = NO_UPLOADS
     path: str = ""
 
@@ -37,11 +42,13 @@ async def submit(services: Services, image_inputs: ImageInputs, order: Order) ->
     """The stored run, and whether it is new.
 
     A request that joins the run of its Idempotency-Key looks for no adapter and reads no picture again: both may be
-    gone, or be others, by now. Of any other every picture is checked before the first is stored, and what is stored
-    goes again if the row is refused.
+    gone, or be others, by now. It counts against no limit and no budget either. Any other is admitted before a picture
+    is read; of that one every picture is checked before the first is stored, and what is stored and held goes again if
+    the row is refused.
 
     Raises:
         InvalidRequest, NotFound, Unprocessable: about an input or an adapter, with its name.
+        PermissionDenied, RateLimited, QuotaExceeded: as `Admission.admit_run`.
         Conflict, Overloaded: as `RunStore.create`.
     """
     new = order.new
@@ -49,25 +56,36 @@ async def submit(services: Services, image_inputs: ImageInputs, order: Order) ->
         logs.bind(run_id=first.id)
         return first, False
     new = new.model_copy(update={"adapters": await order.adapters()})
-    with about_input(order.path):
-        pictures = await image_inputs.read(order.held, new.tenant, order.card, new.task, new.inputs, order.uploads)
-    promising = asyncio.ensure_future(_promise(services, image_inputs, new, pictures))
+    admitted = await order.admit(new)
     try:
-        return await asyncio.shield(promising)
+        with about_input(order.path):
+            pictures = await image_inputs.read(order.held, new.tenant, order.card, new.task, new.inputs, order.uploads)
+    except BaseException:
+        await _whatever_happens(admitted.forget())
+        raise
+    # A row, its pictures and its hold come together, also for a client that has left.
+    return await _whatever_happens(_promise(services, image_inputs, admitted, pictures))
+
+
+async def _whatever_happens(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives. It comes to its end also when the caller is canceled, and only then the caller hears of it."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({promising})  # a row and its pictures come together, also for a client that has left
+        await asyncio.wait({task})
         raise
 
 
 async def _promise(
-    services: Services, image_inputs: ImageInputs, new: NewRun, pictures: list[Picture]
+    services: Services, image_inputs: ImageInputs, admitted: AdmittedRun, pictures: list[Picture]
 ) -> tuple[Run, bool]:
-    """Pictures that were stored go again where there is surely no row that needs them.
+    """Pictures that were stored, and what is held, go again where there is surely no row that needs them.
 
     Where that is not known, as when the database took the row and its answer was lost, they stay: with their run, or
     until the sweep finds that it does not exist (`serve.runs.retention`).
     """
-    is_needed = False
+    new, is_needed = admitted.new, False
     try:
         if pictures:
             stored = await image_inputs.store(pictures, new)
@@ -79,6 +97,8 @@ async def _promise(
         is_needed = False
         raise
     finally:
+        if not is_needed:
+            await admitted.forget()
         if pictures and not is_needed:
             await image_inputs.forget(new)
     logs.bind(run_id=run.id)

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 from serve.auth.access import DEFAULT_SCOPES, Scope
+from serve.auth.keys import MAX_GRACE_SECONDS
+from serve.auth.limits import MAX_PER_MINUTE, UNLIMITED, Limits
+from serve.auth.model_lists import MAX_ENTRIES
 from serve.domain.adapters import AdapterArchitecture
 from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.modality import Modality
@@ -206,14 +209,59 @@ class AssetView(BaseModel):
     url: str
 
 
+PerMinute = Annotated[int | None, Field(default=None, ge=0, le=MAX_PER_MINUTE)]
+
+
+class LimitsBody(Body):
+    """What a minute may hold; what is left out, or null, has no limit here."""
+
+    requests_per_minute: PerMinute
+    tokens_per_minute: PerMinute
+    images_per_minute: PerMinute
+
+    def limits(self) -> Limits:
+        """As the rest of the platform knows them."""
+        return Limits(self.requests_per_minute, self.tokens_per_minute, self.images_per_minute)
+
+
+class LimitsView(BaseModel):
+    """What a minute may hold; null where there is no limit."""
+
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    images_per_minute: int | None
+
+
+def limits_of(body: LimitsBody | None) -> Limits:
+    """The limits that a body gives."""
+    return UNLIMITED if body is None else body.limits()
+
+
+def limits_view(limits: Limits) -> LimitsView:
+    """The limits, to be seen."""
+    return LimitsView(**dict(limits.items()))
+
+
 class NewKeyBody(Body):
-    """A key to make. `tenant` and `project` other than one's own are for admins."""
+    """A key to make. Another tenant is for admins, another project for people and admins.
+
+    `models` lists what it may use: `name` for a model alone, `name:*` for it with adapters too; left out, all of them.
+    Models and limits that are left out are those of the key that makes it.
+    """
 
     title: str
     scopes: list[Scope] = Field(default_factory=lambda: sorted(DEFAULT_SCOPES), min_length=1)
     expires_at: AwareDatetime | None = None
+    models: list[str] | None = Field(default=None, min_length=1, max_length=MAX_ENTRIES)
+    limits: LimitsBody | None = None
     tenant: str | None = None
     project: str | None = None
+
+
+class RotationBody(Body):
+    """How long the old key goes on beside the new one: an hour, if nothing is said; zero ends it at once."""
+
+    grace_seconds: float = Field(default=3600.0, ge=0, le=MAX_GRACE_SECONDS)
 
 
 class KeyView(BaseModel):
@@ -224,28 +272,19 @@ class KeyView(BaseModel):
     tenant: str
     project: str
     scopes: list[Scope]
+    models: list[str] | None
+    limits: LimitsView
     created_at: Timestamp
     expires_at: Timestamp | None
     revoked_at: Timestamp | None
+    replaced_by: str | None
+    made_by: str | None
 
 
 class NewKeyView(KeyView):
     """A new key: `key` is shown this once."""
 
     key: str
-
-
-class TenantBody(Body):
-    """A tenant to make."""
-
-    name: str
-
-
-class TenantView(BaseModel):
-    """A tenant."""
-
-    name: str
-    created_at: Timestamp
 
 
 class DocumentView(BaseModel):

@@ -9,7 +9,7 @@ Transactions lock rows in this order, each kind by its key: holds, accounts, gra
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -96,10 +96,8 @@ def credit_account(tenant: str) -> AccountId:
 
 def budget_of(row: Any) -> Budget:
     """The budget in a row of `budgets`."""
-    names = ("id", "tenant", "project", "key_id", "title")
-    texts = [str(getattr(row, name)) for name in names]
-    numbers = (row.limit_nano, row.soft_nano, row.set_by, row.created_ms, row.updated_ms)
-    return Budget(*texts, Period(row.period), *numbers)
+    given = {field.name: getattr(row, field.name) for field in fields(Budget)}
+    return Budget(**given | {"period": Period(row.period)})
 
 
 async def budgets_of(connection: AsyncConnection, tenants: Collection[str]) -> dict[str, list[Budget]]:

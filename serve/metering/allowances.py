@@ -1,4 +1,4 @@
-"""What a gateway knows of its tenants' budgets, and the leases it has on them: the memory of `serve.metering.wallets`."""
+"""What a gateway knows of its tenants' budgets, and who waits for room in them: memory of `wallets`."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence

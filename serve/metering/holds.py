@@ -45,7 +45,7 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How much of it: nothing if it would be less than `least_nano`, `need_nano` if it can be had, and up to `want_nano`
+    """How much of it: nothing if that were less than `least_nano`, `need_nano` if it can be had, and up to `want_nano`
     where there is plenty."""
 
     least_nano: int

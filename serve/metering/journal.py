@@ -1,8 +1,8 @@
 """The journal of one epoch of a process: what is begun and what it consumed, on disk before anybody is told.
 
 A record is one `pwrite` into a file whose room is allocated: it survives the death of the process at once, and the
-node's when it was synced. A call is only opened if there is room left for the closing records of all that are open, so that a
-closing record always fits.
+node's when it was synced. A call is only opened if there is room left for the closing records of all that are open, so
+that a closing record always fits.
 """
 
 import logging
@@ -95,7 +95,7 @@ class Journal:
         with self._lock:
             began = self._open.get(call)
             data = line_of(self._line + 1, body)
-            if began is None or self._unwritten or not self._fits(len(data), len(self._open)):
+            if began is None or not self._made_room(len(data), len(self._open)):
                 return False
             self._open[call] = (began[0], body)
             return self._append(data)
@@ -121,20 +121,32 @@ class Journal:
         said = subject_bytes(subject)
         with self._lock:
             began = self._open.get(call)
-            if began is None or self._unwritten:
+            if began is None:
                 return
             data = line_of(self._line + 1, opened(call, began[0], said))
             if began[1] is not None:
                 data += line_of(self._line + 2, began[1])
-            if self._fits(len(data), len(self._open)):
+            if self._made_room(len(data), len(self._open)):
                 self._append(data, 1 if began[1] is None else 2)
 
     def _append_or_refuse(self, body: bytes, num_closings: int) -> None:
         data = line_of(self._line + 1, body)
-        while not self._unwritten and not self._fits(len(data), num_closings):
-            self._allocate(len(data))
-        if self._unwritten or not self._append(data):
+        self._make_room(len(data), num_closings)
+        if not self._append(data):
             raise MeteringUnavailable(_FULL, retry_after_seconds=1)
+
+    def _make_room(self, num_bytes: int, num_closings: int) -> None:
+        if self._unwritten:
+            raise MeteringUnavailable(_FULL, retry_after_seconds=1)
+        while not self._fits(num_bytes, num_closings):
+            self._allocate(num_bytes)
+
+    def _made_room(self, num_bytes: int, num_closings: int) -> bool:
+        try:
+            self._make_room(num_bytes, num_closings)
+        except (MeteringUnavailable, JournalGone):
+            return False
+        return True
 
     def _fits(self, num_bytes: int, num_closings: int) -> bool:
         """Whether a record fits and leaves room for so many closing records."""
@@ -244,7 +256,7 @@ class Journal:
         """No more records. `remove` the folder if all is booked; else it is left to whoever adopts it."""
         with self._lock, self._files:
             for segment in (*self._segments.values(), *self._spares):
-                os.close(segment.fd)
+                segment.close()
             self._segments, self._spares = {}, []
         if remove:
             self.folder.remove()

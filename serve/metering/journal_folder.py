@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 import orjson
 
-from serve.domain.usage import JournalGap, Quantities
+from serve.domain.usage import NO_USAGE, JournalGap, Quantities
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Position:
 
     seq: int = 0
     line: int = 0
-    cumulative: Quantities = Quantities()
+    cumulative: Quantities = NO_USAGE
     gaps: tuple[JournalGap, ...] = ()
     counters: Mapping[str, float] = field(default_factory=dict)
     ended: bool = False
@@ -149,10 +149,13 @@ class JournalFolder:
             os.close(lock)
 
 
-def orphans(journals: Path) -> list[JournalFolder]:
-    """The folders of dead processes, which are this process's from now on; what dead makers left behind is removed."""
-    found = []
+def orphans(journals: Path, most: int) -> list[JournalFolder]:
+    """At most so many folders of dead processes, which are this process's from now on; what was left behind while a
+    folder was made or removed is removed."""
+    found: list[JournalFolder] = []
     for path in sorted(journals.iterdir()) if journals.is_dir() else []:
+        if len(found) >= most:
+            break
         folder = JournalFolder.adopted(path)
         if folder is None:
             continue

@@ -67,10 +67,11 @@ class JournalReader:
             if size == 0 and not self._moved_on(ordinals):
                 return []
 
-    def finish(self) -> None:
-        """Nothing follows: damage at the end is a gap as well."""
-        if self._num_bad:
-            self._gap(self.line + self._num_bad, "unreadable")
+    def finish(self, last_line: int = 0) -> None:
+        """Nothing follows: damage at the end is a gap as well, and so are lines up to `last_line`, if it is known."""
+        last = max(last_line, self.line + self._num_bad)
+        if last > self.line:
+            self._gap(last, "unreadable" if self._num_bad else "missing")
             self._num_bad = 0
 
     def _moved_on(self, ordinals: Sequence[int]) -> bool:

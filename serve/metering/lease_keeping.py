@@ -78,7 +78,7 @@ class LeaseKeeping:
         for lease in leases:
             if lease.id in alive:
                 lease.renewed(expires_ms)
-        return {lease.id for lease in leases} - alive
+        return {str(lease.id) for lease in leases} - alive
 
     async def learn(self, lease: Lease, all_ended: bool) -> None:
         """Ask what ended calls were booked with: those whose cost is not known here, or all."""

@@ -1,5 +1,6 @@
 """The meter: what calls consume, written down as they run."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from operator import attrgetter
@@ -120,11 +121,9 @@ class MeteredCall:
                 self._close()
             else:
                 self._tally.when_settled(self._close)
-        return Quantities(*self._values(self._meter.clock.monotonic()))
+        return Quantities(*self._seen if self._call == 0 else self._values(self._meter.clock.monotonic()))
 
     def _values(self, now: float) -> tuple[int, ...]:
-        if self._call == 0:
-            return self._seen
         values = self._seen if self._tally is None else _counts_of(self._tally)
         shares = self._meter.shares
         return values if shares is None else _with_gpu(values, shares.so_far(self._share_began, now))
@@ -170,7 +169,7 @@ class Meter:
         self.checkpoint_tokens = checkpoint_tokens
         self.shares = SharedTime(num_gpus) if num_gpus else None
         self.journals: list[Journal] = []
-        self.num_failures = 0
+        self.num_failures = self.num_epochs = 0
         self._new_epoch = new_epoch
         self._current: Journal | None = None
 
@@ -203,5 +202,21 @@ class Meter:
                 retry_after_seconds=1,
             ) from error
         self.journals.append(journal)
+        self.num_epochs += 1
         self._current = journal
         return journal
+
+    def look_after_journal(self) -> None:
+        """Have a journal, and another if its folder was deleted; without room for one, calls are refused."""
+        if self._current is None or self._current.folder.is_gone():
+            if self._current is not None:
+                logger.error("the journal %s was deleted; a new epoch begins", self._current.folder.path)
+            with contextlib.suppress(MeteringUnavailable):
+                self.turn_over()
+
+    def forget(self, journal: Journal) -> None:
+        """`journal` is booked to its end, and takes no more calls."""
+        if journal in self.journals:
+            self.journals.remove(journal)
+        if journal is self._current:
+            self._current = None

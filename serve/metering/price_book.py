@@ -14,6 +14,7 @@ from serve.domain.documents import Prices
 from serve.domain.errors import StorageUnavailable
 from serve.domain.names import TenantName
 from serve.domain.ports import Clock
+from serve.domain.run import Run
 from serve.domain.usage import PriceId, Quantities
 from serve.metering.prices import PriceVersion, cost_of, price_id
 from serve.storage.metering_tables import price_versions
@@ -88,9 +89,10 @@ class PriceBook:
         self.forget(model)
         return self._by_id.setdefault(version.id, version)
 
-    async def pricing(self, id: str | None, adapters: Sequence[str]) -> Callable[[Quantities], int | None]:
-        """What quantities cost under a version, in nano-dollars; None for all of them where there is none."""
-        version = None if id is None else await self.version(PriceId(id))
+    async def run_costs(self, run: Run) -> Callable[[Quantities], int | None]:
+        """What quantities cost by the prices that `run` was accepted under, in nano-dollars; None without any."""
+        version = None if run.price is None else await self.version(PriceId(run.price))
+        adapters = [adapter.id for adapter in run.adapters]
         return lambda quantities: None if version is None else cost_of(quantities, version, adapters)
 
     def forget(self, model: str) -> None:

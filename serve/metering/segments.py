@@ -47,9 +47,14 @@ class Segment:
             self.is_dirty = True
             raise
 
+    def close(self) -> None:
+        """Writing fails from now on."""
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
     def delete(self) -> None:
         """Close the file and remove its name, where it still has one."""
-        os.close(self.fd)
+        self.close()
         self.path.unlink(missing_ok=True)
 
 

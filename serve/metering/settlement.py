@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from serve.domain.usage import PLATFORM_RETRY, Basis, Quantities, UsageEvent, UsageStatus, UsageSubject
+from serve.domain.usage import NO_USAGE, PLATFORM_RETRY, Basis, Quantities, UsageEvent, UsageStatus, UsageSubject
 from serve.metering.journal_folder import JournalSource
 from serve.metering.journal_records import Closed, Opened, Progressed, Record
 
@@ -15,7 +15,7 @@ class OpenCall:
     subject: UsageSubject
     started_ms: int
     segment: int
-    quantities: Quantities = Quantities()
+    quantities: Quantities = NO_USAGE
     duration_ms: int = 0
 
 
@@ -25,7 +25,7 @@ class Settlement:
     `last_seq` and `cumulative` are those of the last event given. `open` holds the calls without an end, by number.
     """
 
-    def __init__(self, source: JournalSource, booked_seq: int = 0, cumulative: Quantities = Quantities()) -> None:
+    def __init__(self, source: JournalSource, booked_seq: int = 0, cumulative: Quantities = NO_USAGE) -> None:
         """Closing records up to `booked_seq` are booked, add up to `cumulative`, and are not given again."""
         self._source = source
         self._booked_seq = booked_seq

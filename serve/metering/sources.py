@@ -38,6 +38,16 @@ class SourceBook:
             last = end
         return tuple(holes)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything up to the last event that the source tells of is booked."""
+        return not self.ahead and self.booked_seq == self.report.last_seq
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether events that the source has closed are not booked."""
+        return self.booked_seq < self.report.last_seq
+
     def has(self, seq: int) -> bool:
         """Whether this event was counted."""
         return seq <= self.booked_seq or any(first <= seq <= last for first, last in self.ahead)

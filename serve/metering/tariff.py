@@ -99,14 +99,13 @@ class Tariff:
 
     def _tokens(self, quantities: Quantities, free: Mapping[str, int]) -> Iterator[Charge]:
         tier, num_prompt = self._tier(quantities.prompt_tokens), quantities.prompt_tokens
-        num_free = min(num_prompt, free.get("prompt_tokens", 0))
+        num_free = free.get("prompt_tokens", 0)
         if tier.cached is not None and quantities.cached_prompt_tokens:
             num_cached = min(num_prompt, quantities.cached_prompt_tokens)
-            num_full = num_prompt - num_cached
-            yield tier.cached, _left(num_cached, _left(num_free, num_full))
-            num_prompt, num_free = num_full, min(num_full, num_free)
+            num_prompt -= num_cached
+            yield tier.cached, _left(num_cached, _left(num_free, num_prompt))
         if tier.prompt is not None and num_prompt:
-            yield tier.prompt, num_prompt - num_free
+            yield tier.prompt, _left(num_prompt, num_free)
         if tier.completion is not None and quantities.completion_tokens:
             yield tier.completion, _left(quantities.completion_tokens, free.get("completion_tokens", 0))
 
@@ -144,7 +143,8 @@ class Tariff:
 
 
 def _left(quantity: int, free: int) -> int:
-    return max(0, quantity - free)
+    """What is charged; a quantity below nothing stays one, and is refused."""
+    return quantity - min(max(quantity, 0), free)
 
 
 def _rate(what: str, text: str | None, unit: str, per: int, note: str = "") -> Rate | None:

@@ -14,14 +14,16 @@ import asyncio
 import logging
 
 from serve.domain.errors import QuotaExceeded, SlipwayError, StorageUnavailable
-from serve.domain.names import KeyId, ProjectName, TenantName
+from serve.domain.names import KeyId, ProjectName, RunId, TenantName
 from serve.domain.ports import Clock, Ids
+from serve.domain.usage import HoldId
 from serve.metering import holds
 from serve.metering.accounts import AccountId, Budget
 from serve.metering.allowances import Allowance, KnownTenant, Waiter, look_up
 from serve.metering.holds import Asked, Granted, Owned
 from serve.metering.lease_keeping import LeaseKeeping
 from serve.metering.leases import Lease, Reservation
+from serve.metering.run_holds import RunHolds
 from serve.settings import MeteringSettings
 from serve.storage.records import Records
 
@@ -49,6 +51,7 @@ class Wallets:
         self._owner = owner[:80]
         self._tenants: dict[str, KnownTenant] = {}
         self._keeping = LeaseKeeping(records, clock, self._lease_ms, self._owner)
+        self._run_holds = RunHolds(records, clock, ids, self._owner)
         self._looked_ms = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -141,6 +144,24 @@ class Wallets:
             return Reservation(lease, nano, request_id)
         return await self._wait_for_room(allowance, Waiter(nano, request_id))
 
+    async def hold_for_run(
+        self, tenant: TenantName, project: ProjectName, key_id: KeyId, run_id: RunId, nano: int
+    ) -> HoldId | None:
+        """Room for a run that costs at most `nano`, until it has ended; None where nothing limits it.
+
+        Raises as `reserve` does.
+        """
+        now_ms = self._clock.now_ms()
+        known = await self._look_at(tenant, now_ms)
+        allowance = known.allowance(project, key_id)
+        if allowance is None or nano <= 0:
+            return None
+        return await self._run_holds.take(allowance, project, key_id, run_id, nano)
+
+    async def drop_run_hold(self, hold: HoldId) -> None:
+        """Give back all of a run's hold: the run was not accepted after all."""
+        await self._run_holds.drop(hold)
+
     def soft_exceeded(self, tenant: TenantName, project: ProjectName, key_id: KeyId) -> list[Budget]:
         """The budgets past their soft limit that apply to this caller, as of some seconds ago."""
         known = self._tenants.get(tenant)
@@ -150,6 +171,7 @@ class Wallets:
 
     async def _look_at(self, name: str, now_ms: int) -> KnownTenant:
         known = self._tenants.setdefault(name, KnownTenant(name))
+        known.used_ms = now_ms
         await look_up(self._records, [known], now_ms)
         known.fresh_ms = now_ms + (_FRESH_MS if self._task is not None else _LOOK_MS)
         return known

@@ -166,6 +166,7 @@ class Runner:
             return
         if decision.status.is_terminal:
             await self._clear_away(attempt, result)
+            result = result or _so_far(attempt)
         ended = await self._writer.end(attempt, decision, result)
         if ended is not None:
             _log.info("run %s is %s: %s", ended.id, ended.status, decision.reason)
@@ -233,7 +234,7 @@ class Runner:
 
     async def _answer(self, attempt: Attempt) -> Result:
         cost_of = await self._costs(attempt.run) if self._costs else None
-        stream = self._models.call(attempt.run.target, call_of(attempt.run))
+        stream = self._models.call(attempt.run.target, call_of(attempt.run), attempt.verdict)
         try:
             async for batch in stream:
                 attempt.add(batch)
@@ -258,3 +259,8 @@ class Runner:
     async def _keep(self) -> None:
         if self._performing:
             await self._claims.heartbeat(attempt.run for attempt in self._performing)
+
+
+def _so_far(attempt: Attempt) -> Result | None:
+    """Of a run that did not succeed: what it is known to have consumed, at least."""
+    return Result(usage=attempt.usage.nonzero()) if attempt.usage else None

@@ -1,8 +1,8 @@
 """`ports.Models` over engines of this very process: for tests, for benchmarks, for a gateway without Ray."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from serve.domain.errors import NotFound, Unprocessable
 from serve.domain.generation import EventBatch, ModelCall, Verdict
@@ -45,6 +45,14 @@ class HoldsAdapters(Protocol):
         ...
 
 
+class MetersCalls(Protocol):
+    """What stands between an engine and its callers where usage is written down."""
+
+    def metered(self, call: ModelCall, begin: Callable[[Tally], Stream]) -> AsyncGenerator[EventBatch, None]:
+        """The batches of the stream that `begin` makes, which counts in the tally it is given."""
+        ...
+
+
 class InMemoryModels:
     """Engines by model name. They are started and closed by whoever made them."""
 
@@ -53,8 +61,11 @@ class InMemoryModels:
         engines: Mapping[str, SupportsStream],
         assets: StoresOutputs | None = None,
         adapters: HoldsAdapters | None = None,
+        meters: Mapping[str, MetersCalls] | None = None,
     ) -> None:
-        """`assets` is needed for engines that are given pictures, or make them; `adapters` for calls that use some."""
+        """`assets` is needed for engines that are given pictures, or make them; `adapters` for calls that use some.
+        Usage of models that have none of `meters` is not written down."""
+        self._meters = meters or {}
         self._engines = engines
         self._assets = assets
         self._adapters = adapters
@@ -64,9 +75,13 @@ class InMemoryModels:
     ) -> AsyncGenerator[EventBatch, None]:
         """Batches of events, `Completed` last. Closing it cancels the work. Raises NotFound at the first batch."""
         engine = self._engine(model)
-        async with self._held(engine, call) as applied, aclosing(await self._stream(engine, call, applied)) as stream:
+        async with (
+            self._held(engine, call) as applied,
+            aclosing(await self._stream(model, engine, call, applied)) as stream,
+        ):
             async for batch in stream:
-                yield list(batch)
+                if batch:
+                    yield list(batch)
 
     def _held(self, engine: SupportsStream, call: ModelCall) -> AbstractAsyncContextManager[Sequence[Any]]:
         if not call.adapters:
@@ -75,10 +90,15 @@ class InMemoryModels:
             raise Unprocessable("These models take no adapters.", "adapters_not_enabled", "adapters")
         return self._adapters.hold(engine, call)
 
-    async def _stream(self, engine: SupportsStream, call: ModelCall, applied: Sequence[Any]) -> Stream:
-        if self._assets is None:
-            return engine.stream(call, applied)
-        return self._assets.stored(call, engine.stream(await self._assets.with_inputs(call), applied))
+    async def _stream(self, model: str, engine: SupportsStream, call: ModelCall, applied: Sequence[Any]) -> Stream:
+        assets, meter = self._assets, self._meters.get(model)
+        given = call if assets is None else await assets.with_inputs(call)
+
+        def begin(tally: Tally) -> Stream:
+            batches = engine.stream(given, applied, tally)
+            return batches if assets is None else cast("Stream", assets.stored(call, batches))
+
+        return begin(Tally()) if meter is None else cast("Stream", meter.metered(call, begin))
 
     async def counters(self, model: str) -> Mapping[str, float]:
         """The engine's own. Raises NotFound."""

@@ -72,15 +72,22 @@ def _grown(name: str, window: str) -> str:
 
 
 USAGE: tuple[Recording, ...] = (
-    Recording("tenant_model_kind:slipway_tokens:rate5m", "sum by (tenant, model, kind) (rate(slipway_tokens_total[5m]))"),
     Recording(
-        "tenant_model_kind:slipway_tokens:increase1h", "sum by (tenant, model, kind) (increase(slipway_tokens_total[1h]))"
+        "tenant_model_kind:slipway_tokens:rate5m", "sum by (tenant, model, kind) (rate(slipway_tokens_total[5m]))"
+    ),
+    Recording(
+        "tenant_model_kind:slipway_tokens:increase1h",
+        "sum by (tenant, model, kind) (increase(slipway_tokens_total[1h]))",
     ),
     Recording("tenant_model:slipway_images:rate5m", "sum by (tenant, model) (rate(slipway_images_total[5m]))"),
     Recording("tenant_model:slipway_images:increase1h", "sum by (tenant, model) (increase(slipway_images_total[1h]))"),
     Recording("tenant_model:slipway_pixels:rate5m", "sum by (tenant, model) (rate(slipway_pixels_total[5m]))"),
-    Recording("tenant_model:slipway_pixel_steps:rate5m", "sum by (tenant, model) (rate(slipway_pixel_steps_total[5m]))"),
-    Recording("tenant_model:slipway_gpu_seconds:rate5m", "sum by (tenant, model) (rate(slipway_gpu_seconds_total[5m]))"),
+    Recording(
+        "tenant_model:slipway_pixel_steps:rate5m", "sum by (tenant, model) (rate(slipway_pixel_steps_total[5m]))"
+    ),
+    Recording(
+        "tenant_model:slipway_gpu_seconds:rate5m", "sum by (tenant, model) (rate(slipway_gpu_seconds_total[5m]))"
+    ),
     Recording("tenant_model_unit:slipway_units:booked", "max by (tenant, model, unit) (slipway_booked_units)"),
     Recording("tenant_model:slipway_cost_dollars:booked", "max by (tenant, model) (slipway_booked_cost_dollars)"),
     Recording("tenant_model_unit:slipway_units:booked1h", _grown("tenant_model_unit:slipway_units:booked", "1h")),
@@ -110,9 +117,7 @@ USAGE: tuple[Recording, ...] = (
 """Usage and cost per tenant and model."""
 
 SERVICE: tuple[Recording, ...] = (
-    Recording(
-        "model_outcome:slipway_requests:rate5m", "sum by (model, outcome) (rate(slipway_requests_total[5m]))"
-    ),
+    Recording("model_outcome:slipway_requests:rate5m", "sum by (model, outcome) (rate(slipway_requests_total[5m]))"),
     Recording("model:slipway_requests:increase1h", "sum by (model) (increase(slipway_requests_total[1h]))"),
     *(Recording(f"model:slipway_errors:ratio_rate{window}", _errors_ratio("model", window)) for window in BURN_WINDOWS),
     Recording("tenant_model:slipway_errors:ratio_rate1h", _errors_ratio("tenant, model", "1h")),
@@ -123,7 +128,9 @@ SERVICE: tuple[Recording, ...] = (
     Recording("model:slipway_queue_seconds:p95_5m", _quantile(0.95, "slipway_queue_duration_seconds")),
     Recording("model:slipway_cold_start_seconds:p95_1h", _quantile(0.95, "slipway_cold_start_seconds", window="1h")),
     Recording("route:slipway_http_seconds:p95_5m", _quantile(0.95, "slipway_http_request_duration_seconds", "route")),
-    Recording("route_status:slipway_http_requests:rate5m", "sum by (route, status) (rate(slipway_http_requests_total[5m]))"),
+    Recording(
+        "route_status:slipway_http_requests:rate5m", "sum by (route, status) (rate(slipway_http_requests_total[5m]))"
+    ),
     Recording("model:slipway_queued_calls:sum", "sum by (model) (slipway_queued_calls)"),
     Recording(
         "model:slipway_places_taken:ratio",
@@ -259,8 +266,9 @@ ACCOUNTING: tuple[Alert, ...] = (
     ),
     Alert(
         "SlipwayUsageUnreconciled",
-        "max(slipway_ledger_gaps) > 0 or max by (unit) (abs(slipway_ledger_difference_units)) > 0",
-        "30s",
+        "max(slipway_ledger_gaps) > 0 or max(slipway_ledger_unreconciled_sources) > 0 "
+        "or max by (unit) (abs(slipway_ledger_difference_units)) > 0",
+        "15s",
         Severity.PAGE,
         "Sources have counted what the ledger does not have.",
     ),

@@ -237,6 +237,9 @@ LEDGER_DIFFERENCE = _gauge(
     ("unit",),
     _PLATFORM,
 )
+LEDGER_UNRECONCILED = _gauge(
+    "slipway_ledger_unreconciled_sources", "Processes whose records, sums or counters do not add up.", (), _PLATFORM
+)
 LEDGER_WITNESSES = _gauge(
     "slipway_ledger_waiting_witnesses", "Calls that a gateway or runner reported and no replica yet.", (), _PLATFORM
 )

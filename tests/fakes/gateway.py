@@ -19,6 +19,7 @@ from deployments.engines.echo import EchoEngine
 from serve.auth.access import ALL_SCOPES, Scope
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
+from serve.auth.people import open_people
 from serve.auth.tenants import Tenants
 from serve.catalog.adapters.bases import Bases
 from serve.catalog.adapters.fetching import AdapterSources
@@ -35,6 +36,7 @@ from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.services import Services
 from serve.metering.price_book import PriceBook
 from serve.metering.rates import Rates
+from serve.metering.wallets import Wallets
 from serve.runs.store import RunStore
 from serve.serving.in_memory import InMemoryModels, SupportsStream
 from serve.settings import Settings, StorageSettings
@@ -150,6 +152,7 @@ def _services(
 
     chat, embedder = model_document(CHAT, ["chat"]), model_document(EMBEDDER, ["embedding"])
     echoes = {document.name: EchoEngine(document.spec.engine) for document in (chat, embedder)}
+    keys = Keys(records, clock, settings.gateway.key_cache_seconds)
     objects = open_object_store(settings)
     assets = Assets(records, objects, clock, ids)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)
@@ -163,8 +166,10 @@ def _services(
         catalog=Catalog(records, clock),
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),
-        keys=Keys(records, clock, settings.gateway.key_cache_seconds),
+        wallets=Wallets(records, clock, ids, settings.metering, f"gateway-{ids.new()}"),
+        keys=keys,
         tenants=Tenants(records, clock),
+        people=open_people(settings, records, clock, ids, keys),
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
         adapters=registry,

@@ -193,6 +193,7 @@ async def studio(
             settings=settings.runs,
             max_concurrency=8,
             outputs=NoOutputs(made.services.assets),
+            costs=made.services.prices.run_costs,
         )
         if is_open:
             await runner.start()

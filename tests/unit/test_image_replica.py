@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.collected_books import CollectedBooks
 from fakes.gateway import settings_in
 from PIL import Image
 
+from deployments import metering
 from deployments.image_to_image import ImageToImageReplica
 from deployments.llm import LlmReplica
 from deployments.replica import ModelArgs, ModelReplica
@@ -55,6 +57,8 @@ class Installation:
         settings = settings_in(folder)
         for name in ("data_dir", "cache_dir", "state_dir"):
             monkeypatch.setenv(f"SLIPWAY_STORAGE_{name}".upper(), str(getattr(settings.storage, name)))
+        self.books = CollectedBooks()
+        monkeypatch.setattr(metering, "RayBooks", lambda: self.books)
         settings.storage.data_dir.mkdir(parents=True)
         self.records = Records(settings.storage.url())
         self.assets = Assets(self.records, open_object_store(settings), SystemClock(), Uuid7Ids())

@@ -5,7 +5,7 @@ from typing import Any
 from serve.domain.folds import Answer, ChoiceFold, ToolCallFold
 from serve.domain.generation import Completed, Event, Finished, TextDelta, TokenLogprob, ToolCallDelta
 from serve.domain.usage import Quantities
-from serve.gateway.openai.frames import Frame, Head, token_logprob, usage
+from serve.gateway.openai.frames import Costs, Frame, Head, token_logprob, unpriced, usage
 
 ID_PREFIX = "chatcmpl-"
 ANSWER_OBJECT = "chat.completion"
@@ -15,8 +15,8 @@ CHUNK_OBJECT = "chat.completion.chunk"
 class ChatChunks:
     """Events to chunks. Each choice begins with a chunk that holds nothing but the role."""
 
-    def __init__(self, head: Head, include_usage: bool) -> None:
-        self._frame = Frame(head, include_usage)
+    def __init__(self, head: Head, include_usage: bool, costs: Costs = unpriced) -> None:
+        self._frame = Frame(head, include_usage, costs)
         self._begun: set[int] = set()
 
     def write(self, event: Event) -> bytes:
@@ -52,10 +52,10 @@ class ChatChunks:
         )
 
 
-def whole_chat(head: Head, answer: Answer) -> dict[str, Any]:
+def whole_chat(head: Head, answer: Answer, costs: Costs = unpriced) -> dict[str, Any]:
     """The unary answer."""
     choices = [_choice(index, choice) for index, choice in sorted(answer.choices.items())]
-    return head.fields() | {"choices": choices, "usage": usage(answer.usage or Quantities())}
+    return head.fields() | {"choices": choices, "usage": usage(answer.usage or Quantities(), costs)}
 
 
 def _choice(index: int, choice: ChoiceFold) -> dict[str, Any]:

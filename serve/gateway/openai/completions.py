@@ -6,7 +6,7 @@ from typing import Any
 from serve.domain.folds import Answer, ChoiceFold
 from serve.domain.generation import Completed, Event, Finished, TextDelta, TokenLogprob
 from serve.domain.usage import Quantities
-from serve.gateway.openai.frames import Frame, Head, usage
+from serve.gateway.openai.frames import Costs, Frame, Head, unpriced, usage
 
 ID_PREFIX = "cmpl-"
 OBJECT = "text_completion"
@@ -15,8 +15,8 @@ OBJECT = "text_completion"
 class CompletionChunks:
     """Events to chunks. It counts each choice's characters, for `text_offset`."""
 
-    def __init__(self, head: Head, include_usage: bool) -> None:
-        self._frame = Frame(head, include_usage)
+    def __init__(self, head: Head, include_usage: bool, costs: Costs = unpriced) -> None:
+        self._frame = Frame(head, include_usage, costs)
         self._num_chars: dict[int, int] = {}
 
     def write(self, event: Event) -> bytes:
@@ -39,10 +39,10 @@ class CompletionChunks:
         return self._frame.choice({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason})
 
 
-def whole_completion(head: Head, answer: Answer) -> dict[str, Any]:
+def whole_completion(head: Head, answer: Answer, costs: Costs = unpriced) -> dict[str, Any]:
     """The unary answer."""
     choices = [_choice(index, choice) for index, choice in sorted(answer.choices.items())]
-    return head.fields() | {"choices": choices, "usage": usage(answer.usage or Quantities())}
+    return head.fields() | {"choices": choices, "usage": usage(answer.usage or Quantities(), costs)}
 
 
 def _choice(index: int, choice: ChoiceFold) -> dict[str, Any]:

@@ -1,14 +1,24 @@
 """What OpenAI's chunks and answers have in common: the head, the usage, the token's log probability."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from serve.domain.generation import TokenLogprob
+from serve.domain.money import cost_shown
 from serve.domain.usage import Quantities
 
 DONE = b"data: [DONE]\n\n"
+
+COST_HEADER = "x-slipway-cost-nano-usd"
+Costs = Callable[[Quantities], int | None]
+"""What quantities cost, in nano-dollars; None where nothing has a price."""
+
+
+def unpriced(quantities: Quantities) -> None:
+    """The `Costs` of a model without prices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +42,19 @@ class Head:
         }
 
 
+def cost_headers(nano: int | None) -> dict[str, str]:
+    """The header of an answer that cost something, or nothing; none for an unpriced model."""
+    return {} if nano is None else {COST_HEADER: str(nano)}
+
+
 class Frame:
     """Writes chunks: everything but the choice is the same bytes every time, and is encoded once."""
 
-    def __init__(self, head: Head, include_usage: bool) -> None:
+    def __init__(self, head: Head, include_usage: bool, costs: Costs) -> None:
         self._open = b"data: " + orjson.dumps(head.fields())[:-1] + b',"choices":['
         self._close = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
+        self._costs = costs
 
     def choice(self, choice: dict[str, Any]) -> bytes:
         """A chunk with one choice."""
@@ -48,16 +64,17 @@ class Frame:
         """The chunk with the usage and no choice, if it was asked for."""
         if not self._include_usage:
             return b""
-        return self._open + b'],"usage":' + orjson.dumps(usage(quantities)) + b"}\n\n"
+        return self._open + b'],"usage":' + orjson.dumps(usage(quantities, self._costs)) + b"}\n\n"
 
 
-def usage(quantities: Quantities) -> dict[str, Any]:
-    """OpenAI's usage object of a generation."""
+def usage(quantities: Quantities, costs: Costs) -> dict[str, Any]:
+    """OpenAI's usage object of a generation, and what it costs."""
     return {
         "prompt_tokens": quantities.prompt_tokens,
         "completion_tokens": quantities.completion_tokens,
         "total_tokens": quantities.prompt_tokens + quantities.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": quantities.cached_prompt_tokens},
+        "cost": cost_shown(costs(quantities)),
     }
 
 

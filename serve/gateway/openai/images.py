@@ -1,7 +1,7 @@
 """Pictures in OpenAI's shapes: the answer, the events of a stream, the usage.
 
 OpenAI counts image tokens, which diffusion has none of: `output_tokens` is 0, and our own quantities (images, pixels,
-pixel_steps, input_images) stand beside the tokens of the prompt.
+steps, pixel_steps, input_images) stand beside the tokens of the prompt.
 """
 
 import base64
@@ -11,19 +11,30 @@ from typing import Any, Literal
 
 import orjson
 
+from serve.domain.money import cost_shown
 from serve.domain.usage import Quantities
 from serve.gateway.streaming import sse
 
 Kind = Literal["image_generation", "image_edit"]
 _FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 _BACKGROUND = "opaque"
-_OWN = ("images", "pixels", "pixel_steps", "input_images")
+_OWN = ("images", "pixels", "steps", "pixel_steps", "input_images")
+NOTHING = Quantities()
 _BASE64_BYTES = 3 * 2**18
 """Bytes that are encoded together: a multiple of three, so that the pieces make one text."""
 
 
-def usage_of(quantities: Quantities) -> dict[str, Any]:
-    """OpenAI's usage object of a picture."""
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """What pictures took, and what that costs in nano-dollars; None where the model has no price."""
+
+    quantities: Quantities = NOTHING
+    cost_nano: int | None = None
+
+
+def usage_of(consumed: Consumed) -> dict[str, Any]:
+    """OpenAI's usage object of a picture, and what it costs."""
+    quantities = consumed.quantities
     tokens = quantities.prompt_tokens
     return {
         "input_tokens": tokens,
@@ -31,6 +42,7 @@ def usage_of(quantities: Quantities) -> dict[str, Any]:
         "output_tokens": 0,
         "total_tokens": tokens,
         **{name: getattr(quantities, name) for name in _OWN},
+        "cost": cost_shown(consumed.cost_nano),
     }
 
 
@@ -54,7 +66,7 @@ class Painted:
         return f"{self.width}x{self.height}"
 
 
-async def whole_images(created: int, painted: list[Painted], quantities: Quantities) -> AsyncIterator[bytes]:
+async def whole_images(created: int, painted: list[Painted], consumed: Consumed) -> AsyncIterator[bytes]:
     """The JSON of the whole answer, in pieces: at no moment are all the pictures in memory."""
     yield b'{"created":%d,"data":[' % created
     for index, picture in enumerate(painted):
@@ -67,7 +79,7 @@ async def whole_images(created: int, painted: list[Painted], quantities: Quantit
                 yield piece
             yield b'"'
         yield b"}"
-    told: dict[str, Any] = {"background": _BACKGROUND, "usage": usage_of(quantities)}
+    told: dict[str, Any] = {"background": _BACKGROUND, "usage": usage_of(consumed)}
     if painted:
         told |= {"size": painted[0].size, "output_format": format_of(painted[0].media_type)}
     yield b"]," + orjson.dumps(told)[1:]
@@ -105,10 +117,10 @@ class ImageFrames:
         own = {"b64_json": shown["data"], "partial_image_index": number}
         return self._event("partial_image", index, shown["media_type"], self._size, own)
 
-    async def completed(self, index: int, picture: Painted, quantities: Quantities) -> bytes:
+    async def completed(self, index: int, picture: Painted, consumed: Consumed) -> bytes:
         """A finished picture."""
         data = b"".join([piece async for piece in base64_of(picture.content)]) if picture.content else b""
-        own = {"b64_json": data.decode(), "usage": usage_of(quantities)}
+        own = {"b64_json": data.decode(), "usage": usage_of(consumed)}
         return self._event("completed", index, picture.media_type, picture.size, own)
 
     def _event(self, what: str, index: int, media_type: str, size: str, own: dict[str, Any]) -> bytes:

@@ -5,6 +5,13 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 
+class Cost(BaseModel):
+    """Billionths of a dollar, and the same as dollars with every digit."""
+
+    nano_usd: int
+    usd: str
+
+
 class TokenDetails(BaseModel):
     """A part of the prompt's tokens."""
 
@@ -12,12 +19,13 @@ class TokenDetails(BaseModel):
 
 
 class GenerationUsage(BaseModel):
-    """Counted tokens."""
+    """Counted tokens. `cost` is null where the model is unpriced."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: TokenDetails
+    cost: Cost | None
 
 
 class ChatMessage(BaseModel):
@@ -80,10 +88,11 @@ class Embedding(BaseModel):
 
 
 class EmbeddingUsage(BaseModel):
-    """Counted tokens."""
+    """Counted tokens. `cost` is null where the model is unpriced."""
 
     prompt_tokens: int
     total_tokens: int
+    cost: Cost | None
 
 
 class EmbeddingList(BaseModel):
@@ -110,7 +119,8 @@ class InputTokenDetails(BaseModel):
 
 
 class ImageUsage(BaseModel):
-    """Counted tokens of the prompt, and what was painted: `pixel_steps` is pixels times denoising steps."""
+    """Counted tokens of the prompt, and what was painted: `pixel_steps` is pixels times denoising steps. `cost` is null
+    where the model is unpriced."""
 
     input_tokens: int
     input_tokens_details: InputTokenDetails
@@ -118,8 +128,10 @@ class ImageUsage(BaseModel):
     total_tokens: int
     images: int
     pixels: int
+    steps: int
     pixel_steps: int
     input_images: int
+    cost: Cost | None
 
 
 class ImageList(BaseModel):

@@ -1,4 +1,4 @@
-"""Administration: the documents that say what is served, and the tenants."""
+"""Administration: the documents that say what is served."""
 
 from typing import Annotated, Literal
 
@@ -6,18 +6,16 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from serve.auth.access import Caller
-from serve.auth.tenants import Tenant
 from serve.catalog.cards import Card
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import InvalidRequest
-from serve.domain.moments import at
 from serve.gateway.access import allowed, caller_of
 from serve.gateway.bodies import read_as
 from serve.gateway.managers import ManagedBy
 from serve.gateway.routes.adapter_documents import OfTenant, adapter_documents, owner_of
 from serve.gateway.routing import Injected, applying_of
 from serve.gateway.services import Services
-from serve.gateway.views import AppliedView, DocumentView, Page, TenantBody, TenantView, plain_document
+from serve.gateway.views import AppliedView, DocumentView, Page, plain_document
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allowed("admin"))]
@@ -81,23 +79,6 @@ async def get_counters(name: str, services: Injected, caller: Admin) -> dict[str
     """The own counters of one of the model's engines: `running` calls, tokens since its start."""
     card = await services.catalog.card(name)
     return dict(await services.models.counters(card.name))
-
-
-@router.post("/v1/admin/tenants", operation_id="createTenant", status_code=201)
-async def create_tenant(request: Request, services: Injected, caller: Admin) -> TenantView:
-    """Make a tenant, with a project `default`."""
-    body = await read_as(request, TenantBody)
-    return _tenant_view(await services.tenants.create(body.name))
-
-
-@router.get("/v1/admin/tenants", operation_id="listTenants")
-async def list_tenants(services: Injected, caller: Admin) -> Page[TenantView]:
-    """Every tenant, by name."""
-    return Page(data=[_tenant_view(tenant) for tenant in await services.tenants.list()])
-
-
-def _tenant_view(tenant: Tenant) -> TenantView:
-    return TenantView(name=tenant.name, created_at=at(tenant.created_ms))
 
 
 def _document_view(card: Card) -> DocumentView:

@@ -14,6 +14,7 @@ from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.task import Task
 from serve.gateway.access import allowed
 from serve.gateway.addresses import addressed_model
+from serve.gateway.playground import card_for, shown_to
 from serve.gateway.price_views import spelled
 from serve.gateway.routing import Injected
 from serve.gateway.views import AdapterPolicyView, CardView, Modalities, Page, Replicas
@@ -34,7 +35,7 @@ async def list_catalog(
     q: Annotated[str, Query(max_length=200, description="Words of name, title, description or tags.")] = "",
 ) -> Page[CardView]:
     """The models that match every filter, by name."""
-    cards = await services.catalog.cards()
+    cards = shown_to(caller, await services.catalog.cards())
     statuses = await services.models.statuses()
     wanted = [
         card
@@ -53,7 +54,7 @@ async def list_catalog(
 @router.get("/v1/catalog/{model}", operation_id="getCard")
 async def get_card(model: str, services: Injected, caller: Reader) -> CardView:
     """One model."""
-    card = await services.catalog.card(addressed_model(model))
+    card = await card_for(services, caller, addressed_model(model))
     statuses = await services.models.statuses()
     price = await services.prices.current(card.name, caller.tenant)
     return _view(card, statuses.get(card.name, _NOT_DEPLOYED), price)

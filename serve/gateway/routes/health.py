@@ -4,10 +4,11 @@ import asyncio
 import logging
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.domain.errors import ModelUnavailable
-from serve.gateway.routing import Injected
+from serve.gateway.routing import Injected, platform_of
 from serve.gateway.views import HealthView
 from serve.telemetry.metrics import CONTENT_TYPE
 
@@ -40,6 +41,6 @@ async def is_ready(services: Injected) -> HealthView:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
 )
-async def read_metrics(services: Injected) -> Response:
+async def read_metrics(request: Request, services: Injected) -> Response:
     """What Prometheus scrapes."""
-    return Response(services.metrics.render(), headers={"content-type": CONTENT_TYPE})
+    return Response(services.metrics.render(await platform_of(request).read()), headers={"content-type": CONTENT_TYPE})

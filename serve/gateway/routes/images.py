@@ -19,10 +19,13 @@ from serve.gateway.adapter_choices import chosen
 from serve.gateway.addresses import Address, addressed
 from serve.gateway.bodies import EDITS_PATH, read_json
 from serve.gateway.body_budget import held_by
-from serve.gateway.image_runs import Started, ended, frames, painted, quantities_of, start
+from serve.gateway.exchange import exchange_of
+from serve.gateway.image_runs import Started, consumed_of, ended, frames, painted, start
+from serve.gateway.openai.frames import cost_headers
 from serve.gateway.openai.image_requests import AskedImages, form_values, image_fields, read_images
 from serve.gateway.openai.images import Kind, whole_images
 from serve.gateway.openai.schemas import ImageList
+from serve.gateway.playground import card_for
 from serve.gateway.routing import LeanRoute, services_of
 from serve.gateway.run_requests import hash_of
 from serve.gateway.streaming import EventStream
@@ -96,7 +99,7 @@ async def _started_edit(request: Request) -> tuple[AskedImages, Started]:
 
 
 async def _card(request: Request, address: Address) -> Card:
-    card = await services_of(request).catalog.card(address.model)
+    card = await card_for(services_of(request), caller_of(request, "inference"), address.model)
     logs.bind(model=card.name)
     return card
 
@@ -132,8 +135,9 @@ async def _started(
     request: Request, asked: AskedImages, address: Address, kind: Kind, sent: Mapping[str, Any]
 ) -> Started:
     """`sent` is what the request says, files as digests: what tells it from another one."""
-    key_id = caller_of(request, "inference").key_id
-    request_hash = hash_of({"kind": kind, "key": key_id, "sent": sent})
+    key_id, client = caller_of(request, "inference").key_id, exchange_of(request.scope).client
+    asker = key_id if client is None else f"{key_id} {client.name}"
+    request_hash = hash_of({"kind": kind, "key": asker, "sent": sent})
     return await start(request, asked, chosen(address, asked.choices), request_hash)
 
 
@@ -152,4 +156,5 @@ async def _whole(request: Request, asked: AskedImages, started: Started) -> Resp
     base_url = str(request.base_url) if asked.wants_url else None
     pictures = await painted(services_of(request), run, run.outputs, base_url=base_url, with_bytes=asked.wants_bytes)
     created = run.created_ms // 1000
-    return StreamingResponse(whole_images(created, pictures, quantities_of(run.usage)), media_type="application/json")
+    body = whole_images(created, pictures, consumed_of(run))
+    return StreamingResponse(body, media_type="application/json", headers=cost_headers(run.cost_nano))

@@ -1,4 +1,4 @@
-"""API keys: make, list, revoke."""
+"""API keys: make, list, rotate, revoke."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,16 @@ from serve.domain.moments import at
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
 from serve.gateway.routing import Injected
-from serve.gateway.views import KeyView, NewKeyBody, NewKeyView, Page, at_or_none
+from serve.gateway.views import (
+    KeyView,
+    NewKeyBody,
+    NewKeyView,
+    Page,
+    RotationBody,
+    at_or_none,
+    limits_of,
+    limits_view,
+)
 
 router = APIRouter(tags=["keys"])
 KeyMaker = Annotated[Caller, Depends(allowed("keys"))]
@@ -28,6 +37,8 @@ async def create_key(request: Request, services: Injected, caller: KeyMaker) -> 
         project=body.project or caller.project,
         title=body.title,
         scopes=body.scopes,
+        models=body.models,
+        limits=limits_of(body.limits),
         expires_ms=None if body.expires_at is None else round(body.expires_at.timestamp() * 1000),
         parent=caller,
     )
@@ -36,9 +47,19 @@ async def create_key(request: Request, services: Injected, caller: KeyMaker) -> 
 
 @router.get("/v1/keys", operation_id="listKeys")
 async def list_keys(services: Injected, caller: KeyMaker, tenant: OfTenant = None) -> Page[KeyView]:
-    """The keys of one's project; an admin's whole tenant, or another. Revoked ones are among them."""
-    found = await services.keys.list(_tenant(caller, tenant), None if caller.is_admin else caller.project)
+    """The keys of one's project; for people the whole tenant's, for admins another's, too. Revoked ones are there."""
+    found = await services.keys.list(_tenant(caller, tenant), None if caller.reaches_tenant else caller.project)
     return Page(data=[KeyView(**_fields(info)) for info in found])
+
+
+@router.post("/v1/keys/{key_id}/rotate", operation_id="rotateKey", status_code=201)
+async def rotate_key(
+    key_id: str, request: Request, services: Injected, caller: KeyMaker, tenant: OfTenant = None
+) -> NewKeyView:
+    """Make another key that may do the same, and have the old one end after a while. It is shown this once."""
+    body = await read_as(request, RotationBody)
+    info, token = await services.keys.rotate(_tenant(caller, tenant), key_id, body.grace_seconds, caller)
+    return NewKeyView(**_fields(info), key=token)
 
 
 @router.delete("/v1/keys/{key_id}", operation_id="revokeKey", status_code=204)
@@ -60,7 +81,11 @@ def _fields(info: KeyInfo) -> dict[str, Any]:
         "tenant": info.tenant,
         "project": info.project,
         "scopes": sorted(info.scopes),
+        "models": None if info.models is None else list(info.models),
+        "limits": limits_view(info.limits),
         "created_at": at(info.created_ms),
         "expires_at": at_or_none(info.expires_ms),
         "revoked_at": at_or_none(info.revoked_ms),
+        "replaced_by": info.replaced_by,
+        "made_by": info.made_by,
     }

@@ -21,12 +21,14 @@ from serve.gateway.bodies import read_json
 from serve.gateway.calls import chunks, whole_answer
 from serve.gateway.content import check_content
 from serve.gateway.exchange import exchange_of
+from serve.gateway.model_access import check_model
 from serve.gateway.openai import chat, completions
 from serve.gateway.openai.embeddings import whole_embeddings
-from serve.gateway.openai.frames import Head
+from serve.gateway.openai.frames import Costs, Head, cost_headers
 from serve.gateway.openai.requests import Asked
 from serve.gateway.openai.schemas import ChatCompletion, Completion, EmbeddingList, ModelList, ModelView
-from serve.gateway.routing import LeanRoute, adapters_of, requests_of, services_of
+from serve.gateway.playground import card_for, shown_to
+from serve.gateway.routing import LeanRoute, adapters_of, admission_of, requests_of, services_of
 from serve.gateway.streaming import EventStream
 from serve.telemetry import logs
 
@@ -44,12 +46,11 @@ _FINGERPRINT_DIGITS = slice(7, 17)
 async def create_chat_completion(request: Request) -> Response:
     """Answer a chat; with `stream: true` as server-sent events."""
     asked, call = await _read(request, Task.CHAT)
-    check_content(asked.card, asked.inputs)
     object_name = chat.CHUNK_OBJECT if asked.stream else chat.ANSWER_OBJECT
-    head = _head(request, asked, chat.ID_PREFIX, object_name)
+    head, costs = _head(request, asked, chat.ID_PREFIX, object_name), _costs(request)
     if asked.stream:
-        return _stream(request, asked, call, chat.ChatChunks(head, asked.include_usage).write)
-    return await _whole(request, asked, call, lambda answer: chat.whole_chat(head, answer))
+        return _stream(request, asked, call, chat.ChatChunks(head, asked.include_usage, costs).write)
+    return await _whole(request, asked, call, lambda answer: chat.whole_chat(head, answer, costs))
 
 
 @router.post(
@@ -62,25 +63,32 @@ async def create_completion(request: Request) -> Response:
     asked, call = await _read(request, Task.COMPLETION)
     head = _head(request, asked, completions.ID_PREFIX, completions.OBJECT)
     if asked.stream:
-        return _stream(request, asked, call, completions.CompletionChunks(head, asked.include_usage).write)
-    return await _whole(request, asked, call, lambda answer: completions.whole_completion(head, answer))
+        return _stream(
+            request, asked, call, completions.CompletionChunks(head, asked.include_usage, _costs(request)).write
+        )
+    return await _whole(
+        request, asked, call, lambda answer: completions.whole_completion(head, answer, _costs(request))
+    )
 
 
 @router.post("/v1/embeddings", operation_id="createEmbedding", responses={200: {"model": EmbeddingList}})
 async def create_embedding(request: Request) -> Response:
     """Turn texts into vectors."""
     asked, call = await _read(request, Task.EMBEDDING)
+    costs = _costs(request)
     return await _whole(
-        request, asked, call, lambda answer: whole_embeddings(asked.model, answer, asked.encoding_format)
+        request, asked, call, lambda answer: whole_embeddings(asked.model, answer, asked.encoding_format, costs)
     )
 
 
 @router.get("/v1/models", operation_id="listModels", responses={200: {"model": ModelList}})
 async def list_models(request: Request) -> Response:
     """The served models, and those of the caller's adapters that they take, as `model:adapter`."""
-    reader = caller_of(request, "catalog").tenant
-    cards = [card for _, card in sorted((await services_of(request).catalog.cards()).items())]
-    adapted = await adapters_of(request).listed(reader, cards)
+    caller = caller_of(request, "catalog")
+    reader = caller.tenant
+    cards = [card for _, card in sorted(shown_to(caller, await services_of(request).catalog.cards()).items())]
+    with_adapters = [card for card in cards if caller.may_use(card.name, with_adapters=True)]
+    adapted = await adapters_of(request).listed(reader, with_adapters)
     views = [_model_view(card) for card in cards]
     views += [_adapter_view(address, card, adapter) for address, card, adapter in adapted]
     return _json(ModelList(data=views).model_dump())
@@ -89,11 +97,13 @@ async def list_models(request: Request) -> Response:
 @router.get("/v1/models/{model:path}", operation_id="getModel", responses={200: {"model": ModelView}})
 async def get_model(request: Request) -> Response:
     """One served model, or one with an adapter."""
-    reader = caller_of(request, "catalog").tenant
+    caller = caller_of(request, "catalog")
+    reader = caller.tenant
     address = addressed(request.path_params["model"])
-    card = await services_of(request).catalog.card(address.model)
+    card = await card_for(services_of(request), caller, address.model)
     if address.adapter is None:
         return _json(_model_view(card).model_dump())
+    check_model(caller, card.name, with_adapters=True)
     adapter = await adapters_of(request).address_of(reader, card, Chosen(address.adapter, None, "model"))
     shown = f"{card.name}:{shown_name(adapter, reader)}"
     return _json(_adapter_view(shown, card, adapter).model_dump())
@@ -101,15 +111,17 @@ async def get_model(request: Request) -> Response:
 
 async def _read(request: Request, task: Task) -> tuple[Asked, ModelCall]:
     services = services_of(request)
-    reader = caller_of(request, "inference").tenant
+    caller = caller_of(request, "inference")
     body = await read_json(request)
     address = addressed(body.get("model"))
-    card = await services.catalog.card(address.model)
+    card = await card_for(services, caller, address.model)
     logs.bind(model=card.name)
     asked = requests_of(request).read(body, card, task)
+    check_content(card, asked.inputs)
     if services.settings.log.prompts:
         logs.bind(inputs=asked.inputs)
-    uses = await adapters_of(request).uses(reader, card, chosen(address, asked.choices))
+    uses = await adapters_of(request).uses(caller.tenant, card, chosen(address, asked.choices))
+    await admission_of(request).admit(request.scope, card, task, asked.inputs, [use.id for use in uses])
     return asked, ModelCall(task, asked.inputs, exchange_of(request.scope).call_context(), uses, asked.stream)
 
 
@@ -120,18 +132,25 @@ def _head(request: Request, asked: Asked, prefix: str, object_name: str) -> Head
 
 
 def _stream(request: Request, asked: Asked, call: ModelCall, write: Callable[[Event], bytes]) -> Response:
-    return EventStream(chunks(services_of(request), asked.model, call, write))
+    return EventStream(chunks(services_of(request), asked.model, call, exchange_of(request.scope).terms, write))
 
 
 async def _whole(
     request: Request, asked: Asked, call: ModelCall, shape: Callable[[Answer], dict[str, Any]]
 ) -> Response:
-    answer = await whole_answer(services_of(request), asked.model, call, request.receive)
-    return _json(shape(answer))
+    terms = exchange_of(request.scope).terms
+    answer = await whole_answer(services_of(request), asked.model, call, terms, request.receive)
+    cost = None if answer.usage is None else _costs(request)(answer.usage)
+    return _json(shape(answer), cost_headers(cost))
 
 
-def _json(value: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
+def _costs(request: Request) -> Costs:
+    """By the price that the call was admitted under."""
+    return exchange_of(request.scope).cost
+
+
+def _json(value: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), headers=headers, media_type="application/json")
 
 
 def _model_view(card: Card) -> ModelView:

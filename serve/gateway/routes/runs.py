@@ -20,7 +20,8 @@ from serve.gateway.addresses import Address, addressed
 from serve.gateway.bodies import read_json
 from serve.gateway.body_budget import held_by
 from serve.gateway.exchange import exchange_of
-from serve.gateway.routing import Injected, adapters_of, image_inputs_of
+from serve.gateway.playground import card_for, own_key
+from serve.gateway.routing import Injected, adapters_of, admission_of, image_inputs_of
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, EventStream, sse_event, with_keep_alive
@@ -68,7 +69,7 @@ async def create_run(
 ) -> Response:
     """Start a run of a model. It goes on whether or not anybody waits for it."""
     address = addressed(model)
-    card = await services.catalog.card(address.model)
+    card = await card_for(services, caller, address.model)
     logs.bind(model=card.name)
     wait = wait_seconds(prefer)
     run = await _submitted(request, services, card, address, idempotency_key)
@@ -86,10 +87,12 @@ async def _submitted(
     """The promised run. The body, which may hold pictures, stays behind in here: a caller may wait for a minute."""
     exchange = exchange_of(request.scope)
     caller, body = exchange.authenticated, await read_json(request)
-    asked = RunRequest(card, address, caller, exchange.request_id, body, idempotency_key)
+    key = own_key(exchange.client, idempotency_key)
+    asked = RunRequest(card, address, caller, exchange.request_id, body, key)
     new, adapters = await new_run(services, asked)
     resolving = partial(adapters_of(request).run_adapters, caller.tenant, card, adapters)
-    order = Order(card, new, held_by(request.scope), resolving, path="input")
+    admitting = partial(admission_of(request).admit_run, request.scope, card)
+    order = Order(card, new, held_by(request.scope), resolving, admitting, path="input")
     run, _ = await submit(services, image_inputs_of(request), order)
     return run
 

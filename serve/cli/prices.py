@@ -1,0 +1,161 @@
+"""`slipway prices`: what calls cost, and why a charge is what it is."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serve.cli.exits import CliError, ExitCode
+from serve.cli.output import Format, Output, cell, note, parse_time, plain, print_data, print_table
+from serve.cli.session import connect, segment
+
+if TYPE_CHECKING:
+    from serve.cli.client import Client
+
+_UNITS = (
+    "prompt_tokens",
+    "cached_prompt_tokens",
+    "completion_tokens",
+    "images",
+    "pixels",
+    "pixel_steps",
+    "input_images",
+    "audio_ms",
+    "video_ms",
+    "gpu_ms",
+)
+Units = Annotated[int, typer.Option(min=0)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    prices = typer.Typer(help="What calls cost, and why.", invoke_without_command=True)
+    prices.callback()(list_prices)
+    prices.command()(history)
+    prices.command()(check)
+    app.add_typer(prices, name="prices")
+
+
+def list_prices(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """What every model costs now, in US dollars."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with connect(ctx) as client:
+        found = client.get("/v1/prices")["data"]
+    if output is not Format.TABLE:
+        print_data(found, output)
+        return
+    rows = [(row["model"], _told(row["price"]), _since(row["price"])) for row in found]
+    print_table(("model", "prices", "since"), rows)
+
+
+def history(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Every version of a model's prices, the last one first."""
+    with connect(ctx) as client:
+        found = client.get(f"/v1/prices/{segment(model)}")["data"]
+    if output is not Format.TABLE:
+        print_data(found, output)
+        return
+    rows = [(price["effective_at"], price["tenant"] or "everyone", _told(price), price["id"][:19]) for price in found]
+    print_table(("from", "for", "prices", "id"), rows)
+
+
+def check(
+    ctx: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="The model's name; not needed with --event.")] = None,
+    prompt_tokens: Units = 0,
+    cached_prompt_tokens: Annotated[int, typer.Option(min=0, help="A part of the prompt's tokens.")] = 0,
+    completion_tokens: Units = 0,
+    images: Units = 0,
+    pixels: Annotated[int, typer.Option(min=0, help="Of all images together.")] = 0,
+    pixel_steps: Annotated[int, typer.Option(min=0, help="Pixels times denoising steps.")] = 0,
+    input_images: Units = 0,
+    audio_ms: Units = 0,
+    video_ms: Units = 0,
+    gpu_ms: Units = 0,
+    adapter: Annotated[list[str] | None, typer.Option(help="An adapter of the call; repeatable.")] = None,
+    at: Annotated[str | None, typer.Option(help="By the prices of this moment, as 2027-01-31T00:00:00Z.")] = None,
+    price: Annotated[str | None, typer.Option(help="By this version.")] = None,
+    event: Annotated[str | None, typer.Option(help="Explain a booked usage event, by its id.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Explain a charge line by line: `slipway prices check smollm2-135m-instruct --prompt-tokens 1200
+    --completion-tokens 300`, or one that was booked: `slipway prices check --event ID`."""
+    given = {name: value for name, value in locals().items() if name in _UNITS and value}
+    with connect(ctx) as client:
+        if event is not None:
+            _explain_event(client, event, output)
+            return
+        if model is None:
+            raise CliError("Name a model, or a booked event with --event.", ExitCode.USAGE)
+        moment = None if at is None else _moment(at)
+        body = {"model": model, "quantities": given, "adapters": adapter or [], "at": moment, "price": price}
+        _print_bill(_checked(client, body), output)
+
+
+def _checked(client: "Client", body: dict[str, Any]) -> dict[str, Any]:
+    return client.post("/v1/prices/check", {name: value for name, value in body.items() if value is not None})
+
+
+def _explain_event(client: "Client", event_id: str, output: Format) -> None:
+    event = client.get(f"/v1/usage/events/{segment(event_id)}")
+    quantities = {unit: value for unit, value in event["quantities"].items() if value}
+    if event.get("price") is None:
+        raise CliError(f"The event was booked without a price: {event['model']} had none when it was admitted.")
+    names = [adapter.partition("@")[0] for adapter in event.get("adapters") or []]
+    body = {"model": event["model"], "quantities": quantities, "adapters": names, "price": event["price"]}
+    bill = _checked(client, body)
+    _print_bill(bill, output)
+    if not event.get("billable", True):
+        note(f"Not charged: {event.get('reason') or 'it is not billable'}.")
+
+
+def _print_bill(bill: dict[str, Any], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_data(bill, output)
+        return
+    print_lines(bill)
+    if bill["cost"] is not None:
+        typer.echo(f"total: ${bill['cost']['usd']} ({bill['cost']['nano_usd']} nano-dollars)")
+        note(f"price version {bill['price']['id']}, in force from {bill['price']['effective_at']}")
+
+
+def print_lines(bill: dict[str, Any]) -> None:
+    """The sentences of a bill or a plan."""
+    if bill["price"] is None:
+        typer.echo(f"{bill['model']} has no price: its usage costs nothing, and is reported as unpriced.")
+    for line in bill["lines"]:
+        typer.echo(plain(line["note"]))
+
+
+def print_plan(plan: dict[str, Any]) -> None:
+    """What a call would take and cost at the most."""
+    rows = [(unit.replace("_", " "), value) for unit, value in plan["quantities_at_most"].items()]
+    print_table(("at most", "of"), [(value, unit) for unit, value in rows])
+    print_lines(plan)
+    if plan["cost_at_most"] is not None:
+        typer.echo(f"costs at most: ${plan['cost_at_most']['usd']}")
+    if plan["estimated_seconds"] is not None:
+        typer.echo(f"takes about: {plan['estimated_seconds']:g} s at the most, once it has begun")
+    for remark in plan["notes"]:
+        note(remark)
+
+
+def _moment(text: str) -> str:
+    try:
+        return parse_time(text).isoformat()
+    except ValueError as error:
+        raise CliError(f"--at takes a time as 2027-01-31T00:00:00Z: {text!r}", ExitCode.USAGE) from error
+
+
+def _since(price: dict[str, Any] | None) -> str | None:
+    return None if price is None else price["effective_at"]
+
+
+def _told(price: dict[str, Any] | None) -> str:
+    if price is None:
+        return "unpriced"
+    return " ".join(f"{name}={cell(value)}" for name, value in price["prices"].items() if name != "effectiveFrom")

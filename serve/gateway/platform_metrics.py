@@ -1,0 +1,119 @@
+"""What `/metrics` says of the platform: the ledger's totals, the budgets, the models, read where they are kept.
+
+So every gateway answers the same, whichever a scrape meets. What cannot be read is left out, and
+`slipway_ledger_readable` is 0.
+"""
+
+import asyncio
+import logging
+
+from sqlalchemy import func, select
+
+from serve.domain.money import NANO_PER_USD
+from serve.domain.run import RunStatus
+from serve.domain.serving import ModelState, ModelStatus
+from serve.domain.usage import UNITS
+from serve.gateway.services import Services
+from serve.metering.budgets import BudgetState, budget_states
+from serve.metering.totals import Booking, Totals, totals
+from serve.storage.tables import runs
+from serve.telemetry import series
+from serve.telemetry.recording import Recorder
+
+_log = logging.getLogger("slipway.gateway")
+_FRESH_SECONDS = 5.0
+"""Scrapes in between are answered with the same."""
+_TIMEOUT_SECONDS = 5.0
+_ATTEMPTS = {
+    "num_attempts": "all",
+    "num_unbilled": "unbilled",
+    "num_estimated": "estimated",
+    "num_unpriced": "unpriced",
+}
+
+
+class PlatformMetrics:
+    """The platform's series, a few seconds old at the most."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = asyncio.Lock()
+        self._read_at = -_FRESH_SECONDS
+        self._recorder = Recorder()
+
+    async def read(self) -> Recorder:
+        """As they are now. Never raises."""
+        async with self._lock:
+            now = self._services.clock.monotonic()
+            if now - self._read_at >= _FRESH_SECONDS:
+                self._recorder = Recorder()  # anew: what is gone must not be told for ever
+                await self._fill(self._recorder)
+                self._read_at = now
+        return self._recorder
+
+    async def _fill(self, recorder: Recorder) -> None:
+        services = self._services
+        is_read = True
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                tell_ledger(recorder, await totals(services.records, services.clock))
+                tell_budgets(recorder, await budget_states(services.records, services.clock.now_ms()))
+                await self._tell_runs(recorder)
+        except Exception:
+            _log.warning("the ledger's totals cannot be read", exc_info=True)
+            is_read = False
+        recorder.level(series.LEDGER_ANSWERS).set(is_read)
+        for model, status in (await services.models.statuses()).items():
+            tell_model(recorder, model, status)
+
+    async def _tell_runs(self, recorder: Recorder) -> None:
+        queued = select(runs.c.target, func.count()).where(runs.c.status == RunStatus.QUEUED).group_by(runs.c.target)
+        async with self._services.records.read() as connection:
+            for model, number in (await connection.execute(queued)).all():
+                recorder.level(series.QUEUED_RUNS, model).set(number)
+
+
+def tell_ledger(recorder: Recorder, found: Totals) -> None:
+    """What is booked, and what does not add up."""
+    for (tenant, model), booking in found.booked.items():
+        _tell_booking(recorder, tenant, model, booking)
+    recorder.level(series.LEDGER_CONFLICTS).set(found.num_conflicts)
+    recorder.level(series.LEDGER_GAPS).set(found.num_missing)
+    recorder.level(series.LEDGER_UNRECONCILED).set(found.num_unreconciled)
+    recorder.level(series.LEDGER_WITNESSES).set(found.num_waiting_witnesses)
+    for unit, difference in zip(UNITS, found.difference.values(), strict=True):
+        recorder.level(series.LEDGER_DIFFERENCE, unit).set(difference)
+
+
+def _tell_booking(recorder: Recorder, tenant: str, model: str, booking: Booking) -> None:
+    # Levels are added to: tenants beyond the cap of labels share one.
+    recorder.level(series.BOOKED_COST, tenant, model).add(booking.cost_nano / NANO_PER_USD)
+    for unit, quantity in booking.quantities.nonzero().items():
+        recorder.level(series.BOOKED_UNITS, tenant, model, unit).add(quantity)
+    for name, which in _ATTEMPTS.items():
+        recorder.level(series.BOOKED_ATTEMPTS, tenant, model, which).add(booking.counts.get(name, 0))
+
+
+def tell_budgets(recorder: Recorder, states: list[BudgetState]) -> None:
+    """Of each tenant and period the budget that is nearest to its end: one set of labels, however many there are."""
+    tightest: dict[tuple[str, str], tuple[float, BudgetState]] = {}
+    for state in states:
+        limit = state.budget.limit_nano
+        if limit is None:
+            continue
+        used = (state.spent_nano + state.held_nano) / max(limit, 1)
+        key = (str(state.budget.tenant), str(state.budget.period))
+        if key not in tightest or used > tightest[key][0]:
+            tightest[key] = (used, state)
+    for key, (_, state) in tightest.items():
+        recorder.level(series.BUDGET_LIMIT, *key).set((state.budget.limit_nano or 0) / NANO_PER_USD)
+        recorder.level(series.BUDGET_SPENT, *key).set(state.spent_nano / NANO_PER_USD)
+        recorder.level(series.BUDGET_HELD, *key).set(state.held_nano / NANO_PER_USD)
+
+
+def tell_model(recorder: Recorder, model: str, status: ModelStatus) -> None:
+    """How one model is doing."""
+    recorder.level(series.MODEL_REPLICAS, model, "ready").set(status.ready_replicas)
+    recorder.level(series.MODEL_REPLICAS, model, "desired").set(status.desired_replicas)
+    for state in ModelState:
+        recorder.level(series.MODEL_STATE, model, state.value).set(status.state is state)

@@ -1,0 +1,219 @@
+"""Usage as the API shows it. Money is `{"nano_usd": whole number, "usd": text}`: list price, what a free tier and
+credit pay of it, and what is due."""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from serve.domain.moments import at
+from serve.domain.usage import UNITS, Basis
+from serve.gateway.views import Body, CostView, Timestamp, at_or_none, cost_view
+from serve.metering.audit import Audit
+from serve.metering.reconcile import Verdict
+from serve.metering.rerating import Rerated
+from serve.metering.usage_queries import Used
+
+
+class MoneyView(BaseModel):
+    """`due` is `list` less `free` and `credit`."""
+
+    list: CostView
+    free: CostView
+    credit: CostView
+    due: CostView
+
+
+class UsageView(BaseModel):
+    """One group in one period. `unpriced` attempts are in the quantities and not in the cost; `estimated` ones rest on
+    a checkpoint or a witness."""
+
+    object: Literal["usage"] = "usage"
+    period: Timestamp | None
+    group: dict[str, str]
+    quantities: dict[str, int]
+    cost: MoneyView
+    attempts: int
+    canceled: int
+    failed: int
+    lost: int
+    unbilled: int
+    estimated: int
+    unpriced: int
+
+
+class UsageEventView(BaseModel):
+    """One posting of the ledger. A correction (`corrects` names its attempt) has signed differences. `cost` is null
+    for an attempt without a price."""
+
+    id: str
+    object: Literal["usage.event"] = "usage.event"
+    kind: str
+    corrects: str | None
+    request_id: str
+    run_id: str | None
+    tenant: str
+    project: str
+    key_id: str
+    model: str
+    task: str
+    adapters: list[str]
+    workflow: str | None
+    node: str | None
+    tags: dict[str, str]
+    status: str
+    basis: str
+    estimated: bool
+    billable: bool
+    reason: str | None
+    quantities: dict[str, int]
+    price: str | None
+    cost: MoneyView | None
+    admitted_at: Timestamp
+    started_at: Timestamp
+    booked_at: Timestamp
+    duration_ms: int
+
+
+class UsageEventHistory(UsageEventView):
+    """An attempt, with what was posted on it since."""
+
+    postings: list[UsageEventView]
+
+
+class VerdictView(BaseModel):
+    """One process's books: `adds_up`, or the sentences that say what does not."""
+
+    source: str
+    model: str
+    witness: bool
+    state: str
+    booked: int
+    open: int
+    counters_compared: bool
+    adds_up: bool
+    differences: list[dict[str, str]]
+
+
+class AuditView(BaseModel):
+    """All sources; `late_witnesses` calls wait for a ledger to book them."""
+
+    object: Literal["usage.audit"] = "usage.audit"
+    adds_up: bool
+    sources: int
+    late_witnesses: int
+    data: list[VerdictView]
+
+
+class ConflictView(BaseModel):
+    """A record in quarantine: nothing of it is booked."""
+
+    id: str
+    source: str
+    reason: str
+    received_at: Timestamp
+    resolved_at: Timestamp | None
+    record: dict[str, Any]
+
+
+class RerateBody(Body):
+    """Charge a model's attempts of a time by the price version `version`: those without a price, or those that were
+    charged by the version `wrong`."""
+
+    model: str = Field(max_length=120)
+    since: AwareDatetime
+    until: AwareDatetime
+    version: str = Field(max_length=80)
+    wrong: str | None = Field(default=None, max_length=80)
+
+
+class RerateView(BaseModel):
+    """How many attempts have another cost now, and by how much all of them together."""
+
+    object: Literal["usage.rerating"] = "usage.rerating"
+    attempts: int
+    change: CostView
+
+
+def money_view(cost_nano: int, free_nano: int, credit_nano: int) -> MoneyView:
+    """The four amounts."""
+    due = cost_nano - free_nano - credit_nano
+    amounts = [cost_view(nano) for nano in (cost_nano, free_nano, credit_nano, due)]
+    return MoneyView(**dict(zip(("list", "free", "credit", "due"), amounts, strict=True)))
+
+
+def usage_view(used: Used) -> UsageView:
+    """One row of an answer."""
+    return UsageView(
+        period=at_or_none(used.period_ms),
+        group=dict(used.group),
+        quantities=used.quantities.nonzero(),
+        cost=money_view(used.cost_nano, used.free_nano, used.credit_nano),
+        **{name.removeprefix("num_"): number for name, number in used.counts.items()},
+    )
+
+
+_SAME = (
+    *("id", "kind", "corrects", "request_id", "run_id", "tenant", "project", "key_id", "model", "task", "adapters"),
+    *("tags", "status", "basis", "reason", "price", "duration_ms"),
+)
+
+
+def event_view(row: Any) -> UsageEventView:
+    """A row of the ledger."""
+    return UsageEventView(**_event(row))
+
+
+def history_view(rows: Any) -> UsageEventHistory:
+    """A row and what was posted on it."""
+    return UsageEventHistory(**_event(rows[0]), postings=[event_view(row) for row in rows[1:]])
+
+
+def _event(row: Any) -> dict[str, Any]:
+    quantities = {unit: value for unit in UNITS if (value := getattr(row, unit))}
+    is_unpriced = row.cost_nano is None
+    return {
+        **{name: getattr(row, name) for name in _SAME},
+        "workflow": row.workflow or None,
+        "node": row.node or None,
+        "billable": bool(row.billable),
+        "estimated": Basis(row.basis).is_estimated,
+        "quantities": quantities,
+        "cost": None if is_unpriced else money_view(row.cost_nano, row.free_nano, row.credit_nano),
+        **{f"{name}_at": at(getattr(row, f"{name}_ms")) for name in ("admitted", "started", "booked")},
+    }
+
+
+def audit_view(found: Audit, only_differences: bool) -> AuditView:
+    """The verdicts, those that add up left out where nobody asks for them."""
+    shown = [verdict for verdict in found.verdicts if not (only_differences and verdict.adds_up)]
+    return AuditView(
+        adds_up=found.adds_up,
+        sources=len(found.verdicts),
+        late_witnesses=found.num_late_witnesses,
+        data=[_verdict_view(verdict) for verdict in shown],
+    )
+
+
+def _verdict_view(verdict: Verdict) -> VerdictView:
+    return VerdictView(
+        source=verdict.source,
+        model=verdict.model,
+        witness=verdict.is_witness,
+        state=verdict.state,
+        booked=verdict.num_booked,
+        open=verdict.num_open,
+        counters_compared=verdict.is_compared,
+        adds_up=verdict.adds_up,
+        differences=[{"kind": one.kind.value, "message": one.message} for one in verdict.differences],
+    )
+
+
+def conflict_view(row: Any) -> ConflictView:
+    """A row of the quarantine."""
+    moments = {"received_at": at(row.received_ms), "resolved_at": at_or_none(row.resolved_ms)}
+    return ConflictView(id=row.id, source=row.source, reason=row.reason, record=row.event, **moments)
+
+
+def rerate_view(done: Rerated) -> RerateView:
+    """What a re-rating did."""
+    return RerateView(attempts=done.num_attempts, change=cost_view(done.change_nano))

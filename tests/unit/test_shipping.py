@@ -1,0 +1,338 @@
+"""What is closed reaches the books once, whoever dies, and nothing is deleted before it did."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.books import KeptBooks
+from fakes.journals import SOURCE, journal, process, subject, until, values
+
+from serve.domain.errors import MeteringUnavailable
+from serve.domain.usage import Quantities, Tally, UsageStatus
+from serve.metering.meter import MeteredCall
+from serve.metering.outbox import OwnOutbox
+from serve.metering.process import ProcessMetering
+
+OK = ("succeeded", True, None)
+
+
+def began(metering: ProcessMetering, number: int, tokens: int = 7) -> MeteredCall:
+    tally = Tally()
+    tally.completion_tokens = tokens
+    return metering.meter.begin(subject(number), tally)
+
+
+def ended(metering: ProcessMetering, number: int, tokens: int = 7) -> None:
+    began(metering, number, tokens).end(UsageStatus.SUCCEEDED)
+
+
+def source_of(metering: ProcessMetering) -> str:
+    return metering.meter.journals[-1].source.source
+
+
+async def test_what_is_closed_is_booked_in_its_order_and_the_folder_is_removed(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    source = source_of(metering)
+    for number in range(1, 30):
+        ended(metering, number)
+    await until(lambda: len(books.events) == 29)
+    assert metering.sample().num_unshipped == 0
+    await metering.stop()
+    assert books.seqs(source) == list(range(1, 30))
+    report = books.last_reports()[source]
+    assert (report.last_seq, report.cumulative.completion_tokens, report.num_open) == (29, 203, 0)
+    assert (report.closed, report.killed, report.gaps) == (True, False, ())
+    assert [report.closed for report in books.last_reports().values()] == [True, True]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_source_says_at_once_that_it_lives(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    await until(lambda: len(books.last_reports()) == 2)
+    assert {report.is_witness for report in books.reports} == {True, False}
+    await metering.stop()
+
+
+async def test_a_silent_source_reports_every_ten_seconds(tmp_path: Path) -> None:
+    outbox = OwnOutbox(journal(tmp_path), None)
+    batch = await outbox.batch(100.0, 1)
+    assert batch is not None
+    await outbox.booked(batch, 100.0)
+    assert await outbox.batch(109.0, 1) is None
+    assert await outbox.batch(110.0, 1) is not None
+    outbox.journal.release(remove=True)
+
+
+async def test_what_is_not_in_the_batch_counts_as_open(tmp_path: Path) -> None:
+    made = journal(tmp_path)
+    outbox = OwnOutbox(made, lambda: {"tokens": 5.0})
+    call = made.open(subject(1), 123)
+    made.close(made.open(subject(2), 456), OK, values(5), 1)
+    batch = await outbox.batch(1.0, 1)
+    assert batch is not None
+    assert (batch.report.num_open, batch.report.oldest_open_ms, batch.report.counters) == (1, 123, {"tokens": 5.0})
+    made.close(call, OK, values(5), 1)
+    again = await outbox.batch(2.0, 1)
+    assert again is not None
+    assert again.events == batch.events
+    assert (again.report.num_open, again.report.cumulative) == (1, Quantities(prompt_tokens=5))
+    made.release(remove=True)
+
+
+async def test_books_that_are_away_for_long_get_everything_later(tmp_path: Path) -> None:
+    books = KeptBooks()
+    books.is_away = True
+    metering = process(tmp_path, books)
+    await metering.start()
+    for number in range(1, 1000):
+        ended(metering, number)
+    await until(lambda: books.num_refused > 3)
+    assert metering.sample().num_unshipped == 999
+    assert metering.sample().lag_seconds > 0
+    assert metering.sample().num_bytes > 100_000
+    books.is_away = False
+    await until(lambda: len(books.events) == 999)
+    await metering.stop()
+    assert books.num_duplicates == 0
+
+
+async def test_books_whose_answers_are_lost_get_the_same_again(tmp_path: Path) -> None:
+    books = KeptBooks()
+    books.forget_answers = True
+    metering = process(tmp_path, books)
+    await metering.start()
+    source = source_of(metering)
+    ended(metering, 1)
+    await until(lambda: books.num_duplicates > 1)
+    books.forget_answers = False
+    ended(metering, 2)
+    await until(lambda: len(books.events) == 2)
+    await metering.stop()
+    assert books.total(source).completion_tokens == 14
+
+
+async def test_a_full_journal_refuses_calls_until_the_books_are_back(tmp_path: Path) -> None:
+    books = KeptBooks()
+    books.is_away = True
+    metering = process(tmp_path, books)
+    await metering.start()
+    with pytest.raises(MeteringUnavailable):
+        [ended(metering, number) for number in itertools.count(1)]
+    num_closed = metering.meter.journals[0].last_seq
+    books.is_away = False
+    await until(lambda: len(books.events) == num_closed)
+    ended(metering, num_closed + 1)
+    await metering.stop()
+    assert len(books.events) == num_closed + 1
+
+
+async def test_what_is_booked_is_deleted_though_one_call_stays_open(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    long = began(metering, 1, tokens=99)
+    for round_number in range(40):
+        for number in range(100):
+            ended(metering, 2 + round_number * 100 + number)
+        await until(lambda: metering.sample().num_unshipped == 0)
+    assert metering.sample().num_bytes < 500_000
+    assert len(list(metering.meter.journals[0].folder.path.glob("*.log"))) < 8
+    long.end(UsageStatus.SUCCEEDED)
+    await metering.stop()
+    assert len(books.events) == 4001
+    assert all(report.gaps == () for report in books.reports)
+    assert books.events[subject(1).id].quantities.completion_tokens == 99
+
+
+async def test_a_journal_whose_folder_is_deleted_loses_nothing_while_its_process_lives(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books, counters=lambda: {"tokens": 1.0})
+    await metering.start()
+    first = source_of(metering)
+    before = began(metering, 1)
+    ended(metering, 2)
+    shutil.rmtree(tmp_path)
+    ended(metering, 3)
+    await until(lambda: source_of(metering) != first)
+    ended(metering, 4)
+    before.end(UsageStatus.CANCELED)
+    await until(lambda: len(books.events) == 4)
+    await until(lambda: books.last_reports()[first].closed)
+    assert books.last_reports()[first].counters == {}
+    second = source_of(metering)
+    await metering.stop()
+    assert (books.seqs(first), books.seqs(second)) == ([1, 2, 3], [1])
+    assert books.last_reports()[first].cumulative.completion_tokens == 21
+
+
+async def test_calls_begun_in_the_moment_of_deletion_have_an_epoch_of_their_own(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books, ship_seconds=60)
+    await metering.start()
+    shutil.rmtree(tmp_path)
+    for number in range(1, 400):
+        ended(metering, number)
+    assert len(metering.meter.journals) == 2
+    await metering.stop()
+    assert len(books.events) == 399
+
+
+async def test_a_journal_of_a_process_that_is_dead_is_settled_by_one_of_many(tmp_path: Path) -> None:
+    made = journal(tmp_path)
+    for number in range(1, 1300):
+        made.close(made.open(subject(number), 5), OK, values(2), 1)
+    open_call = made.open(subject(5000), 5)
+    made.progress(open_call, values(1), 1)
+    made.release(remove=False)
+    books = KeptBooks()
+    others = [process(tmp_path, books, name) for name in ("a", "b", "c")]
+    for other in others:
+        await other.start()
+    await until(lambda: SOURCE.source in books.last_reports() and books.last_reports()[SOURCE.source].closed)
+    report = books.last_reports()[SOURCE.source]
+    for other in others:
+        await other.stop()
+    assert (report.killed, report.last_seq, report.cumulative.prompt_tokens) == (True, 1300, 2599)
+    assert books.seqs(SOURCE.source) == list(range(1, 1301))
+    assert books.num_duplicates == 0
+    assert books.events[subject(5000).id].status is UsageStatus.LOST
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_removed_record_is_reported(tmp_path: Path) -> None:
+    made = journal(tmp_path)
+    for number in range(1, 4):
+        made.close(made.open(subject(number), 5), OK, values(2), 1)
+    made.release(remove=False)
+    path = made.folder.path / "000001.log"
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join(lines[:3] + lines[4:]))
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    await until(lambda: SOURCE.source in books.last_reports())
+    await metering.stop()
+    report = books.last_reports()[SOURCE.source]
+    assert [(gap.first, gap.last, gap.reason) for gap in report.gaps] == [(4, 4, "missing")]
+    assert report.cumulative.prompt_tokens == 6
+    assert books.total(SOURCE.source).prompt_tokens == 4
+
+
+async def test_a_process_that_ends_while_the_books_are_away_leaves_its_journal_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.metering.shipping.STOP_SECONDS", 0.1)
+    books = KeptBooks()
+    first = process(tmp_path, books, "first")
+    await first.start()
+    source = source_of(first)
+    ended(first, 1)
+    await until(lambda: len(books.events) == 1)
+    books.is_away = True
+    ended(first, 2)
+    await first.stop()
+    books.is_away = False
+    second = process(tmp_path, books, "second")
+    await second.start()
+    await until(lambda: books.last_reports()[source].closed)
+    await second.stop()
+    assert books.last_reports()[source].killed is False
+    assert (books.seqs(source), books.num_duplicates) == ([1, 2], 0)
+
+
+async def test_an_adopter_that_dies_in_the_middle_is_followed_by_another(tmp_path: Path) -> None:
+    made = journal(tmp_path)
+    for number in range(1, 1300):
+        made.close(made.open(subject(number), 5), OK, values(2), 1)
+    made.open(subject(5000), 5)
+    made.release(remove=False)
+    books = KeptBooks()
+    books.forget_answers = True
+    first = process(tmp_path, books, "first")
+    await first.start()
+    await until(lambda: len(books.events) > 0)
+    await first._shipper.stop(0.01)
+    books.forget_answers = False
+    second = process(tmp_path, books, "second")
+    await second.start()
+    await until(lambda: SOURCE.source in books.last_reports() and books.last_reports()[SOURCE.source].closed)
+    await second.stop()
+    await asyncio.to_thread(first._sync.stop)
+    assert books.seqs(SOURCE.source) == list(range(1, 1301))
+
+
+async def test_a_folder_that_does_not_say_whose_it_is_stays(tmp_path: Path) -> None:
+    made = journal(tmp_path)
+    (made.folder.path / "source.json").write_bytes(b"?")
+    made.release(remove=False)
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    await until(lambda: len(books.reports) == 2)
+    await metering.stop()
+    assert [path.name for path in tmp_path.iterdir()] == [made.folder.path.name]
+
+
+async def test_strict_durability_waits_for_the_disk_and_says_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    books = KeptBooks()
+    metering = process(tmp_path, books, durability="strict", sync_ms=10_000.0)
+    await metering.start()
+    ended(metering, 1)
+    await asyncio.gather(*[metering.synced() for _ in range(5)])
+    assert 1 <= len(synced) <= 3
+
+    def failing(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    ended(metering, 2)
+    with pytest.raises(MeteringUnavailable):
+        await metering.synced()
+    monkeypatch.undo()
+    await metering.stop()
+    assert len(books.events) == 2
+
+
+async def test_counters_that_cannot_be_read_keep_nothing_back(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books, counters=lambda: {}["nothing"])
+    await metering.start()
+    ended(metering, 1)
+    await until(lambda: len(books.events) == 1)
+    await metering.stop()
+    assert books.reports[-1].counters == {}
+
+
+async def test_a_replica_that_is_killed_is_settled_by_its_neighbour(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    writer = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fakes.journal_process", str(tmp_path / "journals"), str(tmp_path / "said"), "1"),
+        env=os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"},
+    )
+    books = KeptBooks()
+    metering = process(tmp_path / "journals", books)
+    await metering.start()
+    await until(lambda: (tmp_path / "said").exists() and (tmp_path / "said").stat().st_size > 5000, 30)
+    assert not any("writer" in source for source in books.last_reports())
+    writer.kill()
+    await writer.wait()
+    await until(lambda: any("writer" in source and said.closed for source, said in books.last_reports().items()))
+    await metering.stop()
+    said = [line.split() for line in (tmp_path / "said").read_text().splitlines()]
+    closed = {subject(int(call)).id: int(tokens) for kind, call, tokens in said if kind == "c"}
+    for usage_id, tokens in closed.items():
+        assert books.events[usage_id].quantities.completion_tokens == tokens
+    (report,) = [each for each in books.last_reports().values() if "writer" in each.source]
+    assert books.total(report.source) == report.cumulative
