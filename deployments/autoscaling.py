@@ -5,8 +5,9 @@ seconds until what waits has a place, and `inflow`, the replica-seconds of work 
 replicas share must not be reported: the sum would multiply it.
 
 Facts about Ray 2.60 that this module hides: while a model has no replica, Ray itself starts one for what is queued at
-the callers, and the policy is not asked; what the policy answers is delayed by Ray's own timers, which the
-configuration therefore sets to almost nothing, since the policy holds on by itself.
+the callers, and the policy is not asked; the policy is pickled with every replica that is made, so it holds nothing of
+its process; what the policy answers is delayed by Ray's own timers, which the configuration therefore sets to almost
+nothing, since the policy holds on by itself.
 """
 
 import logging
@@ -40,11 +41,7 @@ class BacklogPolicy:
         self._policy = ScalingPolicy(Bounds(**{**bounds, **whole}))  # type: ignore[arg-type]  # the rest are seconds
         self._model = model
         self._last: int | None = None
-        self._recorder = recorder = Recorder()
-        self._wanted = recorder.level(series.WANTED_REPLICAS, model)
-        self._inflow = recorder.level(series.INFLOW, model)
-        self._backlog = recorder.level(series.SCALING_BACKLOG, model)
-        self._load = recorder.level(series.SCALING_LOAD, model)
+        self._recorder = Recorder()
 
     def __call__(self, ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
         """(wanted replicas, no state: it is kept here)."""
@@ -56,10 +53,13 @@ class BacklogPolicy:
     def _tell(self, seen: Observation, decision: Decision) -> None:
         """Changes are told with their reason; what stays as it is would fill the log."""
         _exported(self._recorder)
-        self._wanted.set(decision.replicas)
-        self._inflow.set(seen.inflow)
-        self._backlog.set(seen.backlog_seconds)
-        self._load.set(seen.load)
+        for declared, value in (
+            (series.WANTED_REPLICAS, decision.replicas),
+            (series.INFLOW, seen.inflow),
+            (series.SCALING_BACKLOG, seen.backlog_seconds),
+            (series.SCALING_LOAD, seen.load),
+        ):
+            self._recorder.level(declared, self._model).set(value)
         if decision.replicas == self._last:
             return
         before = seen.wanted if self._last is None else self._last

@@ -44,27 +44,26 @@ class CallMetering:
         record = self._meter.begin(subject_of(self._model, call), tally)
         began = sent = time.monotonic()
         judgement: Judgement = UsageStatus.FAILED, False, ENGINE_FAILED
+        usage: Quantities | None = None
         try:
             async with aclosing(begin(tally)) as batches:
                 async for batch in batches:
                     if batch and isinstance(batch[-1], Completed):
                         judgement = UsageStatus.SUCCEEDED, True, None
-                        yield await self._completed(record, batch)
+                        usage = record.end(*judgement)
+                        if self._synced is not None:
+                            await self._synced()
+                        yield [*batch[:-1], Completed(usage, batch[-1].timing)]
                     elif told := _told(record, batch, sent):
                         sent = time.monotonic()
                         yield told
         except BaseException as error:
-            if judgement[0] is not UsageStatus.SUCCEEDED:
+            if usage is None:
                 judgement = _judged(error, tally)
             raise
         finally:
-            self._ended(call, judgement[0], record.end(*judgement), time.monotonic() - began)
-
-    async def _completed(self, record: MeteredCall, batch: Sequence[Any]) -> EventBatch:
-        usage = record.end(UsageStatus.SUCCEEDED)
-        if self._synced is not None:
-            await self._synced()
-        return [*batch[:-1], Completed(usage, batch[-1].timing)]
+            usage = usage or record.end(*judgement)
+            self._ended(call, judgement[0], usage, time.monotonic() - began)
 
 
 def _told(record: MeteredCall, batch: Sequence[Any], sent: float) -> EventBatch:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 
 from deployments.handles import RayModels
+from deployments.metering import open_witness_metering
 from deployments.metric_export import RayExport
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
@@ -25,6 +26,7 @@ from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.playground import prepare
 from serve.gateway.services import Services
+from serve.metering.meter import Meter
 from serve.metering.price_book import PriceBook
 from serve.metering.rates import Rates
 from serve.metering.wallets import Wallets
@@ -54,9 +56,11 @@ class Gateway:
     """One gateway replica. The app is built in the replica, where the settings and the handles are."""
 
     def __init__(self) -> None:
-        self._services = compose(Settings())
+        settings = Settings()
+        self._metering = open_witness_metering(settings, "gateway")
+        self._services = compose(settings, self._metering.witness)
         self._services.metrics.is_exported = True
-        self._export = RayExport([self._services.metrics.recorder])
+        self._export = RayExport([self._services.metrics.recorder], self._sample)
         self._has_begun = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -72,10 +76,15 @@ class Gateway:
         """A gateway that can still run this is healthy; what it depends on has health of its own."""
         await self._begin()
 
+    def _sample(self) -> None:
+        journal = self._metering.sample()
+        self._services.metrics.journal("gateway", journal.lag_seconds, journal.num_bytes, journal.num_unshipped)
+
     async def _begin(self) -> None:
         """Start what runs beside the requests, in their loop: a constructor has none."""
         if not self._has_begun:
             self._has_begun = True
+            await self._metering.start()
             await self._services.rates.start()
             await self._services.wallets.start()
             with contextlib.suppress(StorageUnavailable):
@@ -87,10 +96,11 @@ class Gateway:
             self._has_begun = False
             await self._services.rates.stop()
             await self._services.wallets.stop()
+            await self._metering.stop()
 
 
-def compose(settings: Settings) -> Services:
-    """Everything that the gateway's routes need."""
+def compose(settings: Settings, witness: Meter) -> Services:
+    """Everything that the gateway's routes need. Calls are written down with `witness`."""
     logs.configure(settings.log)
     clock, ids = SystemClock(), Uuid7Ids()
     records = Records(settings.storage.url())
@@ -105,7 +115,7 @@ def compose(settings: Settings) -> Services:
         clock=clock,
         ids=ids,
         records=records,
-        models=RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds),
+        models=RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds, witness),
         catalog=Catalog(records, clock, _CARDS_FRESH_SECONDS),
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),

@@ -38,6 +38,7 @@ from serve.storage.assets import Assets
 from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry import logs
+from serve.telemetry.tracing import Traces
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class ModelReplica(ABC):
         self._predictor = Predictor()
         self._metrics = ReplicaMetrics(args.name)
         self._export = RayExport([self._metrics.recorder], self._sample)
+        tracing = self._settings.tracing
+        self._traces = Traces(f"replica {args.name}", tracing.endpoint, tracing.sample_ratio)
         self._start_seconds = 0.0
         self._engine: Engine | None = None
         self._queue: FairQueue | None = None
@@ -160,15 +163,18 @@ class ModelReplica(ABC):
         context = call.context
         adapters = self._adapters_of(call)
         try:
-            async with (
-                adapters.warm(call) if adapters else nullcontext() as ready,
-                queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at, ready) as waited,
-                adapters.hold(call) if adapters else nullcontext(()) as applied,
-            ):
-                self._metrics.waited(waited)
-                async with aclosing(calls.metered(call, await self._work(engine, call, applied))) as batches:
-                    async for batch in batches:
-                        yield batch
+            with self._traces.call_span("replica call", self.name, call) as (call, span):
+                async with (
+                    adapters.warm(call) if adapters else nullcontext() as ready,
+                    queue.place(context.tenant, predicted_ms, context.priority, context.deadline_at, ready) as waited,
+                    adapters.hold(call) if adapters else nullcontext(()) as applied,
+                ):
+                    self._metrics.waited(waited)
+                    span.event("in the engine")
+                    async with aclosing(calls.metered(call, await self._work(engine, call, applied))) as batches:
+                        async for batch in batches:
+                            span.first("first events")
+                            yield batch
         except SlipwayError:
             raise
         except Exception as error:
@@ -258,6 +264,7 @@ class ModelReplica(ABC):
     async def __del__(self) -> Any:
         """Ray awaits this when it takes the replica away."""
         self._export.stop()
+        self._traces.stop()
         if self._engine is not None:
             await self._engine.close()
         if self._metering is not None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 
 from deployments.handles import RayModels
+from deployments.metering import open_witness_metering
 from deployments.metric_export import RayExport
 from serve.catalog.adapters.blobs import AdapterBlobs
 from serve.catalog.adapters.disposal import AdapterDisposal
@@ -73,9 +74,10 @@ class RunnerReplica:
         rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
         store = RunStore(records, clock, settings.runs, assets)
         fetcher = GuardedFetcher(settings.webhooks.allow_private_addresses)
-        models = RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds)
+        self._metering = open_witness_metering(settings, "runner")
+        models = RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds, self._metering.witness)
         self._metrics = Metrics("runner")
-        self._export = RayExport([self._metrics.recorder])
+        self._export = RayExport([self._metrics.recorder], self._sample)
         self._traces = Traces("runner", settings.tracing.endpoint, settings.tracing.sample_ratio)
         self._runner = Runner(
             store,
@@ -91,12 +93,16 @@ class RunnerReplica:
         self._sweeper = Sweeper(
             records, clock, settings.runs, assets, AdapterDisposal(records, blobs, clock, settings.adapters)
         )
-        for part in (self._runner, self._webhooks, self._sweeper):
+        for part in (self._metering, self._runner, self._webhooks, self._sweeper):
             await part.start()
 
     async def nudge(self, run_id: RunId) -> None:
         """A run was queued: look now rather than at the next poll."""
         self._runner.nudge(run_id)
+
+    def _sample(self) -> None:
+        journal = self._metering.sample()
+        self._metrics.journal("runner", journal.lag_seconds, journal.num_bytes, journal.num_unshipped)
 
     async def check_health(self) -> None:
         """The loop that claims runs must be alive."""
@@ -105,7 +111,7 @@ class RunnerReplica:
 
     async def __del__(self) -> Any:
         """Ray awaits this when it takes the replica away: give the runs back, so that another has them at once."""
-        for part in (self._runner, self._webhooks, self._sweeper):
+        for part in (self._runner, self._webhooks, self._sweeper, self._metering):
             await part.stop()
         self._export.stop()
         self._traces.stop()

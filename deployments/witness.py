@@ -8,7 +8,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from serve.domain.errors import DeadlineExceeded, EngineFailed, ReplicaLost
+from serve.domain.errors import Canceled, DeadlineExceeded, EngineFailed, ReplicaLost
 from serve.domain.generation import Completed, EventBatch, Metered, ModelCall, Verdict
 from serve.domain.usage import ENGINE_FAILED, PLATFORM_RETRY, REFUSED, UsageStatus
 from serve.metering.meter import Meter
@@ -52,8 +52,8 @@ class Submission:
     def _judgement(self, error: BaseException | None) -> tuple[UsageStatus, bool, str | None]:
         if isinstance(error, ReplicaLost):
             return UsageStatus.LOST, False, PLATFORM_RETRY
-        if self._verdict is not None and self._verdict.platform_retry:
-            return UsageStatus.CANCELED, False, PLATFORM_RETRY
+        if isinstance(error, Canceled) or (self._verdict is not None and self._verdict.platform_retry):
+            return UsageStatus.CANCELED, False, PLATFORM_RETRY  # Canceled is raised where nobody here has canceled
         if self._is_whole:
             return UsageStatus.SUCCEEDED, True, None
         if error is None or isinstance(error, EngineFailed):

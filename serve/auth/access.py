@@ -38,6 +38,8 @@ ROUTE_SCOPES: Mapping[str, Scope] = {
     "webhooks.secret": Scope.KEYS,
     "keys": Scope.KEYS,
     "members": Scope.MEMBERS,
+    "budgets.read": Scope.READ,
+    "budgets.write": Scope.BUDGETS,
     "usage": Scope.READ,
     "projects.read": Scope.READ,
     "projects.write": Scope.MEMBERS,

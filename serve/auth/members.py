@@ -57,6 +57,8 @@ class Members:
             PermissionDenied: `by` has less than the role, or than the member has, or is a key of one project.
         """
         _check_grant(by, role)
+        if "\x00" in user_id:  # PostgreSQL's text holds none
+            raise unknown_user(user_id)
         async with self._records.write() as connection:
             member = await self._member(connection, tenant, user_id)
             if member is not None:

@@ -56,9 +56,12 @@ class Client:
         """Store `content` as an asset called `name`."""
         return self._ask("POST", "/v1/assets", params={"name": name}, content=content, timeout=_CALL_TIMEOUT)
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """The bytes at `path`, as they come."""
-        with self._reaching(), self._http.stream("GET", path, timeout=_CALL_TIMEOUT) as response:
+    def download(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+        """The bytes at `path`, as they come; parameters that are None are left out."""
+        with (
+            self._reaching(),
+            self._http.stream("GET", path, params=_given(params), timeout=_CALL_TIMEOUT) as response,
+        ):
             if response.is_error:
                 response.read()
                 raise refusal(response)

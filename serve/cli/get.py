@@ -1,4 +1,4 @@
-"""`slipway get`: lists of models, adapters, runs, assets, keys and tenants, or one of them."""
+"""`slipway get`: lists of models, adapters, runs, assets, keys, tenants, projects and members, or one of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,6 +78,12 @@ def key_state(key: Row) -> str:
         return "revoked"
     expires = key.get("expires_at")
     return "expired" if expires and is_past(expires) else "valid"
+
+
+def limits(row: Row) -> str | None:
+    """`60 requests, 9000 tokens` a minute."""
+    given = {name: value for name, value in (row.get("limits") or {}).items() if value is not None}
+    return ", ".join(f"{value} {name.removesuffix('_per_minute')}" for name, value in given.items()) or None
 
 
 def is_past(moment: str) -> bool:
@@ -177,12 +183,48 @@ NOUNS = {
             ("expires", lambda k: k.get("expires_at")),
             ("age", lambda k: age(k.get("created_at"))),
         ),
+        wide=(
+            ("models", lambda k: k.get("models")),
+            ("limits", limits),
+            ("made by", lambda k: k.get("made_by")),
+            ("replaced by", lambda k: k.get("replaced_by")),
+        ),
     ),
     "tenants": Noun(
         "/v1/admin/tenants",
         "name",
+        True,
+        (
+            ("name", lambda t: t["name"]),
+            ("billing", lambda t: t.get("billing")),
+            ("limits", limits),
+            ("age", lambda t: age(t.get("created_at"))),
+        ),
+    ),
+    "projects": Noun(
+        "/v1/projects",
+        "name",
+        True,
+        (
+            ("name", lambda p: p["name"]),
+            ("tenant", lambda p: p.get("tenant")),
+            ("limits", limits),
+            ("age", lambda p: age(p.get("created_at"))),
+        ),
+    ),
+    "members": Noun(
+        "/v1/members",
+        "user_id",
         False,
-        (("name", lambda t: t["name"]), ("age", lambda t: age(t.get("created_at")))),
+        (
+            ("id", lambda m: m["user_id"]),
+            ("email", lambda m: m.get("email")),
+            ("name", lambda m: m.get("name")),
+            ("tenant", lambda m: m.get("tenant")),
+            ("role", lambda m: m.get("role")),
+            ("by", lambda m: m.get("granted_by")),
+            ("last login", lambda m: age(m.get("last_login_at"))),
+        ),
     ),
 }
 
@@ -194,7 +236,9 @@ def register(app: typer.Typer) -> None:
 
 def get(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="models, adapters, runs, assets, keys or tenants.", metavar="KIND")],
+    kind: Annotated[
+        str, typer.Argument(help="models, adapters, runs, assets, keys, tenants, projects or members.", metavar="KIND")
+    ],
     name: Annotated[str | None, typer.Argument(help="One of them, by name or id.")] = None,
     status: Annotated[str | None, typer.Option(help="Runs in this status.")] = None,
     model: Annotated[str | None, typer.Option(help="Runs of this model.")] = None,

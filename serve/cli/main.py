@@ -6,7 +6,26 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serve.cli import adapters, apply, cancel, chat, config, delete, describe, doctor, get, keys, local, prices, run
+from serve.cli import (
+    adapters,
+    apply,
+    budgets,
+    cancel,
+    chat,
+    config,
+    delete,
+    describe,
+    doctor,
+    get,
+    keys,
+    local,
+    members,
+    prices,
+    projects,
+    run,
+    tenants,
+    usage,
+)
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import plain
 from serve.domain.errors import SlipwayError
@@ -92,7 +111,12 @@ _COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     chat.register,
     adapters.register,
     keys.register,
+    tenants.register,
+    projects.register,
+    members.register,
     prices.register,
+    usage.register,
+    budgets.register,
     config.register,
     doctor.register,
 )

@@ -1,6 +1,7 @@
 """`slipway prices`: what calls cost, and why a charge is what it is."""
 
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -101,16 +102,19 @@ def _checked(client: "Client", body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain_event(client: "Client", event_id: str, output: Format) -> None:
-    event = client.get(f"/v1/usage/events/{segment(event_id)}")
-    quantities = {unit: value for unit, value in event["quantities"].items() if value}
-    if event.get("price") is None:
-        raise CliError(f"The event was booked without a price: {event['model']} had none when it was admitted.")
-    names = [adapter.partition("@")[0] for adapter in event.get("adapters") or []]
-    body = {"model": event["model"], "quantities": quantities, "adapters": names, "price": event["price"]}
-    bill = _checked(client, body)
-    _print_bill(bill, output)
-    if not event.get("billable", True):
-        note(f"Not charged: {event.get('reason') or 'it is not billable'}.")
+    event = client.get(f"/v1/usage/events/{quote(event_id, safe='/:')}")
+    postings = [event, *event["postings"]]
+    last, used = postings[-1], dict[str, int]()
+    for posting in postings:
+        for unit, value in posting["quantities"].items():
+            used[unit] = used.get(unit, 0) + value
+    if last["price"] is None:
+        raise CliError(f"It was booked without a price: {event['model']} had none when the call was admitted.")
+    adapters = [adapter.partition("@")[0] for adapter in event["adapters"]]
+    body = {"model": event["model"], "quantities": used, "adapters": adapters, "price": last["price"]}
+    _print_bill(_checked(client, body), output)
+    if not last["billable"]:
+        note(f"It is not charged: {last['reason']}.")
 
 
 def _print_bill(bill: dict[str, Any], output: Format) -> None:

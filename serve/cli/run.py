@@ -70,17 +70,22 @@ def run(
     """
     with connect(ctx) as client:
         body = _request(client, model, task, inputs or [], file)
-        options: dict[str, Any] = {"deadline_s": deadline, "priority": priority}
-        options |= {"webhook": {"url": webhook} if webhook else None, "adapters": parse_adapters(adapter or []) or None}
-        body |= {name: value for name, value in options.items() if value is not None}
+        body |= _given(
+            deadline_s=deadline,
+            priority=priority,
+            webhook={"url": webhook} if webhook else None,
+            adapters=parse_adapters(adapter or []) or None,
+        )
         if estimate:
             _print_plan(client.post(f"/v1/models/{segment(model)}/plan", body), output)
-            return
-        started = _start(client, model, body)
-        if not wait:
-            _print_started(started, output)
-            return
-        _follow_to_end(client, started, save, output)
+        elif wait:
+            _follow_to_end(client, _start(client, model, body), save, output)
+        else:
+            _print_started(_start(client, model, body), output)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _print_plan(plan: dict[str, Any], output: Format) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.keys import OfTenant
-from serve.cli.output import Format, Output, note, parse_time, print_data, print_table
+from serve.cli.output import Format, Output, note, print_data, print_table
 from serve.cli.session import connect, segment
 from serve.cli.times import ago
 
@@ -21,6 +20,7 @@ OfModel = Annotated[str | None, typer.Option("--model", help="Of this model.")]
 OfKey = Annotated[str | None, typer.Option("--of-key", help="Of the key with this id.")]
 OfProject = Annotated[str | None, typer.Option("--project", help="Of this project.")]
 Tagged = Annotated[list[str] | None, typer.Option("--tag", help="key=value; repeatable.")]
+_EVENT_COLUMNS = ("id", "model", "status", "billed", "basis", "quantities", "usd", "admitted")
 _FLAGS = ("unbilled", "estimated", "unpriced")
 
 
@@ -128,7 +128,9 @@ def events(
     if output is not Format.TABLE:
         print_data(answer["data"], output)
         return
-    print_table(["id", "model", "status", "billed", "basis", "quantities", "usd", "admitted"], map(_event, answer["data"]))
+    print_table(
+        ["id", "model", "status", "billed", "basis", "quantities", "usd", "admitted"], map(_event, answer["data"])
+    )
     if answer["has_more"]:
         note("There are more; --limit shows them, and `slipway usage export` gives all.")
 

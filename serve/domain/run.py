@@ -111,6 +111,8 @@ class NewRun(Frozen):
     """What the run's cost is drawn from, at most `reserved_nano`."""
     reserved_nano: int = 0
     tags: dict[str, str] = Field(default_factory=dict)
+    trace: str | None = None
+    """The W3C traceparent of the request that asked for it."""
     max_attempts: int = Field(default=3, ge=1)
     webhook: WebhookTarget | None = None
 

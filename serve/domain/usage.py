@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from operator import add, sub
+from operator import add, attrgetter, sub
 from threading import Lock
 from typing import NewType
 
@@ -41,7 +41,7 @@ class Quantities:
 
     def values(self) -> tuple[int, ...]:
         """In the order of UNITS."""
-        return tuple([getattr(self, unit) for unit in UNITS])
+        return _values(self)
 
     def nonzero(self) -> dict[str, int]:
         """The units that apply, by name; what an answer shows."""
@@ -61,6 +61,7 @@ class Quantities:
 NO_USAGE = Quantities()
 UNITS = tuple(unit.name for unit in fields(Quantities))
 """The names of all units, in their order."""
+_values: Callable[[Quantities], tuple[int, ...]] = attrgetter(*UNITS)
 
 
 class UsageStatus(StrEnum):

@@ -10,6 +10,7 @@ A call that is refused here has cost nothing: no model, no adapter and no pictur
 settles when it ends: what it did not use goes back to its limits and its budget.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from starlette.types import Scope
 from serve.auth.access import Caller
 from serve.auth.limits import UNLIMITED, Limits
 from serve.catalog.cards import Card
-from serve.domain.errors import SlipwayError
+from serve.domain.errors import SlipwayError, StorageUnavailable
 from serve.domain.generation import CallContext
 from serve.domain.run import NewRun
 from serve.domain.task import Task
@@ -34,10 +35,12 @@ from serve.gateway.tags import Tags, tags_of
 from serve.metering.ceiling import ceiling
 from serve.metering.leases import Reservation
 from serve.metering.prices import PriceVersion, cost_at_most, cost_of
-from serve.metering.rates import DAY, Demand, Limit, Taken
+from serve.metering.rate_limits import DAY, Demand, Limit
+from serve.metering.rates import Taken
 from serve.settings import AnonymousSettings
 from serve.telemetry import logs
 
+_log = logging.getLogger("slipway.gateway")
 _SITE_SHARE = 4
 """A wide network (an IPv6 /48) may ask for so many times as much as one client in it."""
 _MAX_KEPT = 10_000
@@ -146,8 +149,12 @@ class AdmittedRun:
     async def forget(self) -> None:
         """There is no such run."""
         self.admitted.forget()
-        if self.admitted.hold is not None:
+        if self.admitted.hold is None:
+            return
+        try:
             await self.services.wallets.drop_run_hold(self.admitted.hold)
+        except StorageUnavailable:
+            _log.warning("what run %s held, which was not accepted, stays held until it is swept", self.new.id)
 
 
 class Admission:
@@ -207,6 +214,7 @@ class Admission:
             "hold": admitted.hold,
             "reserved_nano": admitted.reserved_nano,
             "tags": dict(admitted.tags),
+            "trace": exchange.trace,
         }
         return AdmittedRun(new.model_copy(update=row), admitted, self._services)
 

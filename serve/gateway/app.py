@@ -24,6 +24,7 @@ from serve.gateway.routes import (
     adapters,
     admin,
     assets,
+    budgets,
     catalog,
     health,
     images,
@@ -55,6 +56,7 @@ _ROUTERS = (
     members.router,
     tenants.router,
     usage.router,
+    budgets.router,
     login.router,
     health.router,
 )

@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 UPLOAD_PATH = "/v1/assets"
 _IMAGES_PREFIX = "/v1/images/"
 EDITS_PATH = f"{_IMAGES_PREFIX}edits"
-_RUNS_PATH = re.compile(r"/v1/models/.+/runs")
+_RUNS_PATH = re.compile(r"/v1/models/.+/(runs|plan)")
 ADAPTERS_PATH = "/v1/adapters"
 _ASK_FOR_MORE = "Send a smaller adapter, or ask an administrator to raise SLIPWAY_ADAPTERS_MAX_BYTES."
 MAX_DEPTH = 64

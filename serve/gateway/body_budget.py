@@ -96,5 +96,5 @@ def attach(scope: Any, held: HeldBytes) -> None:
 
 
 def held_by(scope: Any) -> HeldBytes:
-    """What the request of `scope` holds: of the image routes, and of the one that starts runs."""
+    """What the request of `scope` holds: of the image routes, and of those that start and plan runs."""
     return cast(HeldBytes, scope[_KEY])

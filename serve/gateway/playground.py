@@ -35,10 +35,10 @@ ANONYMOUS_KEY = KeyId("anonymous")
 _CALLER = Caller(ANONYMOUS, DEFAULT_PROJECT, ANONYMOUS_KEY, frozenset({Scope.INFERENCE, Scope.READ}))
 _OPEN = {
     "POST": re.compile(
-        r"/v1/(chat/completions|completions|embeddings|images/generations|images/edits|models/.+/runs"
+        r"/v1/(chat/completions|completions|embeddings|images/generations|images/edits|models/[^/:]+(:.+)?/runs"
         r"|runs/[^/]+/cancel)"
     ),
-    "GET": re.compile(r"/v1/(models(/.+)?|catalog(/[^/]+)?|runs/[^/]+(/events)?|assets/[^/]+(/content)?)"),
+    "GET": re.compile(r"/v1/(models(/[^/:]+(:.+)?)?|catalog(/[^/]+)?|runs/[^/]+(/events)?|assets/[^/]+(/content)?)"),
     "HEAD": re.compile(r"/v1/assets/[^/]+/content"),
 }
 _SHARE = 4

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from operator import sub
+from typing import NamedTuple
 
 from serve.domain.usage import REFUSED, Basis, PriceId, Quantities, UsageEvent, UsageId, UsageStatus
 from serve.metering.wire import payload_sha256
@@ -28,6 +29,7 @@ COUNTS = (
 )
 """What roll-ups count besides units and money, in their order."""
 NOTHING = Quantities()
+_NO_COUNTS = (0,) * len(COUNTS)
 _RANK = {Basis.WITNESS: 0, Basis.CHECKPOINT: 1, Basis.MEASURED: 2}
 _SUFFIX = {Basis.CHECKPOINT: "c", Basis.MEASURED: "m"}
 
@@ -53,9 +55,8 @@ class Heard(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """One posting, as a row of `usage_events`.
+class Booked(NamedTuple):
+    """One posting, as a row of `usage_events`. A tuple, as there is one for every attempt, and it is quickly made.
 
     `event` has the posted quantities, signed, and the judgement that holds from here on. `cost_nano` is the posted
     list price, None for unpriced; `free_nano` and `credit_nano` are the parts of it that a free tier and credit pay.
@@ -69,7 +70,7 @@ class Booked:
     free_nano: int = 0
     credit_nano: int = 0
     billed: Quantities = NOTHING
-    counts: tuple[int, ...] = (0,) * len(COUNTS)
+    counts: tuple[int, ...] = _NO_COUNTS
     id: str = ""
     corrects: UsageId | None = None
     price: PriceId | None = None
@@ -145,17 +146,22 @@ def _larger(one: Quantities, other: Quantities) -> Quantities:
     return Quantities(*map(max, one.values(), other.values()))
 
 
-def posting(before: Standing | None, target: UsageEvent, sha256: str, suffix: str, rate: Rate) -> Booked | None:
-    """What turns `before` into `target`; None where nothing changes. `suffix` ends a correction's id."""
+def posting(
+    before: Standing | None, target: UsageEvent, sha256: str, suffix: str, rate: Rate, now_ms: int
+) -> Booked | None:
+    """What turns `before` into `target`; None where nothing changes. `suffix` ends a correction's id.
+
+    Postings of one attempt have an order: two of the same millisecond would have none.
+    """
     price = target.subject.price if before is None else before.price
     cost = _cost(target, price, rate)
     billed = target.quantities if target.billable else NOTHING
     if before is None:
         counts = _counts(target, cost)
-        return Booked(target, Kind.ATTEMPT, cost, 0, 0, billed, counts, str(target.id), None, price, sha256)
+        return Booked(target, Kind.ATTEMPT, cost, 0, 0, billed, counts, target.id, None, price, sha256, now_ms)
     counts = tuple(map(sub, _counts(target, cost), _counts(before.event, before.cost_nano)))
     quantities = target.quantities - before.event.quantities
-    if (quantities, counts, cost) == (NOTHING, (0,) * len(COUNTS), before.cost_nano):
+    if (quantities, counts, cost) == (NOTHING, _NO_COUNTS, before.cost_nano):
         return None
     return Booked(
         event=replace(target, quantities=quantities),
@@ -167,11 +173,12 @@ def posting(before: Standing | None, target: UsageEvent, sha256: str, suffix: st
         corrects=target.id,
         price=price,
         payload_sha256=sha256,
+        booked_ms=max(now_ms, before.booked_ms + 1),
         before=before,
     )
 
 
-def rerating(before: Standing, price: PriceId, rate: Rate) -> Booked | None:
+def rerating(before: Standing, price: PriceId, rate: Rate, now_ms: int) -> Booked | None:
     """What turns `before` into the same under the version `price`; None where it already stands so."""
     cost = _cost(before.event, price, rate)
     if not before.event.billable or cost is None or (before.price == price and before.cost_nano is not None):
@@ -185,6 +192,7 @@ def rerating(before: Standing, price: PriceId, rate: Rate) -> Booked | None:
         id=_free_id(f"{before.event.id}/r:{price.removeprefix('sha256:')[:12]}", before.ids),
         corrects=before.event.id,
         price=price,
+        booked_ms=max(now_ms, before.booked_ms + 1),
         before=before,
     )
 
@@ -273,11 +281,11 @@ class Case:
             return
         self._aim(self.witness, payload_sha256(self.witness), "w")
 
-    def posting(self, rate: Rate) -> Booked | None:
+    def posting(self, rate: Rate, now_ms: int) -> Booked | None:
         """What is to be written, all in all; None for nothing."""
         if self.target is None or not self._sha256:
             return None
-        return posting(self.before, self.target, self._sha256, self._suffix, rate)
+        return posting(self.before, self.target, self._sha256, self._suffix, rate, now_ms)
 
     def _aim(self, target: UsageEvent, sha256: str, suffix: str) -> None:
         self.target, self._sha256, self._suffix = target, sha256, suffix

@@ -53,6 +53,11 @@ class Journal:
         """Records so far, also of segments that are deleted."""
         return self._line
 
+    def open_calls(self) -> tuple[set[int], int]:
+        """The calls that are open, and how many lines there were when they were."""
+        with self._lock:
+            return set(self._open), self._line
+
     @property
     def num_open(self) -> int:
         return len(self._open)

@@ -80,15 +80,11 @@ class MeteredCall:
         self._share_began = meter.shares.begin(now) if meter.shares else 0.0
 
     def checkpoint(self) -> Quantities | None:
-        """What the call has consumed, if that was due to be written down: after so many tokens, a step, a second."""
-        now = self._meter.clock.monotonic()
-        tally = self._tally
-        if self._call == 0:
+        """What the call has consumed, if that was due to be written down: after so many tokens, a step, a second. A
+        witness has none: see `seen`."""
+        if self._call == 0 or (tally := self._tally) is None:
             return None
-        if tally is not None:
-            tokens, steps = tally.prompt_tokens + tally.completion_tokens, tally.steps
-        else:
-            tokens, steps = self._checked_tokens, self._checked_steps
+        tokens, steps, now = tally.prompt_tokens + tally.completion_tokens, tally.steps, self._meter.clock.monotonic()
         if (
             tokens - self._checked_tokens < self._meter.checkpoint_tokens
             and steps == self._checked_steps

@@ -84,6 +84,7 @@ class OwnOutbox(Outbox):
         num_lines = self.journal.num_lines
         if not self.events and self._num_lines_read < num_lines and not await self._read():
             self._num_lines_read = num_lines
+            self._give_up_unreadable()
         is_whole = self._is_whole()
         is_due = self._reported_at is None or now - self._reported_at >= HEARTBEAT_SECONDS
         if not (self.events or is_due or is_whole):
@@ -91,6 +92,17 @@ class OwnOutbox(Outbox):
         if is_whole:
             self.reader.finish(num_lines)
         return UsageBatch(self._report(now_ms, is_whole), tuple(self.events))
+
+    def _give_up_unreadable(self) -> None:
+        """A call whose closing record is in a gap would be waited for, and its segment kept, for ever."""
+        open_calls, num_lines = self.journal.open_calls()
+        if not self.reader.gaps or num_lines != self._num_lines_read:
+            return
+        for number in self.settlement.open.keys() - open_calls:
+            call = self.settlement.open.pop(number)
+            logger.error(
+                "the end of %s is not in %s any more; its witness stands for it", call.subject.id, self.folder.path
+            )
 
     def _is_whole(self) -> bool:
         """Whether nothing will follow what was read."""

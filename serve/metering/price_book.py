@@ -82,9 +82,12 @@ class PriceBook:
             before = (await connection.execute(newest)).one_or_none()
             if before is not None and Prices.model_validate(before.body) == prices:
                 return self._kept(before)
+            now_ms = self._clock.now_ms()
             # Two of one millisecond would have no order.
-            created_ms = max(self._clock.now_ms(), before.created_ms + 1 if before else 0)
-            version = _made(model, prices, by, tenant, created_ms)
+            created_ms = max(now_ms, before.created_ms + 1) if before else now_ms
+            effective_ms = _effective_ms(prices, now_ms)
+            id = price_id(model, tenant, effective_ms, prices, created_ms, by)
+            version = PriceVersion(id, model, tenant, effective_ms, prices, created_ms, by)
             await connection.execute(insert(price_versions).values(**_row(version)))
         self.forget(model)
         return self._by_id.setdefault(version.id, version)
@@ -147,11 +150,9 @@ _LAST_FIRST = (price_versions.c.effective_ms.desc(), price_versions.c.created_ms
 """Of two with the same moment, the one that was made later."""
 
 
-def _made(model: str, prices: Prices, by: str, tenant: str, created_ms: int) -> PriceVersion:
+def _effective_ms(prices: Prices, now_ms: int) -> int:
     moment = prices.effective_from
-    effective_ms = created_ms if moment is None else round(moment.timestamp() * 1000)
-    id = price_id(model, tenant, effective_ms, prices, created_ms, by)
-    return PriceVersion(id, model, tenant, effective_ms, prices, created_ms, by)
+    return now_ms if moment is None else round(moment.timestamp() * 1000)
 
 
 def _row(version: PriceVersion) -> dict[str, object]:

@@ -8,94 +8,28 @@ minute, wherever it begins, holds more than the limit; the price is that a calle
 limit in 65 seconds.
 
 What a slice had left when it ended, and what callers give back (a call takes its tokens by an upper bound), is taken
-off the slot that it was granted in: by the next transaction about its row, or within seconds.
+off the slot that it was granted in: by the next transaction about its row, or within seconds. Whatever fails on the
+way counts as used.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import and_, delete, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from serve.domain.errors import InvalidRequest, QuotaExceeded, RateLimited, StorageUnavailable
+from serve.domain.errors import StorageUnavailable
 from serve.domain.ports import Clock
-from serve.storage.metering_tables import rate_buckets
+from serve.metering.rate_limits import SLICE_MS, Demand, Limit, Row, Standing, Window, impossible, refusal
+from serve.metering.rate_rows import Slice, forgotten, give_back, take_slice
 from serve.storage.records import Records
 
 _log = logging.getLogger("slipway.rates")
 
-SLICE_SECONDS = 2.0
-_SLICE_MS = round(SLICE_SECONDS * 1000)
-_SLICE_SHARE = 4
-"""Beyond what is needed now, a slice takes one part in so many of what is left: other gateways ask, too."""
-_SCARCE_SHARE = 10
-"""When less than one part in so many of a limit is left, nobody takes more than is needed now."""
 _REFUSED_MS = 250
 """How long a refusal stands without asking again: callers who do not wait must not reach the database each time."""
 _TIDY_SECONDS = 2.0
 _SWEEP_SECONDS = 300.0
-_MAX_SCOPE_CHARS = 160
-_INSERT: Any = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-
-Row = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A span of time in which so much may be asked for. `suffix` tells its rows from those of other windows."""
-
-    name: str
-    window_ms: int
-    slot_ms: int
-    suffix: str = ""
-
-    @property
-    def reach_ms(self) -> int:
-        """How far back grants count."""
-        return self.window_ms + 2 * self.slot_ms + _SLICE_MS
-
-
-MINUTE = Window("minute", 60_000, 1000)
-DAY = Window("day", 86_400_000, 600_000, "/day")
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """`most` of `unit` (requests, tokens, images) per window. `scope` says whose, `whose` the same in words."""
-
-    scope: str
-    unit: str
-    most: int
-    whose: str
-    window: Window = MINUTE
-
-    @property
-    def row(self) -> Row:
-        """The key of its row."""
-        return self.scope[:_MAX_SCOPE_CHARS], self.unit + self.window.suffix
-
-    def told(self) -> str:
-        """The limit in words: `60 requests a minute of this key`."""
-        return f"{self.most} {self.unit} a {self.window.name} of {self.whose}"
-
-
-Demand = tuple[Limit, int]
-"""A limit, and how much of it a call asks for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a limit stands, as far as this gateway knows: what answers' headers say. `reset_seconds`: until all of it is
-    free again if nothing more is asked for."""
-
-    limit: Limit
-    remaining: int
-    reset_seconds: float
 
 
 @dataclass(slots=True)
@@ -131,23 +65,12 @@ class _Bucket:
 
     def expected(self, now_ms: int) -> int:
         """Units that the next slice will probably need: as many as the last one, for its time."""
-        elapsed_ms = max(now_ms - self.began_ms, _SLICE_MS // 2)
-        return self.used * _SLICE_MS // elapsed_ms
+        elapsed_ms = max(now_ms - self.began_ms, SLICE_MS // 2)
+        return self.used * SLICE_MS // elapsed_ms
 
     def is_idle(self, now_ms: int) -> bool:
         """Whether nothing is lost by forgetting it."""
         return not (self.left or self.owed or self.wanted) and now_ms > self.used_ms + self.window.reach_ms
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """What a transaction found in a row, and took from it."""
-
-    units: int
-    slot: int
-    free: int
-    newest_ms: int
-    room_ms: int
 
 
 class Taken:
@@ -163,9 +86,10 @@ class Taken:
 
     def give_back(self, unit: str, units: int) -> None:
         """`units` of `unit` were not needed after all."""
-        for limit, slot, taken in self._grants:
-            if limit.unit == unit and units > 0:
-                self._rates.give_back(limit, slot, min(units, taken))
+        for index, (limit, slot, taken) in enumerate(self._grants):
+            if limit.unit == unit and (back := max(0, min(units, taken))):
+                self._rates.give_back(limit, slot, back)
+                self._grants[index] = (limit, slot, taken - back)
 
     def give_all_back(self) -> None:
         """The call came to nothing, and counts as never asked for."""
@@ -210,7 +134,7 @@ class Rates:
         """
         for limit, units in demands:
             if units > limit.most:
-                raise _impossible(limit, units)
+                raise impossible(limit, units)
         now_ms = self._clock.now_ms()
         if short := self._short(demands, now_ms):
             await self._refill(demands, short)
@@ -233,7 +157,7 @@ class Rates:
             bucket.owe(slot, units)
 
     async def settle(self) -> None:
-        """Write down everything that is owed. Raises StorageUnavailable; it is owed still, then."""
+        """Give back everything that is owed. Raises StorageUnavailable; then it counts as used for a window."""
         now_ms = self._clock.now_ms()
         for bucket in self._buckets.values():
             if bucket.left and now_ms >= bucket.ends_ms:
@@ -295,22 +219,18 @@ class Rates:
                 refused.append((bucket.room_ms, limit, units))
         if refused:
             room_ms, limit, units = max(refused, key=lambda one: one[0])
-            raise _refusal(limit, units, max(1, room_ms - now_ms))
+            raise refusal(limit, units, max(1, room_ms - now_ms))
 
     async def _take_slices(self, demands: Sequence[Demand]) -> None:
         now_ms = self._clock.now_ms()
         ordered = sorted(demands, key=lambda demand: demand[0].row)  # gateways lock rows in one order
         paid = [self._owed(self._bucket(limit)) for limit, _ in ordered]
-        try:
-            async with self._records.write() as connection:
-                taken = [
-                    await self._take_slice(connection, limit, units, owed, now_ms)
-                    for (limit, units), owed in zip(ordered, paid, strict=True)
-                ]
-        except BaseException:
-            for (limit, _), owed in zip(ordered, paid, strict=True):
-                _owe_again(self._bucket(limit), owed)
-            raise
+        # When this fails, nobody knows whether it was committed: what was owed is not owed again, and counts as used.
+        async with self._records.write() as connection:
+            taken = [
+                await take_slice(connection, limit, units, self._wish(limit, units, now_ms), owed, now_ms)
+                for (limit, units), owed in zip(ordered, paid, strict=True)
+            ]
         for (limit, units), found in zip(ordered, taken, strict=True):
             _begin(self._bucket(limit), found, units, now_ms)
         self._check_refused(demands)
@@ -321,38 +241,18 @@ class Rates:
         owed, bucket.owed = bucket.owed, {}
         return owed
 
-    async def _take_slice(
-        self, connection: AsyncConnection, limit: Limit, units: int, owed: Mapping[int, int], now_ms: int
-    ) -> _Slice:
-        """A slice of at least `units`, or of none where there are not so many."""
-        bucket, window = self._bucket(limit), limit.window
-        slots = await _locked(connection, limit.row, now_ms)
-        # A gateway whose clock is ahead has written already into slots that are to come here: time goes on from them.
-        now_ms = max(now_ms, max(slots, default=0) * window.slot_ms)
-        slots = _counted(slots, owed, window, now_ms)
-        free, slot = limit.most - sum(slots.values()), now_ms // window.slot_ms
-        taken = _slice_of(free, units, max(bucket.wanted, units) + bucket.expected(now_ms), limit.most)
-        room_ms = _room_ms(slots, units - free, window, now_ms)
-        newest_ms = (max(slots) + 1) * window.slot_ms if slots else 0
-        if taken:
-            slots[slot] = slots.get(slot, 0) + taken
-        await _store(connection, limit.row, slots)
-        return _Slice(taken, slot, free - taken, newest_ms, room_ms)
+    def _wish(self, limit: Limit, units: int, now_ms: int) -> int:
+        bucket = self._bucket(limit)
+        return max(bucket.wanted, units) + bucket.expected(now_ms)
 
     async def _pay(self, rows: Sequence[Row]) -> None:
         paid = {row: self._buckets[row].owed for row in rows}
         for row in rows:
             self._buckets[row].owed = {}
         now_ms = self._clock.now_ms()
-        try:
-            async with self._records.write() as connection:
-                for row, owed in paid.items():
-                    slots = await _locked(connection, row, now_ms)
-                    await _store(connection, row, _counted(slots, owed, self._buckets[row].window, now_ms))
-        except BaseException:
+        async with self._records.write() as connection:
             for row, owed in paid.items():
-                _owe_again(self._buckets[row], owed)
-            raise
+                await give_back(connection, row, self._buckets[row].window, owed, now_ms)
 
     async def _tidy_for_ever(self) -> None:
         while True:
@@ -363,72 +263,23 @@ class Rates:
                     self._swept_at = self._clock.monotonic()
                     await self.sweep()
             except Exception:
-                _log.warning("unused units of rate limits could not be given back; they will be later", exc_info=True)
+                _log.warning("unused units of rate limits could not be given back", exc_info=True)
 
     async def sweep(self) -> None:
         """Remove rows that nothing counts of any more."""
-        now_ms, unit, updated_ms = self._clock.now_ms(), rate_buckets.c.unit, rate_buckets.c.updated_ms
-        is_daily = unit.endswith(DAY.suffix)
-        old_minute = and_(~is_daily, updated_ms < now_ms - 2 * MINUTE.reach_ms)
-        old_day = and_(is_daily, updated_ms < now_ms - 2 * DAY.reach_ms)
         async with self._records.write() as connection:
-            await connection.execute(delete(rate_buckets).where(or_(old_minute, old_day)))
+            await connection.execute(forgotten(self._clock.now_ms()))
 
 
-async def _locked(connection: AsyncConnection, row: Row, now_ms: int) -> dict[int, int]:
-    """The row's slots; it is made where it lacks, and is this transaction's alone until its end."""
-    scope, unit = row
-    insert = _INSERT[connection.dialect.name](rate_buckets).values(scope=scope, unit=unit, slots={}, updated_ms=now_ms)
-    insert = insert.on_conflict_do_update(index_elements=["scope", "unit"], set_={"updated_ms": now_ms})
-    slots = (await connection.execute(insert.returning(rate_buckets.c.slots))).scalar_one()
-    return {int(slot): units for slot, units in slots.items()}
-
-
-async def _store(connection: AsyncConnection, row: Row, slots: Mapping[int, int]) -> None:
-    mine = (rate_buckets.c.scope == row[0], rate_buckets.c.unit == row[1])
-    values = {str(slot): units for slot, units in slots.items()}
-    await connection.execute(update(rate_buckets).where(*mine).values(slots=values))
-
-
-def _counted(slots: Mapping[int, int], owed: Mapping[int, int], window: Window, now_ms: int) -> dict[int, int]:
-    """What counts of `slots`, less what is given back."""
-    first = (now_ms - window.reach_ms) // window.slot_ms
-    left = {slot: units - owed.get(slot, 0) for slot, units in slots.items() if slot >= first}
-    return {slot: units for slot, units in left.items() if units > 0}
-
-
-def _slice_of(free: int, units: int, wish: int, most: int) -> int:
-    """How much to take where `free` are left: `units` surely, more of what is wished for if there is plenty."""
-    if free < units:
-        return 0
-    spare = max(0, free - units - most // _SCARCE_SHARE) // _SLICE_SHARE
-    return units + min(spare, max(0, wish - units))
-
-
-def _room_ms(slots: Mapping[int, int], missing: int, window: Window, now_ms: int) -> int:
-    """When `missing` units more will be free, if nobody asks for any in between."""
-    for slot in sorted(slots):
-        if missing <= 0:
-            break
-        missing -= slots[slot]
-        now_ms = (slot + 1) * window.slot_ms + window.reach_ms
-    return now_ms
-
-
-def _begin(bucket: _Bucket, found: _Slice, units: int, now_ms: int) -> None:
+def _begin(bucket: _Bucket, found: Slice, units: int, now_ms: int) -> None:
     bucket.free = found.free
     bucket.used_ms = max(bucket.used_ms, found.newest_ms)
     if found.units:
         bucket.left, bucket.slot, bucket.used = found.units, found.slot, 0
-        bucket.began_ms, bucket.ends_ms = now_ms, now_ms + _SLICE_MS
+        bucket.began_ms, bucket.ends_ms = now_ms, now_ms + SLICE_MS
     elif found.free < units:
         bucket.room_ms = found.room_ms
         bucket.refused_until_ms = min(now_ms + _REFUSED_MS, found.room_ms)
-
-
-def _owe_again(bucket: _Bucket, owed: Mapping[int, int]) -> None:
-    for slot, units in owed.items():
-        bucket.owe(slot, units)
 
 
 def _standing(limit: Limit, bucket: _Bucket, now_ms: int) -> Standing:
@@ -436,21 +287,3 @@ def _standing(limit: Limit, bucket: _Bucket, now_ms: int) -> Standing:
     if bucket.free is None or idle_ms <= 0:
         return Standing(limit, limit.most, 0.0)
     return Standing(limit, max(0, min(limit.most, bucket.free + bucket.left)), idle_ms / 1000)
-
-
-def _refusal(limit: Limit, units: int, wait_ms: int) -> RateLimited:
-    seconds = wait_ms / 1000
-    return RateLimited(
-        f"The limit of {limit.told()} is reached: this call asks for {units}. There is room in {seconds:.1f} seconds.",
-        retry_after_seconds=seconds,
-    )
-
-
-def _impossible(limit: Limit, units: int) -> InvalidRequest | QuotaExceeded:
-    if limit.most == 0:
-        return QuotaExceeded(f"The limit of {limit.whose} is no {limit.unit} at all. Ask its owner to raise it.")
-    return InvalidRequest(
-        f"This call may take up to {units} {limit.unit}, more than all of the limit of {limit.told()}. "
-        "Ask for less at a time (max_tokens, n), or have the limit raised.",
-        "request_over_limit",
-    )

@@ -61,7 +61,7 @@ async def _rerate(
 ) -> list[int]:
     standing = await postings.standings(session.connection, attempts)
     concerned = [found for _, found in sorted(standing.items()) if _is_concerned(found, wrong)]
-    booked = [posting for found in concerned if (posting := rerating(found, version, session.rate))]
+    booked = [posting for found in concerned if (posting := rerating(found, version, session.rate, session.now_ms))]
     await session.post(booked)
     return [_change(posting) for posting in booked]
 

@@ -9,22 +9,22 @@ from serve.metering.allowances import Allowance
 from serve.metering.holds import Asked, Granted, Owned
 from serve.storage.records import Records
 
-_RECALL_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
 
 class RunHolds:
     """One process's holds for runs; no lease: each has its own row from the start."""
 
-    def __init__(self, records: Records, clock: Clock, ids: Ids, owner: str) -> None:
+    def __init__(self, records: Records, clock: Clock, ids: Ids, owner: str, recall_seconds: float) -> None:
         self._records = records
         self._clock = clock
         self._ids = ids
         self._owner = owner
+        self._recall_seconds = recall_seconds
 
     async def take(self, allowance: Allowance, project: str, key_id: str, run_id: str, nano: int) -> HoldId:
         """A hold of exactly `nano`. Raises QuotaExceeded where budgets, with what leases do not use, are short."""
-        until, asked = self._clock.monotonic() + _RECALL_SECONDS, False
+        until, asked = asyncio.get_running_loop().time() + self._recall_seconds, False
         names = {"project": project, "key_id": key_id, "run_id": run_id}
         while True:
             now_ms = self._clock.now_ms()
@@ -37,7 +37,7 @@ class RunHolds:
                 async with self._records.write() as connection:
                     num_waiting = await holds.recall(connection, short, "", now_ms)
                 asked = True
-            if not num_waiting or self._clock.monotonic() >= until:
+            if not num_waiting or asyncio.get_running_loop().time() >= until:
                 raise allowance.refusal(granted.tightest, nano, now_ms)
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,20 +103,19 @@ class LedgerSession:
         changed = [(id, case) for id, case in cases.items() if case.is_witness_changed]
         if changed:
             await witnesses.save(self.connection, changed, self.now_ms, self.now_ms + self._books.grace_ms)
-        found = (case.posting(self.rate) for case in cases.values())
+        found = (case.posting(self.rate, self.now_ms) for case in cases.values())
         await self.post([posting for posting in found if posting is not None])
 
     async def post(self, booked: Sequence[Booked]) -> None:
         """Write postings, and all that follows from them."""
         if not booked:
             return
-        booked = [self._dated(posting) for posting in booked]
         free = await draw_free(self.connection, booked, self._versions)
         if any(free):
-            booked = [replace(posting, free_nano=nano) for posting, nano in zip(booked, free, strict=True)]
+            booked = [posting._replace(free_nano=nano) for posting, nano in zip(booked, free, strict=True)]
         credit = await spend(self.connection, booked, self.now_ms)
         if any(credit):
-            booked = [replace(posting, credit_nano=nano) for posting, nano in zip(booked, credit, strict=True)]
+            booked = [posting._replace(credit_nano=nano) for posting, nano in zip(booked, credit, strict=True)]
         await insert_rows(self.connection, usage_events, [postings.row_of(posting) for posting in booked])
         await rollups.add_up(self.connection, booked, self._books.tags)
 
@@ -128,11 +127,6 @@ class LedgerSession:
     async def _know_prices(self, cases: Iterable[Case]) -> None:
         prices = {case.before.price for case in cases if case.before is not None}
         self._versions |= await versions_of(self._books.prices, prices - self._versions.keys())
-
-    def _dated(self, posting: Booked) -> Booked:
-        """Postings of one attempt have an order: two of the same millisecond would have none."""
-        after = posting.before.booked_ms + 1 if posting.before else 0
-        return replace(posting, booked_ms=max(self.now_ms, after))
 
     async def _hearing(self, events: Sequence[UsageEvent]) -> _Hearing:
         ids = list({str(event.id): None for event in events})

@@ -71,20 +71,20 @@ class Shipper:
         """Begin to ship."""
         self._task = asyncio.create_task(self._run(), name="usage-shipper")
 
-    async def stop(self, seconds: float | None = None) -> None:
-        """Ship what is closed, for `seconds` at most (STOP_SECONDS), and leave the rest to whoever adopts it."""
+    async def stop(self) -> None:
+        """Ship what is closed, for STOP_SECONDS at most, and leave the rest to whoever adopts it."""
         self._stopping.set()
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=STOP_SECONDS if seconds is None else seconds)
+            await asyncio.wait([self._task], timeout=STOP_SECONDS)
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        for journal, outbox in self._own.items():
+        for journal, outbox in list(self._own.items()):
             await asyncio.to_thread(outbox.leave)
-            journal.release(remove=False)
+            self._release(journal, remove=False)
         for adopted in self._adopted:
             adopted.folder.close()
-        self._own, self._adopted = {}, []
+        self._adopted = []
 
     def state(self) -> JournalState:
         """Of the journals of this process."""
@@ -172,10 +172,13 @@ class Shipper:
 
     def _forget(self) -> None:
         for journal in [journal for journal, outbox in self._own.items() if outbox.is_over]:
-            del self._own[journal]
-            for meter in self._meters:
-                meter.forget(journal)
-            journal.release(remove=True)
+            self._release(journal, remove=True)
         for adopted in [adopted for adopted in self._adopted if adopted.is_over]:
             self._adopted.remove(adopted)
             adopted.folder.remove()
+
+    def _release(self, journal: Journal, *, remove: bool) -> None:
+        del self._own[journal]
+        for meter in self._meters:
+            meter.forget(journal)
+        journal.release(remove=remove)

@@ -55,17 +55,12 @@ class SourceBook:
 
 def counted(book: SourceBook, events: Iterable[UsageEvent]) -> SourceBook:
     """`book` with the events that it has not counted yet."""
-    sums, seqs = [0] * len(book.booked.values()), []
-    seen = set[int]()
-    for event in events:
-        if event.seq not in seen and not book.has(event.seq):
-            seen.add(event.seq)
-            seqs.append(event.seq)
-            sums = [so_far + value for so_far, value in zip(sums, event.quantities.values(), strict=True)]
-    if not seqs:
+    new = {event.seq: event.quantities.values() for event in events if not book.has(event.seq)}
+    if not new:
         return book
-    booked_seq, ahead = _joined(book.booked_seq, book.ahead, seqs)
-    return replace(book, booked_seq=booked_seq, ahead=ahead, booked=book.booked + Quantities(*sums))
+    booked_seq, ahead = _joined(book.booked_seq, book.ahead, list(new))
+    sums = Quantities(*map(sum, zip(*new.values(), strict=True)))
+    return replace(book, booked_seq=booked_seq, ahead=ahead, booked=book.booked + sums)
 
 
 def _joined(booked_seq: int, ahead: Ranges, seqs: Sequence[int]) -> tuple[int, Ranges]:

@@ -33,7 +33,7 @@ _FRESH_MS = 10_000
 """How long a tenant's budgets are believed where they cannot be read again; they are, every `_LOOK_MS`."""
 _LOOK_MS = 2000
 _FORGET_MS = 600_000
-_RECALL_SECONDS = 2.0
+RECALL_SECONDS = 2.0
 """How long a call waits for other gateways to give back what they do not use."""
 _POLL_SECONDS = 0.05
 
@@ -43,15 +43,24 @@ _log = logging.getLogger(__name__)
 class Wallets:
     """The leases of one gateway process; `owner` is its name among all. `start` and `stop` run what keeps them."""
 
-    def __init__(self, records: Records, clock: Clock, ids: Ids, settings: MeteringSettings, owner: str) -> None:
+    def __init__(
+        self,
+        records: Records,
+        clock: Clock,
+        ids: Ids,
+        settings: MeteringSettings,
+        owner: str,
+        recall_seconds: float = RECALL_SECONDS,
+    ) -> None:
         self._records = records
         self._clock = clock
         self._ids = ids
+        self._recall_seconds = recall_seconds
         self._lease_ms = round(settings.lease_seconds * 1000)
         self._owner = owner[:80]
         self._tenants: dict[str, KnownTenant] = {}
         self._keeping = LeaseKeeping(records, clock, self._lease_ms, self._owner)
-        self._run_holds = RunHolds(records, clock, ids, self._owner)
+        self._run_holds = RunHolds(records, clock, ids, self._owner, recall_seconds)
         self._looked_ms = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -260,13 +269,13 @@ class Wallets:
         self, allowance: Allowance, left: list[Waiter], granted: Granted | None
     ) -> tuple[Granted | None, list[Waiter]]:
         """Have other gateways give back what they do not use, for as long as any of them may."""
-        until = self._clock.monotonic() + _RECALL_SECONDS
+        until = asyncio.get_running_loop().time() + self._recall_seconds
         least = min(waiter.nano for waiter in left)
         accounts = [one.account for one in granted.before if _is_short(one.free_nano, least)] if granted else []
         lease_id = allowance.lease.id if allowance.lease else ""
         if not accounts or not await self._ask_others(accounts, lease_id):
             return granted, left
-        while left and self._clock.monotonic() < until:
+        while left and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(_POLL_SECONDS)
             num_waiting = await self._num_unanswered(accounts, lease_id)
             granted, left = await self._grow(allowance, left)

@@ -17,6 +17,8 @@ from serve.domain.usage import (
     UsageSubject,
 )
 
+_UNITS = ",".join(UNITS)
+
 
 def to_plain(event: UsageEvent) -> dict[str, Any]:
     """One flat object, with the units that are not zero under `quantities`."""
@@ -102,6 +104,6 @@ def quantities_from_plain(plain: Mapping[str, int]) -> Quantities:
 
 def payload_sha256(event: UsageEvent) -> str:
     """Of what is charged for and how it was judged: two events with one id agree exactly if this does."""
-    values = ",".join(str(value) for value in event.quantities.values())
+    values = ",".join(map(str, event.quantities.values()))
     judged = f"{event.status.value}\n{int(event.billable)}\n{event.reason or ''}"
-    return hashlib.sha256(f"{event.id}\n{','.join(UNITS)}\n{values}\n{judged}".encode()).hexdigest()
+    return hashlib.sha256(f"{event.id}\n{_UNITS}\n{values}\n{judged}".encode()).hexdigest()

@@ -52,6 +52,7 @@ def call_of(run: Run) -> ModelCall:
         price=None if run.price is None else PriceId(run.price),
         hold=None if run.hold is None else HoldId(run.hold),
         reserved_nano=run.reserved_nano,
+        trace=run.trace,
     )
     adapters = tuple(AdapterUse(adapter.id, adapter.scale) for adapter in run.adapters)
     return ModelCall(task=run.task, inputs=run.inputs, context=context, adapters=adapters)

@@ -168,6 +168,7 @@ runs = Table(
     Column("reserved_nano", BigInteger, nullable=False, server_default="0"),
     Column("cost_nano", BigInteger),
     Column("tags", Json),
+    Column("trace", String(55)),
     Index(None, "status", "not_before_ms", "tenant", "priority", "id"),
     Index(None, "status", "lease_expires_ms"),
     Index(None, "status", "deadline_ms"),

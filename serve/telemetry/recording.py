@@ -76,12 +76,15 @@ Sample = tuple[Series, tuple[str, ...], Cell]
 
 
 class Recorder:
-    """The cells of one process. Two in one process do not meet."""
+    """The cells of one process. Two in one process do not meet, and one that is pickled arrives empty."""
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, tuple[str, ...]], Sample] = {}
         self._seen: defaultdict[str, set[str]] = defaultdict(set)
         self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["Recorder"], tuple[()]]:
+        return Recorder, ()
 
     def count(self, series: Series, *labels: str) -> Count:
         """The cell of a counter."""

@@ -1,7 +1,7 @@
 """Traces through OpenTelemetry: one span per hop, and W3C's `traceparent` between them.
 
-    gateway request -> [runner attempt ->] replica call, with events: placed (left the queue, adapters ready), first
-                                           events, and the engine's end
+    gateway request -> [runner attempt ->] replica call, with events: in the engine (it has left the queue, its
+                                           adapters are ready), first events
 
 Off by default, and then nothing of OpenTelemetry is imported and nothing is made. A span carries ids and names, never
 what a caller wrote. The context of a trace travels in `CallContext.trace`, and so also with a run's attempt in another
@@ -34,6 +34,10 @@ class Span(Protocol):
         """Something happened now."""
         ...
 
+    def first(self, name: str) -> None:
+        """Something happened now that is worth telling the first time only."""
+        ...
+
     def note(self, **attributes: str | int | float) -> None:
         """Say more of it: ids, names and numbers."""
         ...
@@ -48,20 +52,29 @@ class _NoSpan:
     def event(self, name: str) -> None:
         return None
 
+    def first(self, name: str) -> None:
+        return None
+
     def note(self, **attributes: str | int | float) -> None:
         return None
 
 
 class _OtelSpan:
-    __slots__ = ("_span", "traceparent")
+    __slots__ = ("_span", "_told", "traceparent")
 
     def __init__(self, span: Any) -> None:
         self._span = span
+        self._told: set[str] = set()
         context = span.get_span_context()
         self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
     def event(self, name: str) -> None:
         self._span.add_event(name)
+
+    def first(self, name: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            self.event(name)
 
     def note(self, **attributes: str | int | float) -> None:
         self._span.set_attributes({f"slipway.{name}": value for name, value in attributes.items()})

@@ -78,7 +78,7 @@ async def passed(sweep: HoldSweep, clock: ManualClock, seconds: float) -> int:
 def corrected(before: Booked, cost_nano: int) -> Booked:
     """What makes a posting of `before` cost `cost_nano` in all."""
     stands = Standing(
-        before.event, before.cost_nano, before.free_nano, before.credit_nano, None, frozenset(), frozenset()
+        before.event, before.cost_nano, before.free_nano, before.credit_nano, None, 0, frozenset(), frozenset()
     )
     return Booked(
         before.event,
@@ -260,7 +260,7 @@ async def test_a_correction_gives_credit_back_after_what_the_bill_would_have_pai
     first = posting(call("r1", None, clock.now_ms()), 5 * USD)
     (paid,) = await book(database, first)
     assert paid == 3 * USD
-    (returned,) = await book(database, corrected(replace(first, credit_nano=paid), 1 * USD))
+    (returned,) = await book(database, corrected(first._replace(credit_nano=paid), 1 * USD))
     assert returned == -2 * USD
     assert (await credit.balance(ACME)).remaining_nano == 2 * USD
 

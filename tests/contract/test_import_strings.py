@@ -1,6 +1,7 @@
 """What is named by a string resolves: Ray, and our own subprocesses, would only find out at run time."""
 
 import importlib
+import pickle
 
 import pytest
 
@@ -8,6 +9,7 @@ from serve.cli import local_ray
 from serve.domain.task import Family
 from serve.serving.serve_config import IMPORT_PATHS
 from serve.settings import Settings
+from serve.telemetry import series
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -35,7 +37,9 @@ def test_the_autoscaling_policy_resolves() -> None:
     from deployments.autoscaling import BacklogPolicy
 
     bounds = {"minimum": 0, "maximum": 2, "target_wait_seconds": 2, "idle_seconds": 60, "buffer": 0}
-    assert callable(BacklogPolicy("a-model", **bounds))
+    policy = BacklogPolicy("a-model", **bounds)
+    policy._recorder.level(series.WANTED_REPLICAS, "a-model").set(1)
+    assert callable(pickle.loads(pickle.dumps(policy)))  # Ray sends it along with every replica that it makes
 
 
 def test_the_converter_resolves() -> None:

@@ -1,4 +1,4 @@
-"""What keys and tenants promise where databases differ: races, and text that PostgreSQL takes for an error."""
+"""What keys, tenants and people promise where databases differ: races, and text that PostgreSQL takes for an error."""
 
 import asyncio
 import time
@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import ManualClock
+from fakes.gateway import settings_in
 
+from serve.auth.access import ALL_SCOPES, Caller
+from serve.auth.groups import Grants
 from serve.auth.keys import Keys
+from serve.auth.logins import Logins
+from serve.auth.people import open_people
+from serve.auth.roles import ROLE_SCOPES, Role
 from serve.auth.tenants import Tenant, Tenants
+from serve.auth.users import Identity
+from serve.clock import Uuid7Ids
 from serve.domain.errors import Conflict, NotFound, Unauthenticated
+from serve.domain.names import KeyId, ProjectName, TenantName
 from serve.storage.records import Records
 
 NUM_PROCESSES = 4
@@ -62,3 +71,55 @@ async def test_strange_tokens_and_names_are_refused_quickly(
     with pytest.raises(NotFound):
         await Keys(processes[0], clock, 5).revoke("default", token)
     assert time.perf_counter() - began < 0.5
+
+
+async def test_of_rotations_at_once_one_makes_a_key(processes: list[Records], clock: ManualClock) -> None:
+    first = await Keys(processes[0], clock, 5).bootstrap()
+    made = [Keys(records, clock, 5) for records in processes]
+    admin = await made[0].authenticate(first)
+    rotations = (keys.rotate("default", admin.key_id, 60, admin) for keys in made)
+    results = await asyncio.gather(*rotations, return_exceptions=True)
+    assert [type(result) for result in results if isinstance(result, Exception)] == [Conflict] * 3
+    assert len(await made[0].list("default")) == 2
+
+
+async def test_a_person_who_logs_in_everywhere_at_once_is_one_person(
+    processes: list[Records], clock: ManualClock, tmp_path: Path
+) -> None:
+    who, grants = Identity("https://id.example", "ada"), Grants(False, {TenantName("acme"): Role.OWNER})
+
+    async def log_in(records: Records) -> str:
+        people = open_people(settings_in(tmp_path), records, clock, Uuid7Ids(), Keys(records, clock, 5))
+        async with records.write() as connection:
+            user = await people.users.logged_in(connection, who)
+            await people.members.follow_groups(connection, user, grants)
+            token = await people.sessions.start(connection, user)
+        session = await people.sessions.find(token)
+        assert session is not None
+        assert session.caller().scopes == ROLE_SCOPES[Role.OWNER]
+        return session.user.id
+
+    assert len(set(await asyncio.gather(*(log_in(records) for records in processes)))) == 1
+
+
+async def test_a_login_is_taken_once_whoever_asks(processes: list[Records], clock: ManualClock) -> None:
+    made, browser = [Logins(records, clock) for records in processes], "b" * 43
+    asked = await made[0].begin(browser, "/")
+    taken = await asyncio.gather(*(one.take(asked.state, browser) for one in made), return_exceptions=True)
+    assert [type(result) for result in taken if isinstance(result, Exception)] == [Unauthenticated] * 3
+
+
+async def test_strange_names_of_people_and_projects_are_just_unknown(
+    processes: list[Records], clock: ManualClock, tmp_path: Path
+) -> None:
+    records, admin = processes[0], Caller(TenantName("a"), ProjectName("p"), KeyId("k"), ALL_SCOPES)
+    people = open_people(settings_in(tmp_path), records, clock, Uuid7Ids(), Keys(records, clock, 5))
+    for asking in (
+        people.members.set_role("a", "\x00", Role.VIEWER, admin),
+        people.members.remove("a", "\x00", admin),
+        people.users.get("\x00"),
+        people.projects.get("a", "\x00"),
+    ):
+        with pytest.raises(NotFound):
+            await asking
+    assert await people.sessions.find("\x00" * 43) is None

@@ -17,7 +17,7 @@ from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
 from serve.domain.run import Run
 from serve.domain.task import Task
 from serve.domain.usage import Basis, PriceId, Quantities, UsageEvent, UsageId, UsageStatus, UsageSubject
-from serve.metering.booking import Booked, Kind, Standing
+from serve.metering.booking import Booked, Kind, standing
 from serve.metering.free_tiers import draw_free, month_of
 from serve.metering.price_book import PriceBook
 from serve.metering.prices import PriceVersion, cost_of
@@ -189,7 +189,7 @@ def attempt(version: PriceVersion, num_prompt: int, **of: Any) -> Booked:
 def correction(before: Booked, free_nano: int, version: PriceVersion, num_prompt: int, kind: Kind = Kind.CORRECTION):
     """What turns `before` into an attempt of `num_prompt` tokens, by `version`."""
     now, was = Quantities(prompt_tokens=num_prompt), before.billed
-    stands = Standing(before.event, before.cost_nano, free_nano, 0, before.price, frozenset((before.id,)), frozenset())
+    stands = standing([replace(before, free_nano=free_nano)])
     return Booked(
         replace(before.event, quantities=now - was),
         kind,

@@ -9,7 +9,8 @@ from fakes.clock import ManualClock
 
 from serve.clock import SystemClock
 from serve.domain.errors import RateLimited
-from serve.metering.rates import DAY, Limit, Rates
+from serve.metering.rate_limits import DAY, Limit
+from serve.metering.rates import Rates
 from serve.storage.records import Records
 
 MINUTE_MS = 60_000
@@ -28,23 +29,23 @@ async def granted(limiter: Rates, limit: Limit, units: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("most", [6, 100, 3000])
+@pytest.mark.parametrize("most", [6, 600])
 async def test_three_gateways_never_grant_more_than_the_limit_in_a_minute_and_nearly_all_of_it(
     database: Records, clock: ManualClock, most: int
 ) -> None:
     limiters = [Rates(database, clock) for _ in range(3)]
     limit, chance, times = Limit("key:a", "requests", most, "this key"), random.Random(most), list[int]()
-    num_minutes = 4
-    for _ in range(num_minutes * 60 * 4):
-        for limiter in chance.sample(limiters, 3):
-            for _ in range(chance.choice([0, 1, max(1, most // 60)])):
+    num_seconds = 190  # just before what is free again after three times the limit
+    for _ in range(num_seconds):
+        for limiter in chance.sample(limiters, 2):
+            for _ in range(chance.choice([0, 1, max(1, most // 20)])):
                 if await granted(limiter, limit, 1):
                     times.append(clock.now_ms())
         if chance.random() < 0.1:
             await chance.choice(limiters).settle()
-        clock.advance(0.25)
+        clock.advance(1)
     assert most_in_any(times, MINUTE_MS) <= most
-    assert len(times) >= 0.9 * most * num_minutes
+    assert len(times) >= 0.9 * most * num_seconds / 60
 
 
 async def test_a_limit_of_fifty_admits_fifty_of_a_hundred_that_come_together(database: Records) -> None:
@@ -71,12 +72,12 @@ async def test_a_gateway_whose_clock_is_ahead_does_not_let_more_through(database
     ahead.advance(0.9)
     slow, fast = Rates(database, clock), Rates(database, ahead)
     limit, times = Limit("key:a", "requests", 20, "this key"), list[int]()
-    for _ in range(260):
+    for _ in range(130):
         for limiter in (fast, slow):
             if await granted(limiter, limit, 1):
                 times.append(clock.now_ms())
-        clock.advance(0.5)
-        ahead.advance(0.5)
+        clock.advance(1)
+        ahead.advance(1)
     assert most_in_any(times, MINUTE_MS) <= 20
     assert len(times) >= 36
 

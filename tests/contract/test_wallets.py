@@ -211,14 +211,17 @@ async def test_a_reservation_and_its_settlement_take_microseconds(gateways: list
         large = await gateways[0].reserve(ACME, DEFAULT, KEY, 10**6 * CALL)
         assert large is not None
         large.settle(0)
+    assert min([await seconds_per_call(gateways[0]) for _ in range(5)]) < 5e-6
+
+
+async def seconds_per_call(wallets: Wallets, num_calls: int = 2000) -> float:
+    """Of this thread's time, for a reservation and its settlement."""
     began = time.thread_time()
-    for number in range(5000):
-        made = await gateways[0].reserve(ACME, DEFAULT, KEY, CALL, "r")
+    for _ in range(num_calls):
+        made = await wallets.reserve(ACME, DEFAULT, KEY, CALL, "r")
         assert made is not None
         made.settle(CALL // 2)
-    seconds = (time.thread_time() - began) / 5000
-    print(f"{seconds * 1e6:.2f} us")
-    assert seconds < 20e-6, f"{number}"
+    return (time.thread_time() - began) / num_calls
 
 
 async def test_leases_that_nobody_uses_are_returned(gateways: list[Wallets]) -> None:

@@ -49,7 +49,7 @@ async def book(records: Records, *booked: Booked, now_ms: int = 0) -> list[int]:
     """Spend and insert, as the ledger does."""
     async with records.write() as connection:
         credit = await spend(connection, booked, now_ms)
-        rows = [replace(one, credit_nano=nano) for one, nano in zip(booked, credit, strict=True)]
+        rows = [one._replace(credit_nano=nano) for one, nano in zip(booked, credit, strict=True)]
         await insert_rows(connection, usage_events, [postings.row_of(one) for one in rows])
     return credit
 

@@ -101,6 +101,7 @@ class PaintingModels:
                     prompt_tokens=len(inputs["prompt"].split()) + 2,
                     images=inputs["num_images"],
                     pixels=pixels,
+                    steps=inputs["num_images"] * inputs["steps"],
                     pixel_steps=pixels * inputs["steps"],
                     input_images=len(sources),
                 )

@@ -1,7 +1,7 @@
 """A process that meters calls as fast as it can, to be killed: `python -m fakes.journal_process JOURNALS LOG [SEED]`.
 
-LOG gets a line after each step that is done, of the call's number and what was counted: `o` it is open, `p` a
-checkpoint, `c` closed. Each is one write, so that what LOG says did happen before.
+LOG gets a line after each step that is done, of the call's number and what was counted: `o` it is open, `t` tokens were
+made, `p` a checkpoint, `c` closed. Each is one write, so that what LOG says did happen before.
 """
 
 import os
@@ -18,6 +18,8 @@ from fakes.journals import subject  # isort: skip
 from serve.metering.process import ProcessMetering  # isort: skip
 
 CHECKPOINT_TOKENS = 8
+MOST_TOKENS = 11
+"""Made in one step."""
 
 
 class NoBooks:
@@ -42,7 +44,8 @@ def main(journals: Path, log: Path, seed: int) -> None:
             running.append((number, metering.meter.begin(subject(number), tally), tally))
             os.write(said, b"o %d 0\n" % number)
         chosen, call, tally = running[drawn.randrange(len(running))]
-        tally.completion_tokens += drawn.randrange(1, 12)
+        tally.completion_tokens += drawn.randint(1, MOST_TOKENS)
+        os.write(said, b"t %d %d\n" % (chosen, tally.completion_tokens))
         if (known := call.checkpoint()) is not None:
             os.write(said, b"p %d %d\n" % (chosen, known.completion_tokens))
         if drawn.random() < 0.3:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.usage import (
@@ -91,11 +91,15 @@ def priced(events: Iterable[UsageEvent], price: PriceId) -> list[UsageEvent]:
 
 async def totals_of(records: Records, which: Sequence[str] = SUMS) -> dict[str, int]:
     """The roll-up's sums, those that are not zero; checked against the sum over the rows, which is the truth."""
-    async with records.read() as connection:
-        sums = [func.coalesce(func.sum(usage_hours.c[name]), 0) for name in which]
-        rolled = {name: int(value) for name, value in zip(which, (await connection.execute(select(*sums))).one())}
-        names = [name for name in (*UNITS, *MONEY) if name in which]
-        sums = [func.coalesce(func.sum(usage_events.c[name]), 0) for name in names]
-        summed = {name: int(value) for name, value in zip(names, (await connection.execute(select(*sums))).one())}
+    names = [name for name in (*UNITS, *MONEY) if name in which]
+    rolled = await _summed(records, usage_hours, which)
+    summed = await _summed(records, usage_events, names)
     assert {name: rolled[name] for name in names} == summed
     return {name: value for name, value in rolled.items() if value}
+
+
+async def _summed(records: Records, table: Table, names: Sequence[str]) -> dict[str, int]:
+    async with records.read() as connection:
+        sums = [func.coalesce(func.sum(table.c[name]), 0) for name in names]
+        row = (await connection.execute(select(*sums))).one()
+    return {name: int(value) for name, value in zip(names, row, strict=True)}

@@ -35,6 +35,7 @@ class ScriptedModels:
         self.contexts: list[contextvars.Context] = []
         self.num_open = 0
         self.num_whole = 0
+        self.num_taken_back = 0
 
     async def call(
         self, model: str, call: ModelCall, verdict: Verdict | None = None
@@ -53,6 +54,7 @@ class ScriptedModels:
             self.num_whole += 1
         finally:
             self.num_open -= 1
+            self.num_taken_back += verdict is not None and verdict.platform_retry
 
     async def counters(self, model: str) -> Mapping[str, float]:
         return {"running": float(self.num_open)}

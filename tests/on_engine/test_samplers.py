@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -11,11 +12,14 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from fakes.gateway import model_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.engines.diffusion.samplers import SAMPLER_NAMES, TABLE_SAMPLERS, Denoise, StepTable, Stepwise, prepare
 from serve.domain.errors import InvalidRequest
+from serve.domain.task import Task
+from serve.metering.ceiling import ceiling
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -424,3 +428,15 @@ def test_images_that_step_by_turns_in_reused_memory_come_out_as_alone(sampler):
         results = mixed
     for result, expected in zip(results, wanted, strict=True):
         torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLER_NAMES))
+def test_no_sampler_makes_more_steps_than_a_calls_ceiling(name: str) -> None:
+    spec = model_document("p", ["text_to_image"], family="text_to_image").spec
+    for config in (SDXL, SD15 | {"skip_prk_steps": False}):
+        for steps, strength in itertools.product((4, 25), (None, 0.3, 1.0)):
+            if strength and int(steps * strength) < 1:
+                continue
+            inputs = {"prompt": "", "width": 64, "height": 64, "sampler": name, "steps": steps, "strength": strength}
+            bound = ceiling(Task.TEXT_TO_IMAGE, inputs, spec)
+            assert prepare(name, config, steps, strength).num_steps <= bound.steps

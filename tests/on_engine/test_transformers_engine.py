@@ -15,6 +15,7 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.folds import Answer
 from serve.domain.generation import CallContext, ModelCall
 from serve.domain.task import Task
+from serve.domain.usage import Tally
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -113,3 +114,26 @@ async def test_a_cancelled_call_leaves_the_queue(engine):
     assert engine.counters()["waiting_inputs"] == 0
     assert engine.counters()["passes_total"] - passes <= 3
     await engine.check_health()
+
+
+async def test_what_was_computed_for_calls_that_left_is_theirs(engine):
+    before = engine.counters()["prompt_tokens_total"]
+    tallies = [Tally() for _ in range(24)]
+    settled = [asyncio.Event() for _ in tallies]
+
+    async def read(tally: Tally, number: int) -> None:
+        async for _ in engine.stream(call(["word " * (1 + number % 40)] * (1 + number * 3)), (), tally):
+            pass
+
+    reading = [asyncio.create_task(read(tally, number)) for number, tally in enumerate(tallies)]
+    for number, task in enumerate(reading):
+        await asyncio.sleep(0.01 * (number % 3))
+        if number % 4:
+            task.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+    for tally, event in zip(tallies, settled, strict=True):
+        tally.when_settled(event.set)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*[event.wait() for event in settled])
+    counted = engine.counters()["prompt_tokens_total"] - before
+    assert sum(tally.prompt_tokens for tally in tallies) == counted > 0

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from deployments.engines.engine import Engine
+from serve.catalog.builtin import builtin_documents
+from serve.domain.chat import ChatInput
 from serve.domain.errors import EngineFailed, InvalidRequest, SlipwayError
 from serve.domain.folds import Answer
 from serve.domain.generation import CallContext, Completed, EventBatch, ModelCall
 from serve.domain.task import Task
+from serve.metering.ceiling import ceiling
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -324,6 +327,25 @@ async def test_a_healthy_engine_says_so_quickly(vllm_engine):
     began_at = time.monotonic()
     await vllm_engine.check_health()
     assert time.monotonic() - began_at < 1
+
+
+CONVERSATIONS = [
+    pytest.param({"messages": [{"role": "user", "content": "hi"}]}, id="one word"),
+    pytest.param({"messages": [{"role": r, "content": ""} for r in ("user", "assistant")] * 10}, id="empty turns"),
+    pytest.param({"messages": [{"role": "user", "content": "\U0001d160\u6f22\u0130\ufdfa" * 9}]}, id="unicode"),
+    pytest.param({"messages": [{"role": "user", "content": "hi"}], "tools": [WEATHER]}, id="tools"),
+    pytest.param({"messages": [{"role": "user", "content": "hi"}], "n": 3, "temperature": 1.0}, id="choices"),
+]
+
+
+@pytest.mark.parametrize("asked", CONVERSATIONS)
+async def test_a_chat_consumes_no_more_than_its_ceiling(vllm_engine, asked):
+    """Its template has a system message of its own, and words around every turn."""
+    (document,) = builtin_documents(["smollm2-135m-instruct"])
+    inputs = ChatInput.model_validate(asked | {"max_tokens": 4}).model_dump(mode="json", by_alias=True)
+    usage = (await answer_to(vllm_engine, ModelCall(Task.CHAT, inputs, CallContext("r", "acme", "p", "k")))).usage
+    assert usage is not None
+    assert usage.within(ceiling(Task.CHAT, inputs, document.spec))
 
 
 @pytest.mark.parametrize("stopped", ["frozen", "killed"])

@@ -109,7 +109,7 @@ class Saboteur:
 
 def cut_in_mid_record(journal: Path) -> None:
     """What a power cut leaves: the last record's end was never written."""
-    segments = sorted(path for path in journal.iterdir() if path.suffix == ".seg")
+    segments = sorted(path for path in journal.iterdir() if path.suffix == ".log")
     for path in reversed(segments):
         written = path.read_bytes().rstrip(b"\0")
         if len(written) > 12:

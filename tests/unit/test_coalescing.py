@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from deployments.engines.coalescing import Pace, merged
+from deployments.engines.coalescing import Pace, breathing, merged
 
 
 class Stream:
@@ -44,6 +44,30 @@ async def test_closing_closes_every_stream_and_leaves_no_task(num_streams):
     await together.aclose()
     assert all(stream.closed for stream in streams)
     assert asyncio.all_tasks() == tasks_before
+
+
+async def test_a_stream_that_takes_its_time_breathes_and_loses_nothing():
+    stream = Stream("a", 3, pause=0.05)
+    found = [item async for item in breathing(stream.items(), 0.02)]
+    assert [item for item in found if item is not None] == [("a", 0), ("a", 1), ("a", 2)]
+    assert found.count(None) >= 3
+
+
+@pytest.mark.parametrize("num_items", [1, 3])
+async def test_closing_what_breathes_closes_its_stream(num_items):
+    stream, tasks_before = Stream("a", 1000, pause=0.02), asyncio.all_tasks()
+    breaths = breathing(stream.items(), 0.015)
+    for _ in range(num_items):
+        await anext(breaths)
+    await breaths.aclose()
+    assert stream.closed
+    assert asyncio.all_tasks() == tasks_before
+
+
+async def test_an_error_while_breathing_is_told():
+    with pytest.raises(ValueError, match="a"):
+        async for _ in breathing(Stream("a", 9, error_at=2).items(), 1):
+            pass
 
 
 async def test_an_error_in_one_ends_all():

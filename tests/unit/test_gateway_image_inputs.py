@@ -343,7 +343,9 @@ async def test_a_run_tells_its_steps_and_previews_and_its_picture_is_an_asset(tm
     assert (response.status_code, run["status"]) == (200, "succeeded")
     assert [artifact["index"] for artifact in artifacts] == [0, 1]
     assert content.startswith(b"\x89PNG")
-    assert run["usage"] == {"prompt_tokens": 4, "images": 2, "pixels": 8192, "pixel_steps": 32768, "input_images": 1}
+    sizes = {"images": 2, "pixels": 8192, "steps": 8, "pixel_steps": 32768, "input_images": 1}
+    assert run["usage"] == {"prompt_tokens": 4, **sizes}
+    assert run["cost"] is None
     kinds = [line.removeprefix("event: ") for line in events.splitlines() if line.startswith("event: ")]
     assert kinds.count("progress") >= 2
     assert (kinds.count("preview"), kinds.count("output"), kinds[-1]) == (4, 2, "succeeded")

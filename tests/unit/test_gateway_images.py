@@ -58,8 +58,10 @@ async def test_pictures_come_as_links_and_bytes_with_their_usage(tmp_path: Path)
         "total_tokens": 4,
         "images": 2,
         "pixels": 16384,
+        "steps": 8,
         "pixel_steps": 65536,
         "input_images": 0,
+        "cost": None,
     }
     assert answer["created"] == run.created_ms // 1000
 

@@ -53,6 +53,7 @@ async def test_a_unary_chat_is_the_fold_of_its_events(tmp_path: Path):
         "completion_tokens": 3,
         "total_tokens": 6,
         "prompt_tokens_details": {"cached_tokens": 0},
+        "cost": None,
     }
 
 
@@ -209,7 +210,7 @@ async def test_embeddings_in_base64_and_as_numbers_are_the_same_vectors(tmp_path
     assert [item["index"] for item in numbers["data"]] == [0, 1]
     assert numbers["data"][0]["embedding"] == [0.25, -1.5, 3.0]
     assert base64.b64decode(encoded["data"][0]["embedding"]) == vector
-    assert numbers["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+    assert numbers["usage"] == {"prompt_tokens": 4, "total_tokens": 4, "cost": None}
 
 
 async def test_models_are_listed_and_found(tmp_path: Path):

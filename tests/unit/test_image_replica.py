@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.collected_books import CollectedBooks
+from fakes.books import KeptBooks
 from fakes.gateway import settings_in
 from PIL import Image
 
@@ -57,7 +57,7 @@ class Installation:
         settings = settings_in(folder)
         for name in ("data_dir", "cache_dir", "state_dir"):
             monkeypatch.setenv(f"SLIPWAY_STORAGE_{name}".upper(), str(getattr(settings.storage, name)))
-        self.books = CollectedBooks()
+        self.books = KeptBooks()
         monkeypatch.setattr(metering, "RayBooks", lambda: self.books)
         settings.storage.data_dir.mkdir(parents=True)
         self.records = Records(settings.storage.url())

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.books import KeptBooks
 from fakes.gateway import settings_in
 from sqlalchemy import select
 
+from deployments import metering
 from deployments.llm import LlmReplica
 from deployments.replica import ModelArgs, ModelReplica
 from deployments.text_to_image import TextToImageReplica
@@ -70,6 +72,7 @@ class Installation:
         self.settings = settings_in(folder)
         for name in ("data_dir", "cache_dir", "state_dir"):
             monkeypatch.setenv(f"SLIPWAY_STORAGE_{name}".upper(), str(getattr(self.settings.storage, name)))
+        monkeypatch.setattr(metering, "RayBooks", KeptBooks)
         self.settings.storage.data_dir.mkdir(parents=True)
         self.records = Records(self.settings.storage.url())
         objects = open_object_store(self.settings)

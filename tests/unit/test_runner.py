@@ -12,7 +12,7 @@ from fakes.runs import SETTINGS, Outputs, kinds, made, num_endings
 
 from serve.clock import SystemClock
 from serve.domain.errors import InvalidRequest, ModelUnavailable, Overloaded, ReplicaLost
-from serve.domain.generation import Artifact, Completed, Preview, Progress, TextDelta, ToolCallDelta, Vector
+from serve.domain.generation import Artifact, Completed, Metered, Preview, Progress, TextDelta, ToolCallDelta, Vector
 from serve.domain.media import Asset
 from serve.domain.names import AssetId, TenantName
 from serve.domain.run import Run, RunEventKind, RunStatus
@@ -246,6 +246,42 @@ async def test_a_model_that_is_not_up_costs_no_attempt(bench: Bench) -> None:
         ended = await bench.ended(run)
     assert (ended.status, ended.attempt) == (RunStatus.SUCCEEDED, 1)
     assert [call.context.attempt for call in models.calls] == [1, 2, 3], "no usage id comes twice"
+
+
+@pytest.mark.parametrize("is_taken_back", [True, False], ids=["by its runner", "by its owner"])
+async def test_only_what_its_owner_stops_is_its_owners_to_pay_for(bench: Bench, is_taken_back: bool) -> None:
+    run = await made(bench.store)
+    runner, models = bench.runner(lambda call: FOREVER)
+    await runner.start()
+    await bench.started(models)
+    if not is_taken_back:
+        await bench.store.request_cancel(ACME, run.id)
+        await bench.ended(run)
+    await runner.stop()
+    assert models.num_taken_back == is_taken_back
+
+
+SO_FAR = Metered(Quantities(prompt_tokens=3, completion_tokens=64))
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        pytest.param(60.0, RunStatus.CANCELED, id="canceled"),
+        pytest.param(InvalidRequest("no"), RunStatus.FAILED, id="failed"),
+    ],
+)
+async def test_a_run_cut_short_says_what_it_had_consumed_at_least(
+    bench: Bench, ending: float | Exception, status: RunStatus
+) -> None:
+    run = await made(bench.store)
+    async with bench.running(lambda call: [[TextDelta("a"), SO_FAR], [TextDelta("b")], ending]) as models:
+        if status is RunStatus.CANCELED:
+            await bench.started(models)
+            await bench.store.request_cancel(ACME, run.id)
+        ended = await bench.ended(run)
+    assert (ended.status, ended.usage) == (status, {"prompt_tokens": 3, "completion_tokens": 64})
+    assert "metered" not in str(await bench.store.events(run.id)).lower()
 
 
 async def test_the_callers_mistake_fails_the_run_with_its_field(bench: Bench) -> None:

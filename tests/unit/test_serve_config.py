@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve.domain.documents import API_VERSION, ModelDocument
-from serve.serving.serve_config import Listener, build_digest, default_platform, quantity_bytes, serve_config
+from serve.domain.documents import API_VERSION, LedgerSpec, ModelDocument
+from serve.serving.serve_config import (
+    LEDGER_APP,
+    Listener,
+    build_digest,
+    default_platform,
+    quantity_bytes,
+    serve_config,
+)
 
 LISTENER = Listener("127.0.0.1", 8000, every_node=False)
 

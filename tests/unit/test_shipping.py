@@ -226,6 +226,33 @@ async def test_a_removed_record_is_reported(tmp_path: Path) -> None:
     assert books.total(SOURCE.source).prompt_tokens == 4
 
 
+@pytest.mark.parametrize("line", [7, 8], ids=["its opening record", "its closing record"])
+async def test_a_record_that_is_wiped_out_of_a_living_journal_is_reported(tmp_path: Path, line: int) -> None:
+    books = KeptBooks()
+    books.is_away = True
+    metering = process(tmp_path, books)
+    await metering.start()
+    source = source_of(metering)
+    for number in range(1, 6):
+        ended(metering, number)
+    with (metering.meter.journals[0].folder.path / "000001.log").open("r+b") as file:
+        lines = file.read().split(b"\n")
+        file.seek(sum(len(text) + 1 for text in lines[: line - 1]))
+        file.write(b"\0" * len(lines[line - 1]))
+    books.is_away = False
+    await until(lambda: len(books.events) == 4)
+    for number in range(6, 1500):
+        ended(metering, number)
+        if number % 100 == 0:
+            await until(lambda: metering.sample().num_unshipped == 0)
+    assert metering.meter.journals[0].ordinals()[0] > 1, "the segment with the gap is deleted in the end"
+    await metering.stop()
+    report = books.last_reports()[source]
+    assert [(gap.first, gap.last) for gap in report.gaps] == [(line, line)]
+    assert (report.closed, report.last_seq, len(books.events)) == (True, 1499, 1498)
+    assert report.cumulative.completion_tokens - books.total(source).completion_tokens == 7
+
+
 async def test_a_process_that_ends_while_the_books_are_away_leaves_its_journal_to_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +275,10 @@ async def test_a_process_that_ends_while_the_books_are_away_leaves_its_journal_t
     assert (books.seqs(source), books.num_duplicates) == ([1, 2], 0)
 
 
-async def test_an_adopter_that_dies_in_the_middle_is_followed_by_another(tmp_path: Path) -> None:
+async def test_an_adopter_that_dies_in_the_middle_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.metering.shipping.STOP_SECONDS", 0.01)
     made = journal(tmp_path)
     for number in range(1, 1300):
         made.close(made.open(subject(number), 5), OK, values(2), 1)
@@ -259,13 +289,12 @@ async def test_an_adopter_that_dies_in_the_middle_is_followed_by_another(tmp_pat
     first = process(tmp_path, books, "first")
     await first.start()
     await until(lambda: len(books.events) > 0)
-    await first._shipper.stop(0.01)
+    await first.stop()
     books.forget_answers = False
     second = process(tmp_path, books, "second")
     await second.start()
     await until(lambda: SOURCE.source in books.last_reports() and books.last_reports()[SOURCE.source].closed)
     await second.stop()
-    await asyncio.to_thread(first._sync.stop)
     assert books.seqs(SOURCE.source) == list(range(1, 1301))
 
 

@@ -7,7 +7,8 @@ from starlette.requests import Request
 
 from serve.auth.access import Caller
 from serve.auth.key_grants import KeyInfo
-from serve.domain.errors import PermissionDenied
+from serve.auth.tenants import is_name
+from serve.domain.errors import NotFound, PermissionDenied
 from serve.domain.moments import at
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
@@ -71,6 +72,8 @@ async def revoke_key(key_id: str, services: Injected, caller: KeyMaker, tenant: 
 def _tenant(caller: Caller, asked: str | None) -> str:
     if asked not in (None, caller.tenant) and not caller.is_admin:
         raise PermissionDenied("Only an admin key sees another tenant's keys.", "permission_denied", "tenant")
+    if asked and not is_name(asked):
+        raise NotFound(f"There is no tenant {asked!r}.", param="tenant")
     return asked or caller.tenant
 
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
 from serve.auth.access import Caller
-from serve.domain.errors import PermissionDenied
+from serve.auth.tenants import is_name
+from serve.domain.errors import NotFound, PermissionDenied
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
 from serve.gateway.people_views import (
@@ -101,4 +102,6 @@ async def _known_tenant(services: Services, caller: Caller, asked: str | None) -
 def _tenant(caller: Caller, asked: str | None) -> str:
     if asked not in (None, caller.tenant) and not caller.is_admin:
         raise PermissionDenied("Only an administrator reaches another tenant.", param="tenant")
+    if asked and not is_name(asked):
+        raise NotFound(f"There is no tenant {asked!r}.", param="tenant")
     return asked or caller.tenant

@@ -52,7 +52,7 @@ _AUDIT_DAYS = 7
 Reader = Annotated[Caller, Depends(allowed("usage"))]
 Admin = Annotated[Caller, Depends(allowed("admin"))]
 From = Annotated[AwareDatetime | None, Query(alias="from", description="Admitted then or later; 30 days before `to`.")]
-To = Annotated[AwareDatetime | None, Query(description="Admitted before; now, if nothing is said.")]
+To = Annotated[AwareDatetime | None, Query(alias="to", description="Admitted before; now, if nothing is said.")]
 OfTenant = Annotated[str | None, Query(max_length=40, description="Another tenant, or * for all; admins only.")]
 Text = Annotated[str | None, Query(max_length=120)]
 Tags = Annotated[list[str] | None, Query(max_length=5, description="key=value, of a declared tag key.")]

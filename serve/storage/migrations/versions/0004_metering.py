@@ -79,6 +79,7 @@ def downgrade() -> None:
     op.drop_column("runs", "reserved_nano")
     op.drop_column("runs", "cost_nano")
     op.drop_column("runs", "tags")
+    op.drop_column("runs", "trace")
 
 
 def _units() -> list[sa.Column[int]]:
@@ -98,6 +99,7 @@ def _add_columns() -> None:
     op.add_column("runs", sa.Column("reserved_nano", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("runs", sa.Column("cost_nano", sa.BigInteger()))
     op.add_column("runs", sa.Column("tags", JSON))
+    op.add_column("runs", sa.Column("trace", sa.String(55)))
 
 
 def _create_users() -> None:

@@ -1,0 +1,262 @@
+"""Gateways, ledger and sweep under chaos: budgets are never overspent, and at rest nothing is held."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fakes.budgets import ACME, DEFAULT, KEY, add_budget, add_tenant, book, call, posting
+from fakes.clock import CountingIds, ManualClock
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import create_engine, func, insert, select, update
+
+from serve.domain.errors import QuotaExceeded
+from serve.domain.names import RunId
+from serve.domain.usage import HoldId
+from serve.metering.accounts import Period
+from serve.metering.booking import Booked, Kind, Standing
+from serve.metering.budgets import Budgets
+from serve.metering.leases import Reservation
+from serve.metering.sweeping import HoldSweep
+from serve.metering.wallets import Wallets
+from serve.settings import MeteringSettings
+from serve.storage.metering_tables import budget_accounts, hold_accounts, holds, usage_sources
+from serve.storage.records import Records, upgrade
+from serve.storage.tables import runs
+
+NUM_GATEWAYS = 3
+LIMIT_TOTAL, LIMIT_DAY = 1000, 400
+SETTINGS = MeteringSettings()
+WHICH = st.integers(0, NUM_GATEWAYS - 1)
+SHARE = st.floats(0, 1)
+
+
+@cache
+def migrated() -> bytes:
+    """An empty database: migrating takes longer than an example."""
+    with TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/a.db")
+        with engine.begin() as connection:
+            upgrade(connection)
+        engine.dispose()
+        return (Path(folder) / "a.db").read_bytes()
+
+
+@dataclass
+class Call:
+    """A call that was admitted, until it is booked."""
+
+    id: str
+    hold: HoldId
+    reserved: int
+    admitted_ms: int
+    reservation: Reservation | None = None
+    cost: int | None = None
+    booked: Booked | None = None
+
+
+class Chaos(RuleBasedStateMachine):
+    """Three gateways over one database, on one clock that a rule moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = TemporaryDirectory()
+        file = Path(self.folder.name) / "a.db"
+        file.write_bytes(migrated())
+        self.clock, self.ids = ManualClock(), CountingIds()
+        self.records = Records(f"sqlite+aiosqlite:///{file}")
+        self.calls: list[Call] = []
+        self.finished: list[Call] = []
+        self.sweep = HoldSweep(self.records, self.clock, SETTINGS.witness_grace_seconds)
+        self.gateways: list[Wallets] = []
+        self.spent = 0
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    @initialize()
+    def begin(self) -> None:
+        self.run(self._begin())
+
+    async def _begin(self) -> None:
+        await add_tenant(self.records)
+        budgets = Budgets(self.records, self.clock, self.ids)
+        await add_budget(budgets, LIMIT_TOTAL)
+        await add_budget(budgets, LIMIT_DAY, Period.DAY)
+        names = {"source": "s", "model": "m", "is_witness": 0, "last_seq": 0, "booked_seq": 0, "num_open": 0}
+        empty: dict[str, Any] = {"cumulative": {}, "booked": {}, "counters": {}, "gaps": [], "closed": 0, "killed": 0}
+        now_ms = self.clock.now_ms()
+        async with self.records.write() as connection:
+            row = names | empty | {"started_ms": now_ms, "reported_ms": now_ms}
+            await connection.execute(insert(usage_sources).values(row))
+        self.gateways = [self._gateway() for _ in range(NUM_GATEWAYS)]
+
+    def _gateway(self) -> Wallets:
+        return Wallets(self.records, self.clock, self.ids, SETTINGS, f"gateway-{self.ids.new()}", recall_seconds=0.05)
+
+    @rule(which=WHICH, nano=st.integers(1, 150))
+    def admit(self, which: int, nano: int) -> None:
+        self.run(self._admit(which, nano))
+
+    async def _admit(self, which: int, nano: int) -> None:
+        """While the call waits, the other gateways take their turns."""
+        request_id = self.ids.new()
+        asked = asyncio.create_task(self.gateways[which].reserve(ACME, DEFAULT, KEY, nano, request_id))
+        while not asked.done():
+            for gateway in self.gateways:
+                await gateway.turn()
+            await asyncio.sleep(0.001)
+        with suppress(QuotaExceeded):
+            made = asked.result()
+            assert made is not None
+            self.calls.append(Call(request_id, made.hold, nano, self.clock.now_ms(), made))
+
+    @rule(which=WHICH, nano=st.integers(1, 150))
+    def accept_run(self, which: int, nano: int) -> None:
+        run_id = RunId(self.ids.new())
+        with suppress(QuotaExceeded):
+            hold = self.run(self.gateways[which].hold_for_run(ACME, DEFAULT, KEY, run_id, nano))
+            self.calls.append(Call(run_id, hold, nano, self.clock.now_ms()))
+            self.run(self._add_run(run_id, hold))
+
+    async def _add_run(self, run_id: RunId, hold: HoldId) -> None:
+        row = {column.name: 0 for column in runs.columns if not column.nullable and column.type.python_type is int}
+        texts = {column.name: "x" for column in runs.columns if not column.nullable and column.type.python_type is str}
+        mine = {"id": run_id, "request_id": run_id, "hold": hold, "attempt": 1, "inputs": {}}
+        async with self.records.write() as connection:
+            await connection.execute(insert(runs).values(row | texts | mine))
+
+    @rule(share=SHARE, is_known=st.booleans(), number=st.integers(0))
+    def end(self, share: float, is_known: bool, number: int) -> None:
+        """A call ends; a run does, with its row."""
+        under_way = [one for one in self.calls if one.cost is None]
+        if not under_way:
+            return
+        one = under_way[number % len(under_way)]
+        one.cost = round(one.reserved * share)
+        if one.reservation is None:
+            self.run(self._end_run(one.id))
+        else:
+            one.reservation.settle(one.cost if is_known else None)
+
+    async def _end_run(self, run_id: str) -> None:
+        async with self.records.write() as connection:
+            ended = {"finished_ms": self.clock.now_ms()}
+            await connection.execute(update(runs).where(runs.c.id == run_id).values(ended))
+
+    @rule(number=st.integers(0))
+    def book(self, number: int) -> None:
+        ended = [one for one in self.calls if one.cost is not None]
+        if ended:
+            self._book(ended[number % len(ended)])
+
+    def _book(self, one: Call) -> None:
+        one.booked = posting(call(one.id, one.hold, one.admitted_ms), one.cost or 0)
+        self.run(book(self.records, one.booked))
+        self.spent += one.cost or 0
+        self.calls.remove(one)
+        self.finished.append(one)
+
+    @precondition(lambda self: self.finished)
+    @rule(number=st.integers(0), share=SHARE)
+    def correct_downwards(self, number: int, share: float) -> None:
+        one = self.finished.pop(number % len(self.finished))
+        assert one.booked is not None
+        before, less = one.booked, round((one.cost or 0) * share)
+        stands = Standing(before.event, one.cost, 0, 0, None, 0, frozenset(), frozenset())
+        correction = before._replace(kind=Kind.CORRECTION, cost_nano=-less, id=f"{before.id}/m", before=stands)
+        self.run(book(self.records, correction))
+        self.spent -= less
+
+    @rule(which=WHICH)
+    def kill(self, which: int) -> None:
+        """Its calls end as they may, and are booked some time: nobody settles them here."""
+        self.gateways[which] = self._gateway()
+        for one in self.calls:
+            one.cost = one.reserved if one.cost is None and one.reservation is not None else one.cost
+
+    @rule(which=WHICH)
+    def turn(self, which: int) -> None:
+        self.run(self.gateways[which].turn())
+
+    @rule(seconds=st.integers(1, 40))
+    def pass_time(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+        self.run(self._sweep())
+
+    async def _sweep(self) -> int:
+        """Sources report, and the ledger sweeps."""
+        unbooked = [one.admitted_ms for one in self.calls]
+        said = {"reported_ms": self.clock.now_ms(), "oldest_open_ms": min(unbooked, default=None)}
+        async with self.records.write() as connection:
+            await connection.execute(update(usage_sources).values(said))
+        return await self.sweep.sweep()
+
+    @precondition(lambda self: all(one.cost is not None for one in self.calls))
+    @rule()
+    def begin_the_next_day(self) -> None:
+        for one in list(self.calls):
+            self._book(one)
+        self.clock.advance(86_400)
+        self.run(self._sweep())
+
+    @invariant()
+    def nothing_is_overspent(self) -> None:
+        if self.gateways:
+            self.run(self._check())
+
+    async def _check(self) -> None:
+        async with self.records.read() as connection:
+            rows = (await connection.execute(select(budget_accounts))).all()
+            of_holds = select(hold_accounts.c.budget_id, hold_accounts.c.period_ms, func.sum(holds.c.remaining_nano))
+            joined = of_holds.join(holds, holds.c.id == hold_accounts.c.hold_id)
+            grouped = joined.group_by(hold_accounts.c.budget_id, hold_accounts.c.period_ms)
+            held = {(row[0], row[1]): row[2] for row in await connection.execute(grouped)}
+        for row in rows:
+            limit = LIMIT_DAY if row.period_ms else LIMIT_TOTAL
+            assert row.spent_nano + row.held_nano <= limit
+            assert row.held_nano == held.get((row.budget_id, row.period_ms), 0)
+
+    def teardown(self) -> None:
+        try:
+            if self.gateways:
+                self._come_to_rest()
+        finally:
+            self.run(self.records.close())
+            self.runner.close()
+            self.folder.cleanup()
+
+    def _come_to_rest(self) -> None:
+        for one in list(self.calls):
+            if one.cost is None:
+                one.cost = one.reserved
+                if one.reservation is None:
+                    self.run(self._end_run(one.id))
+                else:
+                    one.reservation.settle(one.cost)
+            self._book(one)
+        for gateway in self.gateways:
+            self.run(gateway.stop())
+        for _ in range(16):
+            self.clock.advance(10)
+            self.run(self._sweep())
+        self.run(self._check_rest())
+
+    async def _check_rest(self) -> None:
+        async with self.records.read() as connection:
+            rows = (await connection.execute(select(budget_accounts))).all()
+        assert sum(row.held_nano for row in rows) == 0
+        assert sum(row.spent_nano for row in rows if not row.period_ms) == self.spent
+        assert sum(row.spent_nano for row in rows if row.period_ms) == self.spent
+
+
+TestChaos = Chaos.TestCase
+TestChaos.settings = settings(
+    max_examples=8, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
