@@ -70,12 +70,7 @@ def run(
     """
     with connect(ctx) as client:
         body = _request(client, model, task, inputs or [], file)
-        body |= _given(
-            deadline_s=deadline,
-            priority=priority,
-            webhook={"url": webhook} if webhook else None,
-            adapters=parse_adapters(adapter or []) or None,
-        )
+        body |= _options(deadline, priority, webhook, adapter or [])
         if estimate:
             _print_plan(client.post(f"/v1/models/{segment(model)}/plan", body), output)
         elif wait:
@@ -84,7 +79,10 @@ def run(
             _print_started(_start(client, model, body), output)
 
 
-def _given(**options: Any) -> dict[str, Any]:
+def _options(deadline: float | None, priority: int | None, webhook: str | None, adapters: list[str]) -> dict[str, Any]:
+    """What a run's body holds besides its inputs, as far as it was given."""
+    options: dict[str, Any] = {"deadline_s": deadline, "priority": priority}
+    options |= {"webhook": {"url": webhook} if webhook else None, "adapters": parse_adapters(adapters) or None}
     return {name: value for name, value in options.items() if value is not None}
 
 

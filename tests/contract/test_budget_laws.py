@@ -3,17 +3,16 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fakes.budgets import ACME, DEFAULT, KEY, add_budget, add_tenant, book, call, posting
+from fakes.budgets import ACME, DEFAULT, KEY, add_budget, add_tenant, book, call, migrated, posting
 from fakes.clock import CountingIds, ManualClock
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import create_engine, func, insert, select, update
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy import func, insert, select, update
 
 from serve.domain.errors import QuotaExceeded
 from serve.domain.names import RunId
@@ -26,7 +25,7 @@ from serve.metering.sweeping import HoldSweep
 from serve.metering.wallets import Wallets
 from serve.settings import MeteringSettings
 from serve.storage.metering_tables import budget_accounts, hold_accounts, holds, usage_sources
-from serve.storage.records import Records, upgrade
+from serve.storage.records import Records
 from serve.storage.tables import runs
 
 NUM_GATEWAYS = 3
@@ -34,17 +33,6 @@ LIMIT_TOTAL, LIMIT_DAY = 1000, 400
 SETTINGS = MeteringSettings()
 WHICH = st.integers(0, NUM_GATEWAYS - 1)
 SHARE = st.floats(0, 1)
-
-
-@cache
-def migrated() -> bytes:
-    """An empty database: migrating takes longer than an example."""
-    with TemporaryDirectory() as folder:
-        engine = create_engine(f"sqlite:///{folder}/a.db")
-        with engine.begin() as connection:
-            upgrade(connection)
-        engine.dispose()
-        return (Path(folder) / "a.db").read_bytes()
 
 
 @dataclass
@@ -100,20 +88,24 @@ class Chaos(RuleBasedStateMachine):
     def _gateway(self) -> Wallets:
         return Wallets(self.records, self.clock, self.ids, SETTINGS, f"gateway-{self.ids.new()}", recall_seconds=0.05)
 
-    @rule(which=WHICH, nano=st.integers(1, 150))
-    def admit(self, which: int, nano: int) -> None:
-        self.run(self._admit(which, nano))
+    @rule(asked=st.lists(st.tuples(WHICH, st.integers(1, 150)), min_size=1, max_size=8))
+    def admit(self, asked: list[tuple[int, int]]) -> None:
+        self.run(self._admit(asked))
 
-    async def _admit(self, which: int, nano: int) -> None:
-        """While the call waits, the other gateways take their turns."""
-        request_id = self.ids.new()
-        asked = asyncio.create_task(self.gateways[which].reserve(ACME, DEFAULT, KEY, nano, request_id))
-        while not asked.done():
+    async def _admit(self, asked: list[tuple[int, int]]) -> None:
+        """Calls that come at the same time; while they wait, the gateways take their turns."""
+        waiting = [asyncio.create_task(self._call(self.gateways[which], nano)) for which, nano in asked]
+        while not all(one.done() for one in waiting):
             for gateway in self.gateways:
                 await gateway.turn()
             await asyncio.sleep(0.001)
+        for one in waiting:
+            one.result()
+
+    async def _call(self, gateway: Wallets, nano: int) -> None:
+        request_id = self.ids.new()
         with suppress(QuotaExceeded):
-            made = asked.result()
+            made = await gateway.reserve(ACME, DEFAULT, KEY, nano, request_id)
             assert made is not None
             self.calls.append(Call(request_id, made.hold, nano, self.clock.now_ms(), made))
 
@@ -150,11 +142,12 @@ class Chaos(RuleBasedStateMachine):
             ended = {"finished_ms": self.clock.now_ms()}
             await connection.execute(update(runs).where(runs.c.id == run_id).values(ended))
 
-    @rule(number=st.integers(0))
-    def book(self, number: int) -> None:
+    @rule(share=SHARE)
+    def book(self, share: float) -> None:
+        """The latest come first."""
         ended = [one for one in self.calls if one.cost is not None]
-        if ended:
-            self._book(ended[number % len(ended)])
+        for one in ended[round(len(ended) * share) :]:
+            self._book(one)
 
     def _book(self, one: Call) -> None:
         one.booked = posting(call(one.id, one.hold, one.admitted_ms), one.cost or 0)
@@ -163,9 +156,10 @@ class Chaos(RuleBasedStateMachine):
         self.calls.remove(one)
         self.finished.append(one)
 
-    @precondition(lambda self: self.finished)
     @rule(number=st.integers(0), share=SHARE)
     def correct_downwards(self, number: int, share: float) -> None:
+        if not self.finished:
+            return
         one = self.finished.pop(number % len(self.finished))
         assert one.booked is not None
         before, less = one.booked, round((one.cost or 0) * share)
@@ -198,9 +192,10 @@ class Chaos(RuleBasedStateMachine):
             await connection.execute(update(usage_sources).values(said))
         return await self.sweep.sweep()
 
-    @precondition(lambda self: all(one.cost is not None for one in self.calls))
     @rule()
     def begin_the_next_day(self) -> None:
+        if any(one.cost is None for one in self.calls):
+            return
         for one in list(self.calls):
             self._book(one)
         self.clock.advance(86_400)

@@ -5,7 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.budgets import ACME, DEFAULT, KEY, add_budget, add_tenant, book, call, held_and_spent, num_holds, posting
+from fakes.budgets import (
+    ACME,
+    DEFAULT,
+    KEY,
+    add_budget,
+    add_tenant,
+    book,
+    call,
+    held_and_spent,
+    migrated,
+    num_holds,
+    posting,
+)
 from fakes.clock import CountingIds, ManualClock
 from sqlalchemy import func, insert, select, update
 
@@ -29,12 +41,18 @@ GRACE_SECONDS = 60.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Records]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a migrated database of this test's own."""
+    if request.param == "sqlite":
+        (tmp_path / "a.db").write_bytes(migrated())
+        return f"sqlite+aiosqlite:///{tmp_path / 'a.db'}"
+    return str(request.getfixturevalue("migrated_postgres_url"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Records]:
     """A migrated database with a tenant `acme`."""
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path / 'a.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
-    made = Records(url)
-    await made.migrate()
+    made = Records(database_url)
     await add_tenant(made)
     yield made
     await made.close()

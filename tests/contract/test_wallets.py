@@ -7,7 +7,19 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from fakes.budgets import ACME, DEFAULT, KEY, add_budget, add_tenant, book, call, held_and_spent, num_holds, posting
+from fakes.budgets import (
+    ACME,
+    DEFAULT,
+    KEY,
+    add_budget,
+    add_tenant,
+    book,
+    call,
+    held_and_spent,
+    migrated,
+    num_holds,
+    posting,
+)
 from sqlalchemy import event
 
 from serve.clock import SystemClock, Uuid7Ids
@@ -27,15 +39,21 @@ SETTINGS = MeteringSettings()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def gateways(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Wallets]]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a migrated database of this test's own."""
+    if request.param == "sqlite":
+        (tmp_path / "a.db").write_bytes(migrated())
+        return f"sqlite+aiosqlite:///{tmp_path / 'a.db'}"
+    return str(request.getfixturevalue("migrated_postgres_url"))
+
+
+@pytest.fixture
+async def gateways(database_url: str) -> AsyncIterator[list[Wallets]]:
     """Three gateways with connections of their own to one database, and a tenant `acme`."""
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path / 'a.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
     async with AsyncExitStack() as stack:
-        processes = [Records(url) for _ in range(NUM_GATEWAYS)]
+        processes = [Records(database_url) for _ in range(NUM_GATEWAYS)]
         for records in processes:
             stack.push_async_callback(records.close)
-        await processes[0].migrate()
         await add_tenant(processes[0])
         made = [Wallets(one, SystemClock(), Uuid7Ids(), SETTINGS, f"gateway-{i}") for i, one in enumerate(processes)]
         for wallets in made:

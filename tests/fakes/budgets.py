@@ -1,10 +1,13 @@
 """Budgets, bookings and sums, for tests of wallets and spending."""
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fakes.ledger import event
-from sqlalchemy import func, insert, select
+from sqlalchemy import create_engine, func, insert, select
 
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.usage import HoldId, UsageEvent
@@ -15,10 +18,21 @@ from serve.metering.budgets import Budgets, BudgetState, NewBudget
 from serve.metering.spending import spend
 from serve.metering.statements import insert_rows
 from serve.storage.metering_tables import budget_accounts, holds, usage_events
-from serve.storage.records import Records
+from serve.storage.records import Records, upgrade
 from serve.storage.tables import tenants
 
 ACME, DEFAULT, KEY = TenantName("acme"), ProjectName("default"), KeyId("k1")
+
+
+@cache
+def migrated() -> bytes:
+    """An empty database: migrating takes longer than an example."""
+    with TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/a.db")
+        with engine.begin() as connection:
+            upgrade(connection)
+        engine.dispose()
+        return (Path(folder) / "a.db").read_bytes()
 
 
 async def add_tenant(records: Records, name: str = "acme", billing: str = "postpaid") -> None:

@@ -1,5 +1,6 @@
 """A real PostgreSQL server for the length of a test session, with a new database for each test that asks."""
 
+import asyncio
 import contextlib
 import os
 import pwd
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 from fakes.processes import free_ports, server
 
+from serve.storage.records import Records
+
 _DATABASE_NUMBERS = count(1)
+_TEMPLATES: set[int] = set()
 _PROGRAMS = ("initdb", "postgres", "psql")
 
 
@@ -88,6 +92,26 @@ def postgres_server() -> Iterator[Postgres]:
         pytest.skip("no PostgreSQL server binaries on this machine (initdb, postgres, psql)")
     with running(binaries) as started:
         yield started
+
+
+async def _migrate(url: str) -> None:
+    records = Records(url)
+    await records.migrate()
+    await records.close()
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """The same with this version's tables: migrated once, and copied, which takes a tenth of the time."""
+    address = f"postgresql+asyncpg://slipway@127.0.0.1:{postgres_server.port}"
+    if postgres_server.port not in _TEMPLATES:
+        postgres_server.execute("CREATE DATABASE migrated")
+        asyncio.run(_migrate(f"{address}/migrated"))
+        _TEMPLATES.add(postgres_server.port)
+    name = f"test_{next(_DATABASE_NUMBERS)}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
+    yield f"{address}/{name}"
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
