@@ -216,6 +216,9 @@ class Chaos(RuleBasedStateMachine):
         for row in rows:
             limit = LIMIT_DAY if row.period_ms else LIMIT_TOTAL
             assert row.spent_nano + row.held_nano <= limit
+            of_account = [one for one in self.calls if row.period_ms in (0, Period.DAY.start_ms(one.admitted_ms))]
+            promised = sum(one.reserved if one.cost is None else one.cost for one in of_account)
+            assert row.spent_nano + promised <= limit
             assert row.held_nano == held.get((row.budget_id, row.period_ms), 0)
 
     def teardown(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.domain.usage import UNITS
+from serve.metering.witnesses import NEVER_MS
 
 CHECKPOINT_TOKENS = 64
 Row = dict[str, Any]
@@ -53,6 +54,10 @@ class Tables:
     def rows(self, query: str, *values: Any) -> list[Row]:
         """What `query` finds."""
         return [dict(row) for row in self._connection.execute(query, values)]
+
+    def unsettled(self) -> list[Row]:
+        """Witnesses that still wait for the replica's record; one that has judged an estimate is kept, and does not."""
+        return self.rows("SELECT * FROM usage_witnesses WHERE due_ms < ?", NEVER_MS)
 
     def attempts(self) -> dict[str, list[Attempt]]:
         """Every attempt by its request."""
@@ -139,9 +144,8 @@ def _of_sums(tables: Tables) -> Iterator[str]:
 
 
 def _of_leftovers(tables: Tables) -> Iterator[str]:
-    for table in ("usage_witnesses", "usage_conflicts"):
-        for row in tables.rows(f"SELECT * FROM {table}"):
-            yield f"left in {table}: {row}"
+    for row in (*tables.unsettled(), *tables.rows("SELECT * FROM usage_conflicts")):
+        yield f"left: {row}"
     for row in tables.rows("SELECT * FROM budget_accounts WHERE held_nano != 0"):
         yield f"an allowance leaked: {row}"
     (spent,) = tables.rows("SELECT coalesce(sum(cost_nano - free_nano), 0) AS spent FROM usage_events")

@@ -139,7 +139,7 @@ def wreak(platform: TestPlatform, log: Path, num_kills: int, seed: int, pauses: 
 def at_rest(platform: TestPlatform) -> bool:
     """Whether every run has ended, every witness is settled and every allowance is back."""
     tables = Tables(platform.folder / "data/slipway/slipway.db")
-    waiting = tables.rows("SELECT 1 FROM usage_witnesses LIMIT 1")
+    waiting = tables.unsettled()
     running = tables.rows("SELECT 1 FROM runs WHERE status IN ('queued', 'running') LIMIT 1")
     held = tables.rows("SELECT 1 FROM budget_accounts WHERE held_nano != 0 LIMIT 1")
     return not (waiting or running or held)
