@@ -5,20 +5,18 @@ seconds until what waits has a place, and `inflow`, the replica-seconds of work 
 replicas share must not be reported: the sum would multiply it.
 
 Facts about Ray 2.60 that this module hides: while a model has no replica, Ray itself starts one for what is queued at
-the callers, and the policy is not asked; the policy is pickled with every replica that is made, so it holds nothing of
-its process; what the policy answers is delayed by Ray's own timers, which the configuration therefore sets to almost
+the callers, and the policy is not asked; the policy and this module are sent by value, and the policy again with every
+replica that is made, so neither holds anything of its process; what the policy answers is delayed by Ray's own timers, which the configuration therefore sets to almost
 nothing, since the policy holds on by itself.
 """
 
 import logging
 import time
-from functools import cache
 from typing import Any
-from weakref import WeakSet
 
 from ray.serve.config import AutoscalingContext
 
-from deployments.metric_export import RayExport
+from deployments.metric_export import export
 from serve.serving.scaling import Bounds, Decision, Observation, ScalingPolicy
 from serve.telemetry import series
 from serve.telemetry.recording import Recorder
@@ -52,7 +50,7 @@ class BacklogPolicy:
 
     def _tell(self, seen: Observation, decision: Decision) -> None:
         """Changes are told with their reason; what stays as it is would fill the log."""
-        _exported(self._recorder)
+        export(self._recorder)
         for declared, value in (
             (series.WANTED_REPLICAS, decision.replicas),
             (series.INFLOW, seen.inflow),
@@ -68,20 +66,6 @@ class BacklogPolicy:
             direction = "up" if decision.replicas > before else "down"
             self._recorder.count(series.SCALING_DECISIONS, self._model, direction).inc()
             logger.info("model %s: %d -> %d replicas: %s", self._model, before, decision.replicas, decision.reason)
-
-
-_recorders: WeakSet[Recorder] = WeakSet()
-
-
-def _exported(recorder: Recorder) -> None:
-    """One thread exports for all models of this process; those of a model that is deleted go with its policy."""
-    _recorders.add(recorder)
-    _export()
-
-
-@cache
-def _export() -> RayExport:
-    return RayExport(_recorders)
 
 
 def observation(ctx: AutoscalingContext) -> Observation:

@@ -13,6 +13,8 @@ last word. So everything is sent as gauges, with the number that it is now; Prom
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
+from weakref import WeakSet
 
 from ray.util.metrics import Gauge
 
@@ -64,6 +66,20 @@ class RayExport:
                 self.flush()
             except Exception:
                 logger.exception("metrics could not be handed to Ray")
+
+
+_recorders: WeakSet[Recorder] = WeakSet()
+
+
+def export(recorder: Recorder) -> None:
+    """Have what `recorder` counts exported for as long as it lives, by one thread for all of a process."""
+    _recorders.add(recorder)
+    _shared()
+
+
+@cache
+def _shared() -> RayExport:
+    return RayExport(_recorders)
 
 
 def _told(sample: Sample) -> Iterator[tuple[str, str, float, dict[str, str]]]:
