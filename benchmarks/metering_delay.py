@@ -13,9 +13,9 @@ from benchmarks.metering_requests import PROMPT_TOKENS, subject
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import Prices
 from serve.domain.usage import PriceId, Quantities, Receipt, Tally, UsageBatch, UsageId, UsageStatus
-from serve.metering.ledger import Ledger
+from serve.metering.ledger.ledger import Ledger
 from serve.metering.meter import MeteredCall
-from serve.metering.price_book import PriceBook
+from serve.metering.prices.price_book import PriceBook
 from serve.metering.process import ProcessMetering
 from serve.settings import MeteringSettings
 from serve.storage.records import Records

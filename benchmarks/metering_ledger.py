@@ -35,12 +35,12 @@ from serve.domain.usage import (
     UsageStatus,
     UsageSubject,
 )
-from serve.metering.booking import Booked, Kind
-from serve.metering.ledger import Ledger
-from serve.metering.postings import row_of
-from serve.metering.price_book import PriceBook
+from serve.metering.ledger.booking import Booked, Kind
+from serve.metering.ledger.ledger import Ledger
+from serve.metering.ledger.postings import row_of
+from serve.metering.ledger.statements import insert_rows
+from serve.metering.prices.price_book import PriceBook
 from serve.metering.process import ProcessMetering
-from serve.metering.statements import insert_rows
 from serve.settings import MeteringSettings
 from serve.storage.metering_tables import usage_events
 from serve.storage.records import Records

@@ -5,9 +5,9 @@ seconds until what waits has a place, and `inflow`, the replica-seconds of work 
 replicas share must not be reported: the sum would multiply it.
 
 Facts about Ray 2.60 that this module hides: while a model has no replica, Ray itself starts one for what is queued at
-the callers, and the policy is not asked; the policy and this module are sent by value, and the policy again with every
-replica that is made, so neither holds anything of its process; what the policy answers is delayed by Ray's own timers, which the configuration therefore sets to almost
-nothing, since the policy holds on by itself.
+the callers, and the policy is not asked; this module is sent to the controller by value, and the policy again with
+every replica that is made, so neither holds anything of its process; what the policy answers is delayed by Ray's own
+timers, which the configuration therefore sets to almost nothing, since the policy holds on by itself.
 """
 
 import logging

@@ -21,7 +21,7 @@ class RayBooks:
         self._handle: DeploymentHandle[object] | None = None
 
     async def book(self, batch: UsageBatch) -> Receipt:
-        """See `serve.metering.shipping.Books`. Raises whatever is wrong with Ray or with the ledger."""
+        """See `serve.metering.journal.shipping.Books`. Raises whatever is wrong with Ray or with the ledger."""
         if not ray.is_initialized():
             raise MeteringUnavailable("There is no ledger outside Ray; what it must know waits in the journal.")
         if self._handle is None:

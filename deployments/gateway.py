@@ -26,10 +26,10 @@ from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.playground import prepare
 from serve.gateway.services import Services
+from serve.metering.budgets.wallets import Wallets
 from serve.metering.meter import Meter
-from serve.metering.price_book import PriceBook
-from serve.metering.rates import Rates
-from serve.metering.wallets import Wallets
+from serve.metering.prices.price_book import PriceBook
+from serve.metering.rates.rates import Rates
 from serve.runs.store import RunStore
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import RUNNER_APP, Listener, default_platform

@@ -10,9 +10,9 @@ from deployments.metric_export import RayExport
 from serve.clock import SystemClock
 from serve.domain.errors import EngineFailed
 from serve.domain.usage import Receipt, UsageBatch
-from serve.metering.ledger import Ledger
-from serve.metering.price_book import PriceBook
-from serve.metering.sweeping import HoldSweep
+from serve.metering.budgets.sweeping import HoldSweep
+from serve.metering.ledger.ledger import Ledger
+from serve.metering.prices.price_book import PriceBook
 from serve.runs.loops import cancel, detached, every, forever
 from serve.serving.serve_config import LEDGER_DEPLOYMENT
 from serve.settings import Settings

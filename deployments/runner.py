@@ -16,7 +16,7 @@ from serve.domain.errors import EngineFailed
 from serve.domain.names import RunId
 from serve.domain.run import Run
 from serve.gateway.fetch import GuardedFetcher
-from serve.metering.price_book import PriceBook
+from serve.metering.prices.price_book import PriceBook
 from serve.runs.execution import Runner
 from serve.runs.outputs import view
 from serve.runs.retention import Sweeper

@@ -13,7 +13,7 @@ import httpx
 
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.times import span
-from serve.metering.reconcile import Key, Scraped, compared
+from serve.metering.ledger.reconcile import Key, Scraped, compared
 
 if TYPE_CHECKING:
     from serve.cli.client import Client

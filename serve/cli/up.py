@@ -28,7 +28,7 @@ from serve.clock import SystemClock
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import SlipwayError
 from serve.domain.serving import ModelState
-from serve.metering.price_book import PriceBook
+from serve.metering.prices.price_book import PriceBook
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import GATEWAY_APP, LEDGER_APP, RUNNER_APP, Listener, default_platform
 from serve.serving.statuses import read_statuses

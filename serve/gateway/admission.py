@@ -32,11 +32,11 @@ from serve.gateway.model_access import check_model
 from serve.gateway.rate_headers import headers_of
 from serve.gateway.services import Services
 from serve.gateway.tags import Tags, tags_of
-from serve.metering.ceiling import ceiling
-from serve.metering.leases import Reservation
-from serve.metering.prices import PriceVersion, cost_at_most, cost_of
-from serve.metering.rate_limits import DAY, Demand, Limit
-from serve.metering.rates import Taken
+from serve.metering.budgets.leases import Reservation
+from serve.metering.prices.ceiling import ceiling
+from serve.metering.prices.prices import PriceVersion, cost_at_most, cost_of
+from serve.metering.rates.limits import DAY, Demand, Limit
+from serve.metering.rates.rates import Taken
 from serve.settings import AnonymousSettings
 from serve.telemetry import logs
 

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 from serve.domain.moments import at
 from serve.domain.money import nano_usd
 from serve.gateway.views import Body, CostView, Timestamp, at_or_none, cost_view
-from serve.metering.accounts import Period
-from serve.metering.budgets import BudgetState
-from serve.metering.credits import MAX_PRIORITY, CreditBalance, CreditGrant
+from serve.metering.budgets.accounts import Period
+from serve.metering.budgets.budgets import BudgetState
+from serve.metering.budgets.credits import MAX_PRIORITY, CreditBalance, CreditGrant
 
 
 def _checked(text: str) -> str:

@@ -8,8 +8,8 @@ from serve.catalog.cards import Card
 from serve.domain.task import Task
 from serve.domain.usage import Quantities
 from serve.gateway.services import Services
-from serve.metering.ceiling import Size, ceiling
-from serve.metering.prices import PriceVersion, cost_at_most
+from serve.metering.prices.ceiling import Size, ceiling
+from serve.metering.prices.prices import PriceVersion, cost_at_most
 
 
 @dataclass(frozen=True, slots=True)

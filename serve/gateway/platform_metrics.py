@@ -14,8 +14,8 @@ from serve.domain.run import RunStatus
 from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.usage import UNITS
 from serve.gateway.services import Services
-from serve.metering.budgets import BudgetState, budget_states
-from serve.metering.totals import Booking, Totals, totals
+from serve.metering.budgets.budgets import BudgetState, budget_states
+from serve.metering.ledger.totals import Booking, Totals, totals
 from serve.storage.tables import runs
 from serve.telemetry import series
 from serve.telemetry.recording import Recorder

@@ -8,7 +8,7 @@ from serve.domain.documents import Prices
 from serve.domain.moments import at
 from serve.domain.task import Task
 from serve.gateway.views import Body, CostView, Timestamp, cost_view
-from serve.metering.prices import Bill, Line, PriceVersion
+from serve.metering.prices.prices import Bill, Line, PriceVersion
 
 MAX_QUANTITY = 10**15
 Quantity = Annotated[int, Field(ge=0, le=MAX_QUANTITY)]

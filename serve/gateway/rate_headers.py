@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from serve.metering.rate_limits import Standing
+from serve.metering.rates.limits import Standing
 
 Headers = list[tuple[bytes, bytes]]
 _SHOWN = (("requests", b"requests"), ("tokens", b"tokens"))

@@ -15,9 +15,9 @@ from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, DesiredState, Ids, Models
-from serve.metering.price_book import PriceBook
-from serve.metering.rates import Rates
-from serve.metering.wallets import Wallets
+from serve.metering.budgets.wallets import Wallets
+from serve.metering.prices.price_book import PriceBook
+from serve.metering.rates.rates import Rates
 from serve.runs.store import RunStore
 from serve.settings import Settings
 from serve.storage.assets import Assets

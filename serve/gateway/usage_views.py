@@ -8,10 +8,10 @@ from pydantic import AwareDatetime, BaseModel, Field
 from serve.domain.moments import at
 from serve.domain.usage import UNITS, Basis
 from serve.gateway.views import Body, CostView, Timestamp, at_or_none, cost_view
-from serve.metering.audit import Audit
-from serve.metering.reconcile import Verdict
-from serve.metering.rerating import Rerated
-from serve.metering.usage_queries import Used
+from serve.metering.ledger.audit import Audit
+from serve.metering.ledger.queries import Used
+from serve.metering.ledger.reconcile import Verdict
+from serve.metering.ledger.rerating import Rerated
 
 
 class MoneyView(BaseModel):

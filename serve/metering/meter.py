@@ -9,7 +9,7 @@ from threading import Lock
 from serve.domain.errors import MeteringUnavailable
 from serve.domain.ports import Clock
 from serve.domain.usage import UNITS, Quantities, Tally, UsageStatus, UsageSubject
-from serve.metering.journal import Journal, JournalGone
+from serve.metering.journal.journal import Journal, JournalGone
 
 logger = logging.getLogger(__name__)
 

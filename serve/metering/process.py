@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from serve.domain.ports import Clock, Ids
-from serve.metering.journal import Journal
-from serve.metering.journal_folder import JournalFolder, JournalSource
-from serve.metering.journal_sync import JournalSync
+from serve.metering.journal.folder import JournalFolder, JournalSource
+from serve.metering.journal.journal import Journal
+from serve.metering.journal.shipping import Books, JournalState, Shipper
+from serve.metering.journal.syncing import JournalSync
 from serve.metering.meter import Meter
-from serve.metering.shipping import Books, JournalState, Shipper
 from serve.settings import MeteringSettings
 
 logger = logging.getLogger(__name__)

@@ -24,13 +24,13 @@ from sqlalchemy import func, insert, select, update
 from serve.domain.errors import InvalidRequest, NotFound, QuotaExceeded
 from serve.domain.names import RunId, TenantName
 from serve.domain.usage import HoldId
-from serve.metering.accounts import Period
-from serve.metering.booking import Booked, Kind, Standing
-from serve.metering.budgets import Budgets, budget_states
-from serve.metering.credits import Credits
-from serve.metering.leases import Reservation
-from serve.metering.sweeping import HoldSweep
-from serve.metering.wallets import Wallets
+from serve.metering.budgets.accounts import Period
+from serve.metering.budgets.budgets import Budgets, budget_states
+from serve.metering.budgets.credits import Credits
+from serve.metering.budgets.leases import Reservation
+from serve.metering.budgets.sweeping import HoldSweep
+from serve.metering.budgets.wallets import Wallets
+from serve.metering.ledger.booking import Booked, Kind, Standing
 from serve.settings import MeteringSettings
 from serve.storage.metering_tables import grants, usage_hours, usage_sources
 from serve.storage.records import Records

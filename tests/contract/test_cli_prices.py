@@ -15,7 +15,7 @@ from serve.cli.context import save_context
 from serve.cli.main import build_app
 from serve.domain.documents import Prices
 from serve.domain.usage import PLATFORM_RETRY, Quantities
-from serve.metering.ledger import Ledger
+from serve.metering.ledger.ledger import Ledger
 
 PRICES = Prices(prompt="1", cached_prompt="0.5", completion="2", adapter_percent="10")
 INK = "acme/ink@sha256:" + "1" * 64

@@ -14,12 +14,12 @@ from sqlalchemy import select
 
 from serve.domain.documents import Prices
 from serve.domain.usage import Basis, Quantities, Receipt, UsageEvent, UsageStatus
-from serve.metering import sources
-from serve.metering.ledger import Ledger
-from serve.metering.price_book import PriceBook
-from serve.metering.rollups import SUMS
-from serve.metering.totals import totals
-from serve.metering.usage_queries import Asked, Granularity, Which, events, usage
+from serve.metering.ledger import sources
+from serve.metering.ledger.ledger import Ledger
+from serve.metering.ledger.queries import Asked, Granularity, Which, events, usage
+from serve.metering.ledger.rollups import SUMS
+from serve.metering.ledger.totals import totals
+from serve.metering.prices.price_book import PriceBook
 from serve.settings import MeteringSettings
 from serve.storage.metering_tables import usage_conflicts, usage_events
 from serve.storage.records import Records

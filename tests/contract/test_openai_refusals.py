@@ -1,7 +1,6 @@
 """The official `openai` client when it is refused: it waits for limits, and leaves exhausted budgets alone."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx

@@ -17,10 +17,10 @@ from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
 from serve.domain.run import Run
 from serve.domain.task import Task
 from serve.domain.usage import Basis, PriceId, Quantities, UsageEvent, UsageId, UsageStatus, UsageSubject
-from serve.metering.booking import Booked, Kind, standing
-from serve.metering.free_tiers import draw_free, month_of
-from serve.metering.price_book import PriceBook
-from serve.metering.prices import PriceVersion, cost_of
+from serve.metering.ledger.booking import Booked, Kind, standing
+from serve.metering.prices.free_tiers import draw_free, month_of
+from serve.metering.prices.price_book import PriceBook
+from serve.metering.prices.prices import PriceVersion, cost_of
 from serve.storage.metering_tables import free_draws, free_usage, price_versions
 from serve.storage.records import Records
 

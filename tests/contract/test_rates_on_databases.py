@@ -9,8 +9,8 @@ from fakes.clock import ManualClock
 
 from serve.clock import SystemClock
 from serve.domain.errors import RateLimited
-from serve.metering.rate_limits import DAY, Limit
-from serve.metering.rates import Rates
+from serve.metering.rates.limits import DAY, Limit
+from serve.metering.rates.rates import Rates
 from serve.storage.records import Records
 
 MINUTE_MS = 60_000

@@ -21,10 +21,10 @@ from serve.auth.users import Identity
 from serve.catalog.adapters.known_layouts import KnownLayouts
 from serve.domain.names import TenantName
 from serve.gateway.app import create_app
-from serve.metering.accounts import Period
-from serve.metering.budgets import Budgets, NewBudget
-from serve.metering.ledger import Ledger
-from serve.metering.price_book import PriceBook
+from serve.metering.budgets.accounts import Period
+from serve.metering.budgets.budgets import Budgets, NewBudget
+from serve.metering.ledger.ledger import Ledger
+from serve.metering.prices.price_book import PriceBook
 from serve.settings import MeteringSettings
 
 WEIGHTS = "sha256:" + "11" * 32

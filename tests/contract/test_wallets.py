@@ -26,10 +26,10 @@ from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.errors import QuotaExceeded
 from serve.domain.names import KeyId, ProjectName, RunId
 from serve.domain.usage import UsageStatus
-from serve.metering.accounts import Period
-from serve.metering.budgets import Budgets
-from serve.metering.leases import Reservation
-from serve.metering.wallets import Wallets
+from serve.metering.budgets.accounts import Period
+from serve.metering.budgets.budgets import Budgets
+from serve.metering.budgets.leases import Reservation
+from serve.metering.budgets.wallets import Wallets
 from serve.settings import MeteringSettings
 from serve.storage.records import Records
 

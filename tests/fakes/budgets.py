@@ -11,12 +11,12 @@ from sqlalchemy import create_engine, func, insert, select
 
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.usage import HoldId, UsageEvent
-from serve.metering import postings
-from serve.metering.accounts import Period
-from serve.metering.booking import Booked, Kind
-from serve.metering.budgets import Budgets, BudgetState, NewBudget
-from serve.metering.spending import spend
-from serve.metering.statements import insert_rows
+from serve.metering.budgets.accounts import Period
+from serve.metering.budgets.budgets import Budgets, BudgetState, NewBudget
+from serve.metering.budgets.spending import spend
+from serve.metering.ledger import postings
+from serve.metering.ledger.booking import Booked, Kind
+from serve.metering.ledger.statements import insert_rows
 from serve.storage.metering_tables import budget_accounts, holds, usage_events
 from serve.storage.records import Records, upgrade
 from serve.storage.tables import tenants

@@ -34,9 +34,9 @@ from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.services import Services
-from serve.metering.price_book import PriceBook
-from serve.metering.rates import Rates
-from serve.metering.wallets import Wallets
+from serve.metering.budgets.wallets import Wallets
+from serve.metering.prices.price_book import PriceBook
+from serve.metering.rates.rates import Rates
 from serve.runs.store import RunStore
 from serve.serving.in_memory import InMemoryModels, SupportsStream
 from serve.settings import Settings, StorageSettings

@@ -9,14 +9,14 @@ from fakes.clock import ManualClock
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.usage import UsageEvent, UsageId, UsageSubject
-from serve.metering.journal import Journal
-from serve.metering.journal_folder import JournalFolder, JournalSource
-from serve.metering.journal_reading import DeadSegments, JournalReader
-from serve.metering.journal_records import Record
+from serve.metering.journal.folder import JournalFolder, JournalSource
+from serve.metering.journal.journal import Journal
+from serve.metering.journal.reading import DeadSegments, JournalReader
+from serve.metering.journal.records import Record
+from serve.metering.journal.settlement import Settlement
+from serve.metering.journal.shipping import Books
 from serve.metering.meter import Meter
 from serve.metering.process import ProcessMetering
-from serve.metering.settlement import Settlement
-from serve.metering.shipping import Books
 from serve.settings import MeteringSettings
 
 EPOCH = "00000000-0000-7000-8000-00000000000e"

@@ -20,7 +20,7 @@ from serve.domain.usage import (
     UsageStatus,
     UsageSubject,
 )
-from serve.metering.rollups import MONEY, SUMS
+from serve.metering.ledger.rollups import MONEY, SUMS
 from serve.storage.metering_tables import usage_events, usage_hours
 from serve.storage.records import Records
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.domain.usage import UNITS
-from serve.metering.witnesses import NEVER_MS
+from serve.metering.ledger.witnesses import NEVER_MS
 
 CHECKPOINT_TOKENS = 64
 Row = dict[str, Any]

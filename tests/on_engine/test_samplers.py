@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from deployments.engines.diffusion.samplers import SAMPLER_NAMES, TABLE_SAMPLERS, Denoise, StepTable, Stepwise, prepare
 from serve.domain.errors import InvalidRequest
 from serve.domain.task import Task
-from serve.metering.ceiling import ceiling
+from serve.metering.prices.ceiling import ceiling
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,7 +15,7 @@ from serve.domain.errors import EngineFailed, InvalidRequest, SlipwayError
 from serve.domain.folds import Answer
 from serve.domain.generation import CallContext, Completed, EventBatch, ModelCall
 from serve.domain.task import Task
-from serve.metering.ceiling import ceiling
+from serve.metering.prices.ceiling import ceiling
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

@@ -20,8 +20,8 @@ from serve.domain.generation import Completed, Finished, TextDelta
 from serve.domain.names import TenantName
 from serve.domain.usage import Quantities
 from serve.gateway.rate_headers import duration
-from serve.metering.accounts import Period
-from serve.metering.budgets import Budgets, NewBudget
+from serve.metering.budgets.accounts import Period
+from serve.metering.budgets.budgets import Budgets, NewBudget
 from serve.settings import MeteringSettings
 from serve.storage.metering_tables import holds
 from serve.storage.tables import runs

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.domain.usage import Basis, PriceId, Quantities, UsageEvent, UsageStatus
-from serve.metering.booking import COUNTS, Booked, Case, Standing, flaw, standing
-from serve.metering.rollups import added
-from serve.metering.wire import payload_sha256
+from serve.metering.journal.wire import payload_sha256
+from serve.metering.ledger.booking import COUNTS, Booked, Case, Standing, flaw, standing
+from serve.metering.ledger.rollups import added
 
 MEASURED = event(1, price=PriceId("p"))
 CHECKPOINT = unbilled(replace(MEASURED, basis=Basis.CHECKPOINT, quantities=Quantities(100, 0, 6)))

@@ -20,7 +20,7 @@ from serve.domain.generation import CallContext, Completed, ModelCall
 from serve.domain.images import ImageToImageInput, Sampler, TextToImageInput
 from serve.domain.task import Task
 from serve.domain.usage import Quantities
-from serve.metering.ceiling import MAX_CALL_SECONDS, MAX_PIXELS, ceiling, text_tokens
+from serve.metering.prices.ceiling import MAX_CALL_SECONDS, MAX_PIXELS, ceiling, text_tokens
 
 TEXT = model_document("m", ["chat", "completion", "embedding"]).spec
 IMAGES = ("text_to_image", "image_to_image")

@@ -12,7 +12,7 @@ from fakes.images import PAINTER, studio
 from serve.domain.documents import Prices
 from serve.domain.names import TenantName
 from serve.domain.usage import Quantities
-from serve.metering.prices import cost_of
+from serve.metering.prices.prices import cost_of
 
 HELLO = [{"role": "user", "content": "one two three"}]
 PRICES = {"prompt": "1", "completion": "2"}

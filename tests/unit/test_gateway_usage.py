@@ -18,8 +18,8 @@ from serve.auth.access import Scope
 from serve.domain.documents import Prices
 from serve.domain.moments import at, rfc3339
 from serve.domain.usage import PLATFORM_RETRY, Quantities
-from serve.metering.ledger import Ledger
-from serve.metering.rollups import HOUR_MS
+from serve.metering.ledger.ledger import Ledger
+from serve.metering.ledger.rollups import HOUR_MS
 from serve.settings import MeteringSettings
 
 DAY_MS = 24 * HOUR_MS

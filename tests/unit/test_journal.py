@@ -11,9 +11,9 @@ from fakes.journals import MIB, SOURCE, journal, read, settled, subject, values
 
 from serve.domain.errors import MeteringUnavailable
 from serve.domain.usage import JournalGap, Quantities, UsageStatus
-from serve.metering.journal import Journal
-from serve.metering.journal_folder import JournalFolder, Position, orphans
-from serve.metering.journal_records import MAX_CLOSE_BYTES, Closed, Opened, closed, line_of
+from serve.metering.journal.folder import JournalFolder, Position, orphans
+from serve.metering.journal.journal import Journal
+from serve.metering.journal.records import MAX_CLOSE_BYTES, Closed, Opened, closed, line_of
 
 OK = ("succeeded", True, None)
 

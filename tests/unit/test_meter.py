@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from serve.domain.errors import MeteringUnavailable
 from serve.domain.usage import PLATFORM_RETRY, Basis, Quantities, Tally, UsageStatus
-from serve.metering.journal import Journal
-from serve.metering.journal_records import Progressed
+from serve.metering.journal.journal import Journal
+from serve.metering.journal.records import Progressed
 from serve.metering.meter import Meter, SharedTime
 
 

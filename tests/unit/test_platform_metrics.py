@@ -11,9 +11,9 @@ from serve.catalog.adapters.files import AdapterTier
 from serve.domain.names import TenantName
 from serve.domain.usage import UNITS, Quantities, UsageStatus
 from serve.gateway.platform_metrics import PlatformMetrics, tell_budgets
-from serve.metering.accounts import Budget, Period
-from serve.metering.booking import COUNTS
-from serve.metering.budgets import BudgetState
+from serve.metering.budgets.accounts import Budget, Period
+from serve.metering.budgets.budgets import BudgetState
+from serve.metering.ledger.booking import COUNTS
 from serve.storage.metering_tables import usage_hours
 from serve.telemetry import series
 from serve.telemetry.exposition import render

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from serve.domain.documents import Prices
 from serve.domain.money import NANO_PER_USD, cost_shown, rounded
 from serve.domain.usage import UNITS, PriceId, Quantities
-from serve.metering.prices import Bill, PriceVersion, bill, cost_at_most, cost_of, price_id
+from serve.metering.prices.prices import Bill, PriceVersion, bill, cost_at_most, cost_of, price_id
 
 INK, PEN = "acme/ink@sha256:" + "1" * 64, "acme/pen@sha256:" + "2" * 64
 

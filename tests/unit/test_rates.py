@@ -8,8 +8,8 @@ from fakes.clock import ManualClock
 from sqlalchemy import select
 
 from serve.domain.errors import InvalidRequest, QuotaExceeded, RateLimited, StorageUnavailable
-from serve.metering.rate_limits import DAY, SLICE_SECONDS, Limit
-from serve.metering.rates import Rates, Taken
+from serve.metering.rates.limits import DAY, SLICE_SECONDS, Limit
+from serve.metering.rates.rates import Rates, Taken
 from serve.storage.metering_tables import rate_buckets
 from serve.storage.records import Records
 

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.domain.usage import PLATFORM_RETRY, Basis, Quantities, UsageEvent, UsageStatus
-from serve.metering.journal import Journal
-from serve.metering.journal_folder import JournalSource
-from serve.metering.settlement import Settlement
+from serve.metering.journal.folder import JournalSource
+from serve.metering.journal.journal import Journal
+from serve.metering.journal.settlement import Settlement
 
 TESTS = Path(__file__).parents[1]
 STEPS = st.lists(st.tuples(st.sampled_from("opcc"), st.integers(0, 5), st.integers(1, 100)), max_size=60)

@@ -13,8 +13,8 @@ from fakes.journals import SOURCE, journal, process, subject, until, values
 
 from serve.domain.errors import MeteringUnavailable
 from serve.domain.usage import Quantities, Tally, UsageStatus
+from serve.metering.journal.outbox import OwnOutbox
 from serve.metering.meter import MeteredCall
-from serve.metering.outbox import OwnOutbox
 from serve.metering.process import ProcessMetering
 
 OK = ("succeeded", True, None)
@@ -256,7 +256,7 @@ async def test_a_record_that_is_wiped_out_of_a_living_journal_is_reported(tmp_pa
 async def test_a_process_that_ends_while_the_books_are_away_leaves_its_journal_to_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.metering.shipping.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("serve.metering.journal.shipping.STOP_SECONDS", 0.1)
     books = KeptBooks()
     first = process(tmp_path, books, "first")
     await first.start()
@@ -278,7 +278,7 @@ async def test_a_process_that_ends_while_the_books_are_away_leaves_its_journal_t
 async def test_an_adopter_that_dies_in_the_middle_is_followed_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.metering.shipping.STOP_SECONDS", 0.01)
+    monkeypatch.setattr("serve.metering.journal.shipping.STOP_SECONDS", 0.01)
     made = journal(tmp_path)
     for number in range(1, 1300):
         made.close(made.open(subject(number), 5), OK, values(2), 1)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.domain.usage import JournalGap, Quantities, SourceReport
-from serve.metering.reconcile import LOST_MS, Kind, Scraped, compared, verdict_on
-from serve.metering.sources import SourceBook, counted, reported
+from serve.metering.ledger.reconcile import LOST_MS, Kind, Scraped, compared, verdict_on
+from serve.metering.ledger.sources import SourceBook, counted, reported
 
 NOW_MS = ADMITTED_MS + 1000
 THREE = [event(1), event(2), event(3)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from serve.domain.names import RunId
 from serve.domain.usage import UNITS, Basis, HoldId, PriceId, Quantities, UsageEvent, UsageStatus
-from serve.metering.wire import from_plain, payload_sha256, to_plain
+from serve.metering.journal.wire import from_plain, payload_sha256, to_plain
 
 EVENT = UsageEvent(
     subject=subject(),

@@ -25,8 +25,8 @@ from serve.gateway.budget_views import (
 from serve.gateway.routing import Injected
 from serve.gateway.services import Services
 from serve.gateway.views import Page
-from serve.metering.budgets import ADMIN, TENANT, Budgets, BudgetState, NewBudget
-from serve.metering.credits import Credits
+from serve.metering.budgets.budgets import ADMIN, TENANT, Budgets, BudgetState, NewBudget
+from serve.metering.budgets.credits import Credits
 
 router = APIRouter(tags=["budgets"])
 Reader = Annotated[Caller, Depends(allowed("budgets.read"))]

@@ -18,7 +18,7 @@ from serve.gateway.playground import card_for, shown_to
 from serve.gateway.price_views import spelled
 from serve.gateway.routing import Injected
 from serve.gateway.views import AdapterPolicyView, CardView, Modalities, Page, Replicas
-from serve.metering.prices import PriceVersion
+from serve.metering.prices.prices import PriceVersion
 
 router = APIRouter(tags=["catalog"])
 Reader = Annotated[Caller, Depends(allowed("catalog"))]

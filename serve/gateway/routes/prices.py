@@ -31,9 +31,9 @@ from serve.gateway.routing import Injected, adapters_of, image_inputs_of
 from serve.gateway.run_requests import RunRequest, about_input, new_run
 from serve.gateway.services import Services
 from serve.gateway.views import Page, cost_view
-from serve.metering.ceiling import MAX_CALL_SECONDS
-from serve.metering.pace import seconds_of
-from serve.metering.prices import PriceVersion, bill
+from serve.metering.prices.ceiling import MAX_CALL_SECONDS
+from serve.metering.prices.pace import seconds_of
+from serve.metering.prices.prices import PriceVersion, bill
 
 router = APIRouter(tags=["prices"])
 Reader = Annotated[Caller, Depends(allowed("catalog"))]

@@ -34,12 +34,12 @@ from serve.gateway.usage_views import (
     usage_view,
 )
 from serve.gateway.views import Page
-from serve.metering import usage_queries
-from serve.metering.audit import audit
-from serve.metering.exports import ExportFormat, exported
-from serve.metering.ledger import Ledger
-from serve.metering.rollups import tag_names
-from serve.metering.usage_queries import Asked, Granularity, Which
+from serve.metering.ledger import queries as usage_queries
+from serve.metering.ledger.audit import audit
+from serve.metering.ledger.exports import ExportFormat, exported
+from serve.metering.ledger.ledger import Ledger
+from serve.metering.ledger.queries import Asked, Granularity, Which
+from serve.metering.ledger.rollups import tag_names
 from serve.storage.metering_tables import usage_conflicts
 
 router = APIRouter(tags=["usage"])

@@ -1,0 +1,184 @@
+"""The shipper: takes the journals of this process to the books, and those of dead processes beside it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from serve.domain.ports import Clock
+from serve.domain.usage import Receipt, UsageBatch
+from serve.metering.journal.folder import orphans
+from serve.metering.journal.journal import Journal
+from serve.metering.journal.outbox import AdoptedOutbox, Outbox, OwnOutbox
+from serve.metering.meter import Meter
+
+logger = logging.getLogger(__name__)
+
+BOOK_SECONDS = 30.0
+"""After which a batch that the books did not answer is sent again."""
+MAX_BACKOFF_SECONDS = 5.0
+STOP_SECONDS = 5.0
+"""For what is closed to be booked when the process ends; the rest is another's to adopt."""
+ADOPTION_PERIODS = 8
+"""Shipping periods between two looks for journals of dead processes."""
+MAX_ADOPTED = 8
+"""At a time, so that several processes share what many left."""
+
+
+class Books(Protocol):
+    """Where usage is booked."""
+
+    async def book(self, batch: UsageBatch) -> Receipt:
+        """Book it, once, however often it is sent. Raises anything: then it is sent again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """How a process's journals are doing. `lag_seconds` since everything was booked, 0 while it is."""
+
+    lag_seconds: float
+    num_bytes: int
+    num_unshipped: int
+
+
+class Shipper:
+    """One task per process."""
+
+    def __init__(
+        self,
+        journals: Path,
+        meters: Sequence[Meter],
+        books: Books,
+        clock: Clock,
+        ship_seconds: float,
+        counters: Callable[[], Mapping[str, float]] | None = None,
+    ) -> None:
+        """`counters` are the engine's, for the epochs that are no witnesses."""
+        self._journals, self._meters, self._books, self._clock = journals, meters, books, clock
+        self._ship_seconds = self._delay = ship_seconds
+        self._counters = counters
+        self._own: dict[Journal, OwnOutbox] = {}
+        self._adopted: list[AdoptedOutbox] = []
+        self._unreadable: set[Path] = set()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to ship."""
+        self._task = asyncio.create_task(self._run(), name="usage-shipper")
+
+    async def stop(self) -> None:
+        """Ship what is closed, for STOP_SECONDS at most, and leave the rest to whoever adopts it."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=STOP_SECONDS)
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for journal, outbox in list(self._own.items()):
+            await asyncio.to_thread(outbox.leave)
+            self._release(journal, remove=False)
+        for adopted in self._adopted:
+            adopted.folder.close()
+        self._adopted = []
+
+    def state(self) -> JournalState:
+        """Of the journals of this process."""
+        now = self._clock.monotonic()
+        self._take_up_own()
+        outboxes = list(self._own.values())
+        return JournalState(
+            lag_seconds=max([outbox.lag(now) for outbox in outboxes], default=0.0),
+            num_bytes=sum([outbox.journal.num_bytes for outbox in outboxes]),
+            num_unshipped=sum([outbox.num_unshipped for outbox in outboxes]),
+        )
+
+    async def _run(self) -> None:
+        num_rounds = 0
+        while True:
+            try:
+                self._look_at_own()
+                if num_rounds % ADOPTION_PERIODS == 0 and not self._stopping.is_set():
+                    self._adopt()
+                is_well = await self._ship_all()
+            except Exception:
+                logger.exception("the shipper of usage failed; it goes on")
+                is_well = False
+            num_rounds += 1
+            if self._stopping.is_set() and not self._own:
+                return
+            self._delay = self._ship_seconds if is_well else min(2 * self._delay, MAX_BACKOFF_SECONDS)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        if self._stopping.is_set():
+            await asyncio.sleep(self._ship_seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self._delay)
+
+    def _look_at_own(self) -> None:
+        for meter in self._meters:
+            if not self._stopping.is_set():
+                meter.look_after_journal()
+        self._take_up_own()
+        for outbox in self._own.values():
+            outbox.is_stopping = self._stopping.is_set()
+
+    def _take_up_own(self) -> None:
+        for meter in self._meters:
+            for journal in meter.journals:
+                if journal not in self._own:
+                    self._own[journal] = OwnOutbox(journal, self._counters_of(journal, meter))
+
+    def _counters_of(self, journal: Journal, meter: Meter) -> Callable[[], Mapping[str, float]] | None:
+        return None if journal.source.is_witness or meter.num_epochs > 1 else self._counters
+
+    def _adopt(self) -> None:
+        for folder in orphans(self._journals, MAX_ADOPTED - len(self._adopted)):
+            try:
+                self._adopted.append(AdoptedOutbox(folder))
+                logger.info("settling the journal of a process that is dead: %s", folder.path)
+            except (OSError, ValueError, TypeError) as error:
+                if folder.path not in self._unreadable:
+                    logger.error("%s does not say whose usage it holds (%s); it stays as it is", folder.path, error)
+                self._unreadable.add(folder.path)
+                folder.close()
+
+    async def _ship_all(self) -> bool:
+        """Whether the books took everything that there is."""
+        is_well = True
+        for outbox in (*self._own.values(), *self._adopted):
+            try:
+                await self._ship(outbox)
+            except Exception as error:
+                is_well = False
+                logger.warning("usage of %s waits: %s: %s", outbox.source.source, type(error).__name__, error)
+        self._forget()
+        return is_well
+
+    async def _ship(self, outbox: Outbox) -> None:
+        while not outbox.is_over:
+            batch = await outbox.batch(self._clock.monotonic(), self._clock.now_ms())
+            if batch is None:
+                return
+            async with asyncio.timeout(BOOK_SECONDS):
+                await self._books.book(batch)
+            await outbox.booked(batch, self._clock.monotonic())
+
+    def _forget(self) -> None:
+        for journal in [journal for journal, outbox in self._own.items() if outbox.is_over]:
+            self._release(journal, remove=True)
+        for adopted in [adopted for adopted in self._adopted if adopted.is_over]:
+            self._adopted.remove(adopted)
+            adopted.folder.remove()
+
+    def _release(self, journal: Journal, *, remove: bool) -> None:
+        del self._own[journal]
+        for meter in self._meters:
+            meter.forget(journal)
+        journal.release(remove=remove)

@@ -1,0 +1,80 @@
+"""A thread that takes journals to the disk: many calls share each sync, and no call's thread waits for one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from threading import Event, Lock, Thread
+
+from serve.domain.errors import MeteringUnavailable
+from serve.metering.journal.journal import Journal
+
+logger = logging.getLogger(__name__)
+
+Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]
+
+
+class JournalSync:
+    """Syncs what is written every so often, or at once when somebody waits for it."""
+
+    def __init__(self, journals: Callable[[], Sequence[Journal]], seconds: float) -> None:
+        self._journals, self._seconds = journals, seconds
+        self._wake, self._lock = Event(), Lock()
+        self._waiters: list[Waiter] = []
+        self._is_stopping = False
+        self._has_failed = False
+        self._thread = Thread(target=self._run, name="journal-sync", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sync once more, and end. Waits for the disk."""
+        self._is_stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    async def synced(self) -> None:
+        """Return when everything that is written now is on the disk.
+
+        Raises:
+            MeteringUnavailable: the disk fails.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        with self._lock:
+            self._waiters.append((loop, future))
+        self._wake.set()
+        await future
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.wait(self._seconds)
+            self._wake.clear()
+            with self._lock:
+                waiters, self._waiters = self._waiters, []
+            failure = self._sync()
+            for loop, future in waiters:
+                loop.call_soon_threadsafe(_tell, future, failure)
+
+    def _sync(self) -> Exception | None:
+        failure: Exception | None = None
+        for journal in self._journals():
+            try:
+                if journal.is_dirty:
+                    journal.sync()
+            except OSError as error:
+                failure = error
+        if failure is not None and not self._has_failed:
+            logger.error("usage does not reach the disk: %s", failure)
+        self._has_failed = failure is not None
+        return failure
+
+
+def _tell(future: asyncio.Future[None], failure: Exception | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(None)
+    else:
+        future.set_exception(MeteringUnavailable(f"Usage does not reach the disk: {failure}", retry_after_seconds=1))
