@@ -11,7 +11,7 @@ from serve.domain.errors import DeadlineExceeded, EngineFailed, SlipwayError
 from serve.domain.generation import Completed, EventBatch, Metered, ModelCall
 from serve.domain.usage import ENGINE_FAILED, REFUSED, Quantities, Tally, UsageStatus
 from serve.metering.meter import Meter, MeteredCall
-from serve.metering.subjects import subject_of
+from serve.metering.subjects import said_of
 
 ALONE_SECONDS = 1.0
 """A message that only says what was consumed goes out this often at the most."""
@@ -41,7 +41,7 @@ class CallMetering:
             MeteringUnavailable: the call cannot be written down; nothing was begun.
         """
         tally = Tally()
-        record = self._meter.begin(subject_of(self._model, call), tally)
+        record = self._meter.begin(said_of(self._model, call), tally)
         began = sent = time.monotonic()
         judgement: Judgement = UsageStatus.FAILED, False, ENGINE_FAILED
         usage: Quantities | None = None

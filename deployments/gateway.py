@@ -25,6 +25,7 @@ from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.playground import prepare
+from serve.gateway.run_limits import RunLimits
 from serve.gateway.services import Services
 from serve.metering.budgets.wallets import Wallets
 from serve.metering.meter import Meter
@@ -87,6 +88,7 @@ class Gateway:
             await self._metering.start()
             await self._services.rates.start()
             await self._services.wallets.start()
+            await self._services.run_limits.start()
             with contextlib.suppress(StorageUnavailable):
                 await prepare(self._services)
 
@@ -94,9 +96,12 @@ class Gateway:
         """Ray awaits this when the replica stops: what limits and budgets have left here goes back."""
         if self._has_begun:
             self._has_begun = False
+            await self._services.run_limits.stop()
             await self._services.rates.stop()
             await self._services.wallets.stop()
             await self._metering.stop()
+        self._export.stop()
+        self._services.traces.stop()
 
 
 def compose(settings: Settings, witness: Meter) -> Services:
@@ -120,6 +125,7 @@ def compose(settings: Settings, witness: Meter) -> Services:
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),
         wallets=Wallets(records, clock, ids, settings.metering, f"gateway-{ids.new()}"),
+        run_limits=RunLimits(records, clock),
         keys=keys,
         tenants=Tenants(records, clock),
         people=open_people(settings, records, clock, ids, keys),

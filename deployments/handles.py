@@ -28,7 +28,7 @@ from serve.domain.errors import (
     ReplicaLost,
     SlipwayError,
 )
-from serve.domain.generation import EventBatch, ModelCall, Verdict
+from serve.domain.generation import Completed, EventBatch, ModelCall, Verdict
 from serve.domain.serving import ModelState, ModelStatus
 from serve.metering.meter import Meter
 from serve.serving.route_memory import Preload
@@ -96,9 +96,13 @@ class RayModels:
                             yield batch
                 return
             except ReplicaLost:
+                if submission.is_whole:
+                    return
                 if submission.has_answered or number == last:
                     raise
                 logger.warning("replica of %s lost before its answer; sending the call again", model)
+                if verdict is not None:
+                    verdict.was_resent = True
                 await asyncio.sleep(_RESUBMIT_PAUSE_SECONDS)
 
     async def _submit(self, model: str, call: ModelCall) -> AsyncGenerator[EventBatch, None]:
@@ -106,8 +110,11 @@ class RayModels:
         batches = response.__aiter__()
         finished = False
         try:
-            yield await self._first(model, batches)
+            batch = await self._first(model, batches)
+            finished = _is_last(batch)
+            yield batch
             async for batch in batches:
+                finished = _is_last(batch)
                 yield batch
             finished = True
         except StopAsyncIteration:
@@ -184,6 +191,11 @@ async def _preload(model: str, handle: DeploymentHandle[Any], preload: Preload) 
 def _cannot_start(model: str, status: ModelStatus | None) -> ModelUnavailable:
     reason = status.message if status else ""
     return ModelUnavailable(f"The model {model} cannot start. {reason}".strip(), "model_failed")
+
+
+def _is_last(batch: EventBatch) -> bool:
+    """Whether the answer is whole: whoever leaves now leaves nothing to be canceled."""
+    return bool(batch) and isinstance(batch[-1], Completed)
 
 
 def _look_at(first: "asyncio.Future[EventBatch]") -> None:

@@ -12,24 +12,25 @@ from serve.domain.errors import Canceled, DeadlineExceeded, EngineFailed, Replic
 from serve.domain.generation import Completed, EventBatch, Metered, ModelCall, Verdict
 from serve.domain.usage import ENGINE_FAILED, PLATFORM_RETRY, REFUSED, UsageStatus
 from serve.metering.meter import Meter
-from serve.metering.subjects import subject_of
+from serve.metering.subjects import said_of
 
 
 class Submission:
     """One submission of a call to a replica: `with` it, from before it is sent until nothing more will come."""
 
-    __slots__ = ("_call", "_is_whole", "_model", "_record", "_verdict", "_witness", "has_answered")
+    __slots__ = ("_call", "_model", "_record", "_verdict", "_witness", "has_answered", "is_whole")
 
     def __init__(self, witness: Meter | None, model: str, call: ModelCall, verdict: Verdict | None) -> None:
         """`verdict` is read when the submission ends; without a `witness` nothing is written down."""
         self._witness, self._model, self._call, self._verdict = witness, model, call, verdict
-        self._is_whole = False
+        self.is_whole = False
+        """Whether the answer's end came: what breaks after it is nobody's loss."""
         self.has_answered = False
         """Whether something came that a caller is shown."""
 
     def __enter__(self) -> Self:
         """Raises MeteringUnavailable: it cannot be written down, and must not be sent."""
-        self._record = self._witness.begin(subject_of(self._model, self._call)) if self._witness else None
+        self._record = self._witness.begin(said_of(self._model, self._call)) if self._witness else None
         return self
 
     def saw(self, batch: EventBatch) -> None:
@@ -38,7 +39,7 @@ class Submission:
             return
         last = batch[-1]
         if isinstance(last, Metered | Completed):
-            self._is_whole = isinstance(last, Completed)
+            self.is_whole = isinstance(last, Completed)
             if self._record is not None:
                 self._record.seen(last.usage)
         self.has_answered = self.has_answered or not isinstance(batch[0], Metered)
@@ -50,12 +51,14 @@ class Submission:
             self._record.end(*self._judgement(error))
 
     def _judgement(self, error: BaseException | None) -> tuple[UsageStatus, bool, str | None]:
+        if self._verdict is not None and self._verdict.platform_retry:
+            return UsageStatus.CANCELED, False, PLATFORM_RETRY
+        if self.is_whole:
+            return UsageStatus.SUCCEEDED, True, None
         if isinstance(error, ReplicaLost):
             return UsageStatus.LOST, False, PLATFORM_RETRY
-        if isinstance(error, Canceled) or (self._verdict is not None and self._verdict.platform_retry):
-            return UsageStatus.CANCELED, False, PLATFORM_RETRY  # Canceled is raised where nobody here has canceled
-        if self._is_whole:
-            return UsageStatus.SUCCEEDED, True, None
+        if isinstance(error, Canceled):
+            return UsageStatus.CANCELED, False, PLATFORM_RETRY  # raised where nobody here has canceled
         if error is None or isinstance(error, EngineFailed):
             return UsageStatus.FAILED, False, ENGINE_FAILED
         if isinstance(error, GeneratorExit | asyncio.CancelledError | DeadlineExceeded):

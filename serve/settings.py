@@ -183,7 +183,8 @@ class MeteringSettings(Part):
     tag_keys: str = Field(default="", pattern=r"^([a-z][a-z0-9_-]{0,31}(,[a-z][a-z0-9_-]{0,31}){0,4})?$")
     """Up to five keys that requests may carry in `x-slipway-tags`, comma-separated; usage is summed by them."""
     lease_seconds: float = Field(default=15.0, gt=0)
-    """How long a gateway holds its slice of a budget without a word; a dead gateway's slice comes back after it."""
+    """How long a gateway holds its slice of a budget without a word. Then it counts as dead, and what it held comes back
+    when its calls are booked."""
 
 
 class AuthSettings(Part):
@@ -194,7 +195,7 @@ class AuthSettings(Part):
     client_id: str = ""
     """What this installation is called at the provider."""
     client_secret: SecretStr = SecretStr("")
-    """Its secret there."""
+    """The client's secret at the provider."""
     scopes: str = "openid email profile"
     """What is asked of the provider, separated by spaces; add `groups` where it needs that for groups."""
     groups_claim: str = "groups"
@@ -214,9 +215,9 @@ class AnonymousSettings(Part):
     """Calls without a key, to models whose cards allow the playground."""
 
     enabled: bool = True
-    """Whether there are any."""
+    """Whether models whose card says `playground` may be called without a key."""
     requests_per_minute: int = Field(default=60, ge=0)
-    """Of all anonymous callers together, over all gateways."""
+    """Of all callers without a key together, over all gateways."""
     requests_per_day: int = Field(default=2000, ge=0)
     """The same in 24 hours."""
     client_requests_per_minute: int = Field(default=6, ge=0)

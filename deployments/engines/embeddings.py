@@ -188,6 +188,9 @@ class TransformersEngine:
             try:
                 vectors = await loop.run_in_executor(self._engine, self._forward, [item.token_ids for item in batch])
                 self._deliver(batch, vectors)
+            except asyncio.CancelledError as error:
+                self._fail(batch, EngineFailed("The engine is closing."), error)
+                raise
             except Exception as error:
                 self._fail(batch, EngineFailed("The embedding engine failed on this batch."), error)
             finally:
@@ -220,7 +223,7 @@ class TransformersEngine:
             if not item.vector.done():
                 item.vector.set_result(vector)
 
-    def _fail(self, batch: list[_Item], error: EngineFailed, cause: Exception) -> None:
+    def _fail(self, batch: list[_Item], error: EngineFailed, cause: BaseException) -> None:
         error.__cause__ = cause
         for item in batch:
             if not item.vector.done():

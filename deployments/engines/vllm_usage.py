@@ -74,12 +74,14 @@ class UsageWatch:
             yield
         finally:
             # A caller that goes while its request is on the way to the core leaves it there without a reader.
-            if left := [each for each in followed.states if each in self._processor.request_states]:
-                await self._llm.abort(left, internal=True)
-            usage.refresh()
-            del self._followed[name]
-            for each in followed.states:
-                del self._states[each]
+            try:
+                if left := [each for each in followed.states if each in self._processor.request_states]:
+                    await self._llm.abort(left, internal=True)
+            finally:  # whoever is canceled twice is counted all the same
+                usage.refresh()
+                del self._followed[name]
+                for each in followed.states:
+                    del self._states[each]
 
     def _added(self, request: Any, *arguments: Any, **named: Any) -> None:
         self._add_request(request, *arguments, **named)

@@ -55,7 +55,9 @@ class Caller:
     """Who is behind a request: everything downstream takes tenant and project from here, never from a header.
 
     `models` is an allow-list, None for every model; the limits are those of the key, its project and its tenant.
-    `user_id` is there for a person, who is of the whole tenant; a key is of its project.
+    `user_id` is there for a person, who is of the whole tenant; a key is of its project. `family` is the first of the
+    keys that this one replaced in turn, and `makers` are the families that it comes from, with their limits: they bind
+    it, too (`serve.storage.key_lines`).
     """
 
     tenant: TenantName
@@ -67,6 +69,13 @@ class Caller:
     project_limits: Limits = UNLIMITED
     tenant_limits: Limits = UNLIMITED
     user_id: str | None = None
+    family: KeyId | None = None
+    makers: tuple[tuple[KeyId, Limits], ...] = ()
+
+    @property
+    def line(self) -> frozenset[str]:
+        """The families whose budgets bind the caller, its own among them."""
+        return frozenset((self.family or self.key_id, *(maker for maker, _ in self.makers)))
 
     @property
     def is_admin(self) -> bool:
@@ -88,6 +97,10 @@ class Caller:
 
 def require(caller: Caller, scope: Scope) -> None:
     """Let `caller` pass, or raise PermissionDenied with the scope that is missing."""
+    if caller.user_id is not None and not caller.scopes:
+        raise PermissionDenied(
+            "You are a member of no tenant yet. An administrator takes you in by your id, which GET /v1/me shows."
+        )
     if not caller.has(scope):
         held = ", ".join(sorted(caller.scopes)) or "none"
         raise PermissionDenied(

@@ -16,7 +16,7 @@ from joserfc.jwk import KeySet
 from serve.domain.errors import Unauthenticated
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
-_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+_KEY_TYPES = ("RSA", "EC", "OKP")
 _LEEWAY_SECONDS = 60
 """Between the provider's clock and ours."""
 _MAX_SUBJECT_CHARS = 255
@@ -76,8 +76,8 @@ def claims_of(token: str, keys: KeySet, expected: Expected) -> dict[str, Any]:
     _check_party(claims, expected)
     if not _is_same(claims.get("nonce"), expected.nonce):
         raise refused("its nonce is not of this login")
-    if len(claims["sub"]) > _MAX_SUBJECT_CHARS:
-        raise refused("its subject is too long")
+    if len(claims["sub"]) > _MAX_SUBJECT_CHARS or not claims["sub"].isprintable():
+        raise refused("its subject is too long, or not printable")
     return claims
 
 

@@ -16,8 +16,9 @@ MAX_TITLE_CHARS = 120
 class KeyInfo:
     """A stored key, without its secret. Times are Unix milliseconds.
 
-    `models` None is every model. `made_by` is the key, or the person, that made it. The limits of project and tenant
-    are there where the key was looked up to let somebody in.
+    `models` None is every model. `made_by` is the key, or the person, that made it. `family`
+    is the first of the keys that this one replaced in turn. `makers` and the limits of project and tenant are there
+    where the key was looked up to let somebody in.
     """
 
     id: KeyId
@@ -32,6 +33,8 @@ class KeyInfo:
     limits: Limits = UNLIMITED
     replaced_by: KeyId | None = None
     made_by: KeyId | None = None
+    family: KeyId | None = None
+    makers: tuple[tuple[KeyId, Limits], ...] = ()
     project_limits: Limits = UNLIMITED
     tenant_limits: Limits = UNLIMITED
 
@@ -50,6 +53,8 @@ class KeyInfo:
             self.limits,
             self.project_limits,
             self.tenant_limits,
+            family=self.family,
+            makers=self.makers,
         )
 
 
@@ -113,8 +118,11 @@ def bounded_by(child: KeyInfo, parent: KeyInfo) -> KeyInfo:
 
 def check_power_over(by: Caller, key: KeyInfo) -> None:
     """Raises PermissionDenied unless `by`, who can see the key, could have made it."""
-    if not by.is_admin and not all(by.has(scope) for scope in key.scopes):
-        raise PermissionDenied("This key has more scopes than yours. Use an admin key.")
+    if by.is_admin:
+        return
+    wider = key.limits.excess_over(by.limits) or excess(key.models, by.models)
+    if wider or not all(by.has(scope) for scope in key.scopes):
+        raise PermissionDenied("This key may do more than yours: scopes, models or limits. Use an admin key.")
 
 
 def valid_title(title: str) -> str:

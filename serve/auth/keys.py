@@ -1,7 +1,8 @@
 """API keys: made, checked, listed, rotated, revoked. Only their SHA-256 is stored; a token is shown once.
 
 Authority never grows by delegation (`serve.auth.key_grants`): what a key makes has no more scopes, models and limits
-than it has, belongs to its tenant and project (unless it is an admin's) and does not outlive it. A person makes keys
+than it has, draws on its maker's limits and budgets beside its own (`serve.storage.key_lines`), belongs to its tenant
+and project (unless it is an admin's) and does not outlive it. A person makes keys
 for every project of a tenant, with no more scopes than the role has at that moment.
 """
 
@@ -25,6 +26,7 @@ from serve.auth.key_grants import (
     valid_title,
 )
 from serve.auth.limits import UNLIMITED, Limits, limits_from, valid_limits
+from serve.auth.made_keys import end_made_keys
 from serve.auth.model_lists import valid_models
 from serve.auth.roles import standing_of
 from serve.auth.tenants import DEFAULT_PROJECT, DEFAULT_TENANT, Tenants, ensure_project, valid_name
@@ -32,6 +34,7 @@ from serve.auth.tokens import Token, is_key_id, key_id_of, make_token, sha256_of
 from serve.domain.errors import Conflict, InvalidRequest, NotFound, PermissionDenied, Unauthenticated
 from serve.domain.names import KeyId, ProjectName, TenantName
 from serve.domain.ports import Clock
+from serve.storage.key_lines import lines_of, makers_of, write_line
 from serve.storage.records import Records
 from serve.storage.tables import keys, projects, tenants
 
@@ -84,8 +87,8 @@ class Keys:
     async def _find(self, key_id: KeyId, digest: str) -> KeyInfo | None:
         async with self._records.read() as connection:
             row = (await connection.execute(_with_limits(key_id))).mappings().one_or_none()
-        matches = hmac.compare_digest(row["secret_sha256"] if row else _NO_DIGEST, digest)
-        return _info(row) if row and matches else None
+            matches = hmac.compare_digest(row["secret_sha256"] if row else _NO_DIGEST, digest)
+            return await _with_makers(connection, _info(row)) if row and matches else None
 
     async def create(
         self,
@@ -127,6 +130,8 @@ class Keys:
                 wanted = await self._handed_on(connection, narrowed(wanted, parent), parent)
             await _check_tenant(connection, wanted.tenant)
             await self._insert(connection, wanted, token)
+            if parent is not None:
+                await write_line(connection, wanted.id, wanted.id, await _line_of(connection, parent))
         return wanted, token.text
 
     def _valid_expiry(self, expires_ms: int | None) -> int | None:
@@ -165,6 +170,7 @@ class Keys:
             "models": None if info.models is None else list(info.models),
             "limits": info.limits.row(),
             "made_by": info.made_by,
+            "family": info.family,
         }
         await connection.execute(keys.insert().values(row))
 
@@ -181,13 +187,14 @@ class Keys:
         """A key that opens something now, with the limits around it; None for any other."""
         async with self._records.read() as connection:
             row = (await connection.execute(_with_limits(key_id))).mappings().one_or_none()
-        info = _info(row) if row else None
+            info = await _with_makers(connection, _info(row)) if row else None
         return info if info is not None and info.is_live(self._clock.now_ms()) else None
 
-    async def revoke(self, tenant: str, key_id: str, by: Caller | None = None) -> None:
+    async def revoke(self, tenant: str, key_id: str, by: Caller | None = None, *, made_keys: bool = False) -> None:
         """End a key, at once here and within `cache_seconds` in other processes. Revoking it again is no error.
 
-        `by` may end what it could have made; None is the platform itself.
+        `by` may end what it could have made; None is the platform itself. With `made_keys`, what the key made ends,
+        and what that made: where somebody else had the key, these are in the same hands.
 
         Raises:
             NotFound: no such key in this tenant, or another's project.
@@ -199,7 +206,9 @@ class Keys:
                 check_power_over(by, row)
             live = keys.c.id == row.id, keys.c.revoked_ms.is_(None)
             await connection.execute(update(keys).where(*live).values(revoked_ms=self._clock.now_ms()))
-        self._cache.forget(row.id)
+            made = await end_made_keys(connection, row.id, self._clock.now_ms()) if made_keys else []
+        for ended in (row.id, *made):
+            self._cache.forget(ended)
 
     async def rotate(self, tenant: str, key_id: str, grace_seconds: float, by: Caller) -> tuple[KeyInfo, str]:
         """A new key with all that the old one may do, and its token; the old one ends after the grace period.
@@ -214,12 +223,14 @@ class Keys:
         token, now_ms = make_token(self._choose), self._clock.now_ms()
         async with self._records.write() as connection:
             old = await self._owned(connection, tenant, key_id, by)
-            fresh = replace(old, id=token.key_id, created_ms=now_ms, replaced_by=None)
+            fresh = replace(old, id=token.key_id, created_ms=now_ms, replaced_by=None, family=old.family or old.id)
             made = await self._handed_on(connection, fresh, by)
             if made.expires_ms != old.expires_ms:
                 raise PermissionDenied("Your key ends before this one does, and cannot make another like it.")
             await self._replace(connection, old, made, now_ms + round(grace_seconds * 1000))
             await self._insert(connection, made, token)
+            line = (await lines_of(connection, [old.id]))[old.id] | await _line_of(connection, by)
+            await write_line(connection, made.id, fresh.family or old.id, line)
         self._cache.forget(old.id)
         return made, token.text
 
@@ -273,6 +284,18 @@ async def _check_tenant(connection: AsyncConnection, tenant: str) -> None:
         raise NotFound(f"There is no tenant {tenant!r}. Make it first (POST /v1/admin/tenants).", param="tenant")
 
 
+async def _line_of(connection: AsyncConnection, maker: Caller) -> frozenset[str]:
+    """The families that bind what `maker` makes: none where a person does."""
+    if maker.user_id is not None:
+        return frozenset()
+    return (await lines_of(connection, [maker.key_id]))[maker.key_id]
+
+
+async def _with_makers(connection: AsyncConnection, info: KeyInfo) -> KeyInfo:
+    makers = await makers_of(connection, info.id) if info.made_by is not None else ()
+    return replace(info, makers=tuple((KeyId(maker), limits_from(limits)) for maker, limits in makers))
+
+
 def _by_id(key_id: str) -> Select[tuple[object, ...]]:
     return select(keys).where(keys.c.id == key_id)
 
@@ -298,6 +321,8 @@ def _info(row: RowMapping) -> KeyInfo:
         limits_from(row["limits"]),
         row["replaced_by"],
         row["made_by"],
+        row["family"],
+        (),
         limits_from(row.get("project_limits")),
         limits_from(row.get("tenant_limits")),
     )

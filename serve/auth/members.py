@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve.auth.access import Caller
+from serve.auth.access import Caller, Scope
 from serve.auth.groups import Grants
+from serve.auth.made_keys import end_made_keys
 from serve.auth.roles import ROLE_SCOPES, Role, user_key_id
 from serve.auth.tenants import Tenants
 from serve.auth.users import BY_GROUPS, BY_HAND, User, unknown_user, user_from
@@ -20,7 +21,7 @@ from serve.domain.errors import NotFound, PermissionDenied
 from serve.domain.names import TenantName
 from serve.domain.ports import Clock
 from serve.storage.records import Records, insert_if_absent
-from serve.storage.tables import keys, members, tenants, users
+from serve.storage.tables import members, tenants, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ class Members:
             rows = (await connection.execute(query)).mappings().all()
         return [_member(row) for row in rows]
 
-    async def set_role(self, tenant: str, user_id: str, role: Role, by: Caller) -> Member:
-        """Give a member another role, by hand. Only administrators take in somebody who is no member yet.
+    async def set_role(self, tenant: str, user_id: str, role: Role, by: Caller, *, keep_keys: bool = False) -> Member:
+        """Give a member another role, by hand, and end the keys that the person made here and that may do more than
+        the role, unless `keep_keys`. Only administrators take in somebody who is no member yet.
 
         Raises:
             NotFound: no such member; for an administrator, no such user or tenant.
@@ -65,6 +67,8 @@ class Members:
                 _check_grant(by, member.role)
                 values = {"role": role.value, "granted_by": BY_HAND}
                 await connection.execute(update(members).where(*_is(tenant, user_id)).values(**values))
+                if not keep_keys and member.user.admin_by is None:
+                    await self._end_keys(connection, tenant, user_id, ROLE_SCOPES[role])
             else:
                 await self._take_in(connection, tenant, user_id, role, by)
             changed = await self._member(connection, tenant, user_id)
@@ -82,7 +86,7 @@ class Members:
         await insert_if_absent(connection, members, row | {"created_ms": self._clock.now_ms()})
 
     async def remove(self, tenant: str, user_id: str, by: Caller, *, keep_keys: bool = False) -> None:
-        """Let somebody go, and end the keys that the person made here, unless `keep_keys`.
+        """Let somebody go, and end the keys that the person made here and what these made, unless `keep_keys`.
 
         Raises:
             NotFound: no such member.
@@ -96,11 +100,10 @@ class Members:
             _check_grant(by, member.role)
             await connection.execute(delete(members).where(*_is(tenant, user_id)))
             if not keep_keys:
-                await self._end_keys(connection, tenant, user_id)
+                await self._end_keys(connection, tenant, user_id, frozenset())
 
-    async def _end_keys(self, connection: AsyncConnection, tenant: str, user_id: str) -> None:
-        made = keys.c.tenant == tenant, keys.c.made_by == user_key_id(user_id), keys.c.revoked_ms.is_(None)
-        await connection.execute(update(keys).where(*made).values(revoked_ms=self._clock.now_ms()))
+    async def _end_keys(self, connection: AsyncConnection, tenant: str, user_id: str, keeps: frozenset[Scope]) -> None:
+        await end_made_keys(connection, user_key_id(user_id), self._clock.now_ms(), lambda _: keeps, tenant)
 
     async def _member(self, connection: AsyncConnection, tenant: str, user_id: str) -> Member | None:
         if "\x00" in user_id:

@@ -24,6 +24,8 @@ from serve.domain.ports import Clock
 from serve.settings import AuthSettings
 
 _FRESH_SECONDS = 3600.0
+_AWAY_SECONDS = 5.0
+"""A provider that did not say what it is, is not asked again for so long: those who wait for it take turns."""
 _MAX_GROUPS = 2000
 
 
@@ -67,6 +69,8 @@ class Provider:
         self._endpoints: Endpoints | None = None
         self._keys: KeySet | None = None
         self._fresh_until = 0.0
+        self._away: str | None = None
+        self._away_until = 0.0
         self._reading = asyncio.Lock()
 
     async def login_url(self, asked: Asked, redirect_uri: str) -> str:
@@ -159,7 +163,7 @@ class Provider:
         """What the provider says of itself. Raises LoginUnavailable."""
         async with self._reading:
             if self._endpoints is None or self._clock.monotonic() >= self._fresh_until:
-                self._endpoints, self._keys = await self._discovered(), None
+                self._endpoints, self._keys = await self._discovered_or_away(), None
                 self._fresh_until = self._clock.monotonic() + _FRESH_SECONDS
             return self._endpoints
 
@@ -169,6 +173,15 @@ class Provider:
             if self._keys is None:
                 self._keys = key_set(await self._fetch.get(endpoints.keys, "key set"))
             return self._keys
+
+    async def _discovered_or_away(self) -> Endpoints:
+        if self._away is not None and self._clock.monotonic() < self._away_until:
+            raise LoginUnavailable(self._away)
+        try:
+            return await self._discovered()
+        except LoginUnavailable as error:
+            self._away, self._away_until = error.message, self._clock.monotonic() + _AWAY_SECONDS
+            raise
 
     async def _discovered(self) -> Endpoints:
         address = self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration"

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -25,7 +25,7 @@ class ProviderFetch:
 
     def checked(self, url: Any, what: str) -> str:
         """`url`, if it may be used. Raises LoginUnavailable."""
-        parts = urlsplit(url) if isinstance(url, str) else None
+        parts = _parts(url) if isinstance(url, str) else None
         if parts is None or parts.scheme not in self._schemes or not parts.hostname or parts.fragment:
             raise LoginUnavailable(f"The identity provider's {what} is no {self._schemes[0]} address.")
         return str(url)
@@ -49,7 +49,7 @@ class ProviderFetch:
                 client.stream(method, url, **request) as response,
             ):
                 body = await _bounded(response)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
             raise LoginUnavailable(f"The identity provider's {what} does not answer. Try again shortly.") from error
         found = _json(body)
         if response.status_code not in accepts or not isinstance(found, dict):
@@ -66,6 +66,13 @@ class ProviderFetch:
             follow_redirects=False,
             headers={"accept": "application/json"},
         )
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url) if url.isprintable() else None
+    except ValueError:
+        return None
 
 
 async def _bounded(response: httpx.Response) -> bytes:

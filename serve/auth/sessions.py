@@ -30,6 +30,8 @@ _TOUCHES_PER_IDLE = 20
 """A session's last request is written down so often in the time that it may be idle; not at each request."""
 _MAX_ID_TOKEN_CHARS = 8192
 """A longer one is no hint for a URL."""
+MAX_SESSIONS_OF_ONE = 100
+"""Of one person or key. Anybody with a key may begin sessions, so beyond this the oldest end."""
 NO_TENANT = TenantName("")
 """Of somebody who is no member anywhere: the name of no tenant, with no scope in it."""
 
@@ -109,7 +111,15 @@ class Sessions:
         ended = or_(sessions.c.expires_ms <= now_ms, sessions.c.seen_ms <= now_ms - self._idle_ms)
         await connection.execute(delete(sessions).where(ended))
         await connection.execute(sessions.insert().values(row))
+        await self._end_oldest(connection, user.id)
         return token
+
+    async def _end_oldest(self, connection: AsyncConnection, user_id: str) -> None:
+        newest = select(sessions.c.sha256).where(sessions.c.user_id == user_id)
+        newest = newest.order_by(sessions.c.created_ms.desc(), sessions.c.sha256)
+        ended = (await connection.scalars(newest.offset(MAX_SESSIONS_OF_ONE))).all()
+        if ended:
+            await connection.execute(delete(sessions).where(sessions.c.sha256.in_(ended)))
 
     async def start_with_key(self, key: Caller) -> str:
         """A session of the key that `key` came with, as good as the key and no longer."""
@@ -184,11 +194,19 @@ class Sessions:
         self.forget(session.user.id)
         return await self._in_tenant(session, tenant)
 
-    async def end(self, session: Session) -> None:
-        """End a session: at once here, within `cache_seconds` in other processes."""
+    async def end(self, session: Session, everywhere: bool = False) -> None:
+        """End a session, or with `everywhere` all of its person: at once here, within `cache_seconds` in other
+        processes."""
+        which = sessions.c.user_id == session.user.id if everywhere else sessions.c.sha256 == session.digest
         async with self._records.write() as connection:
-            await connection.execute(delete(sessions).where(sessions.c.sha256 == session.digest))
+            await connection.execute(delete(sessions).where(which))
         self.forget(session.user.id)
+
+    async def end_token(self, token: str) -> None:
+        """End the session of `token`, if it is one: a new login takes the place of what the browser had."""
+        before = await self.find(token)
+        if before is not None:
+            await self.end(before)
 
     def forget(self, user_id: str) -> None:
         """Look up anew what the person is."""

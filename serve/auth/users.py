@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve.auth.roles import Standing, standing_of
+from serve.auth.made_keys import end_made_keys
+from serve.auth.roles import Standing, standing_of, user_key_id
 from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.names import KeyId
 from serve.domain.ports import Clock, Ids
@@ -89,7 +90,8 @@ class Users:
     async def set_admin(self, user_id: str, is_admin: bool) -> User:
         """Make somebody an administrator of the installation, or no longer one. Raises NotFound, InvalidRequest.
 
-        What groups grant comes back with the next login.
+        Who no longer is one loses the keys that the person made and that may do more than the person still may. What
+        groups grant comes back with the next login.
         """
         user, _ = await self.get(user_id)
         if user.key_id is not None:
@@ -97,6 +99,9 @@ class Users:
         async with self._records.write() as connection:
             values = {"admin_by": BY_HAND if is_admin else None}
             await connection.execute(update(users).where(users.c.id == user_id).values(**values))
+            if not is_admin:
+                keeps = (await standing_of(connection, user_id)).scopes_in
+                await end_made_keys(connection, user_key_id(user_id), self._clock.now_ms(), keeps)
         return (await self.get(user_id))[0]
 
 

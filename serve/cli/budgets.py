@@ -38,6 +38,9 @@ def list_budgets(ctx: typer.Context, tenant: OfTenant = None, output: Output = F
     if output is not Format.TABLE:
         print_data(found, output)
         return
+    if not found:
+        note("There are none: nothing limits what is spent.")
+        return
     headings = ("id", "of", "period", "limit", "soft limit", "spent", "held", "remaining", "resets")
     print_table(headings, [_row(budget) for budget in found])
 

@@ -99,12 +99,15 @@ def list_keys(ctx: typer.Context, tenant: OfTenant = None, output: Output = Form
 def revoke(
     ctx: typer.Context,
     key_ids: Annotated[list[str], typer.Argument(help="Ids of keys.", metavar="KEY_ID...")],
+    made_keys: Annotated[
+        bool, typer.Option("--made-keys", help="End the keys that they made, too: for a key that got out.")
+    ] = False,
     tenant: OfTenant = None,
 ) -> None:
     """End keys. Requests with them are refused within seconds."""
     with connect(ctx) as client:
         for key_id in key_ids:
-            client.delete(f"/v1/keys/{segment(key_id)}", {"tenant": tenant})
+            client.delete(f"/v1/keys/{segment(key_id)}", {"tenant": tenant, "made_keys": made_keys or None})
             typer.echo(f"key/{key_id} revoked")
 
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from serve.cli.local_prometheus import write_files
-from serve.domain.errors import NotFound
+from serve.domain.errors import Conflict, NotFound
 from serve.gateway.client_addresses import PEER_HEADER, peer_word
 from serve.settings import Settings
 
@@ -32,6 +32,9 @@ _MESSAGE_BYTES = 64 * 2**20
 """Room for the largest message between replicas, 2048 long vectors, beside a body: gRPC's own limit is 4 MiB."""
 _TERM_SECONDS = 15.0
 _LAUNCHER = "haproxy"
+_PORTS = range(20_000, 32_768)
+"""Above those that Ray gives its workers, below those that Linux gives outgoing connections."""
+_PORT_TRIALS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,17 @@ def is_alive(platform: Platform) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that is free now, and that the kernel gives to nobody who does not ask for it.
+
+    Some are bound half a minute after they were chosen, and by then the kernel would have lent one of its own range to
+    any outgoing connection.
+    """
+    for _ in range(_PORT_TRIALS):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise Conflict(f"No TCP port between {_PORTS[0]} and {_PORTS[-1]} is free.", "no_free_port")
 
 
 def ray_token(settings: Settings) -> str:

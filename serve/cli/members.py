@@ -10,6 +10,7 @@ from serve.cli.session import connect, segment
 from serve.cli.tenants import show
 
 _PATH = "/v1/members"
+KeepKeys = Annotated[bool, typer.Option("--keep-keys", help="Leave the keys that the person made.")]
 UserId = Annotated[str, typer.Argument(help="The person's id: /v1/me tells it to the person.")]
 
 
@@ -32,21 +33,26 @@ def set_role(
     ctx: typer.Context,
     user_id: UserId,
     role: Annotated[str, typer.Argument(help="viewer, developer or owner.")],
+    keep_keys: KeepKeys = False,
     tenant: OfTenant = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Give a role, which then stays whatever the person's groups say. With an admin key, also to new people."""
+    """Give a role, which then stays whatever the person's groups say. With an admin key, also to new people.
+
+    Keys that the person made and that may do more than the role end.
+    """
+    query = of_tenant(tenant) + ("&" if tenant else "?") * keep_keys + "keep_keys=true" * keep_keys
     with connect(ctx) as client:
-        show("members", [client.put(f"{_PATH}/{segment(user_id)}{of_tenant(tenant)}", {"role": role})], output)
+        show("members", [client.put(f"{_PATH}/{segment(user_id)}{query}", {"role": role})], output)
 
 
 def remove(
     ctx: typer.Context,
     user_id: UserId,
-    keep_keys: Annotated[bool, typer.Option("--keep-keys", help="Leave the keys that the person made.")] = False,
+    keep_keys: KeepKeys = False,
     tenant: OfTenant = None,
 ) -> None:
-    """Let a member go, and end the keys that the person made."""
+    """Let a member go, and end the keys that the person made, and what these made."""
     with connect(ctx) as client:
         client.delete(f"{_PATH}/{segment(user_id)}", {"tenant": tenant, "keep_keys": keep_keys or None})
     typer.echo(f"member/{user_id} removed")

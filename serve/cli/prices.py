@@ -60,7 +60,7 @@ def history(
     if output is not Format.TABLE:
         print_data(found, output)
         return
-    rows = [(price["effective_at"], price["tenant"] or "everyone", _told(price), price["id"][:19]) for price in found]
+    rows = [(price["effective_at"], price["tenant"] or "everyone", _told(price), price["id"]) for price in found]
     print_table(("from", "for", "prices", "id"), rows)
 
 
@@ -109,7 +109,11 @@ def _explain_event(client: "Client", event_id: str, output: Format) -> None:
         for unit, value in posting["quantities"].items():
             used[unit] = used.get(unit, 0) + value
     if last["price"] is None:
-        raise CliError(f"It was booked without a price: {event['model']} had none when the call was admitted.")
+        raise CliError(
+            f"It was booked without a price: {event['model']} had none when the call was admitted.",
+            ExitCode.REFUSED,
+            "POST /v1/admin/rerate charges it by a version that was made since.",
+        )
     adapters = [adapter.partition("@")[0] for adapter in event["adapters"]]
     body = {"model": event["model"], "quantities": used, "adapters": adapters, "price": last["price"]}
     _print_bill(_checked(client, body), output)
@@ -162,4 +166,5 @@ def _since(price: dict[str, Any] | None) -> str | None:
 def _told(price: dict[str, Any] | None) -> str:
     if price is None:
         return "unpriced"
-    return " ".join(f"{name}={cell(value)}" for name, value in price["prices"].items() if name != "effectiveFrom")
+    told = " ".join(f"{name}={cell(value)}" for name, value in price["prices"].items() if name != "effectiveFrom")
+    return told or ("as for everyone" if price["tenant"] else "unpriced")

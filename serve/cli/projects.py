@@ -7,7 +7,7 @@ import typer
 from serve.cli.keys import ImagesPerMinute, OfTenant, RequestsPerMinute, TokensPerMinute, limits, of_tenant
 from serve.cli.output import Format, Output
 from serve.cli.session import connect, segment
-from serve.cli.tenants import show
+from serve.cli.tenants import NoLimits, check_limits_said, show
 
 _PATH = "/v1/projects"
 Name = Annotated[str, typer.Argument(help="The project's name.")]
@@ -49,10 +49,13 @@ def change(
     rpm: RequestsPerMinute = None,
     tpm: TokensPerMinute = None,
     ipm: ImagesPerMinute = None,
+    no_limits: NoLimits = False,
     tenant: OfTenant = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Set a project's limits: all of them, so that those not given are none."""
+    wanted = limits(rpm, tpm, ipm)
+    check_limits_said(wanted, no_limits)
     with connect(ctx) as client:
         path = f"{_PATH}/{segment(name)}{of_tenant(tenant)}"
-        show("projects", [client.patch(path, {"limits": limits(rpm, tpm, ipm)})], output)
+        show("projects", [client.patch(path, {"limits": wanted})], output)

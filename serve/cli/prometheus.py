@@ -1,6 +1,7 @@
 """The ledger's sums beside a Prometheus server's, over the same time.
 
-Replicas count usage by tenant and model in `slipway_*_total`; `increase()` adds over their restarts. How much of the
+Replicas count usage by tenant and model in `slipway_*_total`, each from zero and under a name of its own, so that what a
+series has grown by is what was counted: `increase()` would guess beyond the first and last scrape. How much of the
 time Prometheus was watching is told by the scrapes that it has.
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from serve.cli.client import Client
 
 _HOUR_SECONDS = 3600
+_HOW = "Start one with prometheus/scrape.yaml in the state directory, which `slipway up` writes."
 _SERIES = {
     "prompt_tokens": 'slipway_tokens_total{kind="prompt"}',
     "completion_tokens": 'slipway_tokens_total{kind="completion"}',
@@ -49,11 +51,15 @@ def _scraped(url: str, end: datetime, seconds: int) -> Mapping[Key, Scraped]:
     with httpx.Client(base_url=url, timeout=30) as server:
         coverage = _coverage(server, end, seconds)
         for unit, series in _SERIES.items():
-            for result in _asked(server, f"sum by (tenant, model) (increase({series}[{seconds}s]))", end):
+            for result in _asked(server, _counted(series, seconds), end):
                 labels, increase = result["metric"], float(result["value"][1])
                 if increase:
                     found[labels.get("tenant", ""), labels.get("model", ""), unit] = Scraped(increase, coverage)
     return found
+
+
+def _counted(series: str, seconds: int) -> str:
+    return f"sum by (tenant, model) (max_over_time({series}[{seconds}s]) - min_over_time({series}[{seconds}s]))"
 
 
 def _coverage(server: httpx.Client, end: datetime, seconds: int) -> float:
@@ -68,5 +74,7 @@ def _asked(server: httpx.Client, query: str, when: datetime) -> list[dict[str, A
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise CliError(f"Prometheus did not answer at {server.base_url}: {error}", ExitCode.UNREACHABLE) from error
+        raise CliError(
+            f"Prometheus did not answer at {server.base_url}: {error}", ExitCode.UNREACHABLE, _HOW
+        ) from error
     return found

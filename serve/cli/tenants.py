@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from serve.cli.exits import CliError, ExitCode
 from serve.cli.get import NOUNS, print_rows
 from serve.cli.keys import ImagesPerMinute, RequestsPerMinute, TokensPerMinute, limits
 from serve.cli.output import Format, Output, print_data
@@ -14,6 +15,8 @@ Name = Annotated[str, typer.Argument(help="The tenant's name.")]
 Billing = Annotated[
     str | None, typer.Option(help="prepaid: nothing beyond the credit; postpaid: billed afterwards.", metavar="HOW")
 ]
+
+NoLimits = Annotated[bool, typer.Option("--no-limits", help="Take all limits away.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -53,13 +56,22 @@ def change(
     rpm: RequestsPerMinute = None,
     tpm: TokensPerMinute = None,
     ipm: ImagesPerMinute = None,
-    no_limits: Annotated[bool, typer.Option("--no-limits", help="Take all limits away.")] = False,
+    no_limits: NoLimits = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Change how a tenant pays, or its limits: those that are given replace all there were."""
-    body = _given(billing, limits(rpm, tpm, ipm)) | ({"limits": None} if no_limits else {})
+    wanted = limits(rpm, tpm, ipm)
+    if no_limits or wanted is not None or billing is None:
+        check_limits_said(wanted, no_limits)
+    body = _given(billing, wanted) | ({"limits": None} if no_limits else {})
     with connect(ctx) as client:
         show("tenants", [client.patch(f"{_PATH}/{segment(name)}", body)], output)
+
+
+def check_limits_said(limits: dict[str, int] | None, no_limits: bool) -> None:
+    """Raises CliError (usage) unless either limits or that there are none was said: by nothing said, none may go."""
+    if no_limits == (limits is not None):
+        raise CliError("Give limits (--rpm, --tpm, --ipm), or --no-limits to take all of them away.", ExitCode.USAGE)
 
 
 def _given(billing: str | None, limits: dict[str, int] | None) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import httpx
 import typer
@@ -26,12 +27,12 @@ from serve.cli.board import Board
 from serve.cli.context import load_context, save_context
 from serve.clock import SystemClock
 from serve.domain.documents import ModelDocument
-from serve.domain.errors import SlipwayError
+from serve.domain.errors import EngineFailed, SlipwayError
 from serve.domain.serving import ModelState
 from serve.metering.prices.price_book import PriceBook
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import GATEWAY_APP, LEDGER_APP, RUNNER_APP, Listener, default_platform
-from serve.serving.statuses import read_statuses
+from serve.serving.statuses import read_statuses, why_failed
 from serve.settings import Settings
 from serve.storage.objects import open_object_store
 from serve.storage.records import Records
@@ -39,6 +40,7 @@ from serve.storage.records import Records
 _POLL_SECONDS = 0.5
 _RAY_SECONDS = 90
 _DRAIN_SECONDS = 10
+_PARTS = (GATEWAY_APP, RUNNER_APP, LEDGER_APP)
 _GPU_SHARE = 0.25
 """Of one GPU, for a built-in model: room for three more beside it."""
 
@@ -190,13 +192,13 @@ async def _all_ready(
     rest: RayRest, platform: local_ray.Platform, warm: set[str], models: Sequence[ModelDocument], board: Board
 ) -> None:
     """Until gateway, runner, ledger and the warm models are up. A warm model that cannot start is shown, not fatal."""
-    parts = (GATEWAY_APP, RUNNER_APP, LEDGER_APP)
-    waiting_for = {*parts} | warm
+    waiting_for = {*_PARTS} | warm
     while waiting_for:
         if not local_ray.is_alive(platform):
             raise TimeoutError("Ray ended while the applications started.")
         applications = await rest.applications()
-        states = {app: _app_state(applications.get(app, {})) for app in parts}
+        check_parts(applications)
+        states = {app: _app_state(applications.get(app, {})) for app in _PARTS}
         details = {app: "" for app in states}
         for name, status in read_statuses(applications).items():
             states[name], details[name] = status.state.value, status.message[:80]
@@ -208,11 +210,16 @@ async def _all_ready(
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _app_state(application: dict[str, str]) -> str:
-    status = application.get("status")
-    if status == "RUNNING":
-        return "ready"
-    return "failed" if status in ("DEPLOY_FAILED", "UNHEALTHY") else "loading"
+def check_parts(applications: Mapping[str, Any]) -> None:
+    """Raise EngineFailed where Ray reports that a part of the platform itself cannot start."""
+    for app in _PARTS:
+        application = applications.get(app, {})
+        if application.get("status") == "DEPLOY_FAILED":
+            raise EngineFailed(f"The {app} cannot start. {why_failed(application)}".strip())
+
+
+def _app_state(application: Mapping[str, Any]) -> str:
+    return "ready" if application.get("status") == "RUNNING" else "loading"
 
 
 def _print_welcome(

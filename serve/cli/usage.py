@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serve.cli.exits import CliError, ExitCode
+from serve.cli import usage_audit
 from serve.cli.keys import OfTenant
 from serve.cli.output import Format, Output, note, print_data, print_table
 from serve.cli.session import connect, segment
@@ -20,7 +20,6 @@ OfModel = Annotated[str | None, typer.Option("--model", help="Of this model.")]
 OfKey = Annotated[str | None, typer.Option("--of-key", help="Of the key with this id.")]
 OfProject = Annotated[str | None, typer.Option("--project", help="Of this project.")]
 Tagged = Annotated[list[str] | None, typer.Option("--tag", help="key=value; repeatable.")]
-_EVENT_COLUMNS = ("id", "model", "status", "billed", "basis", "quantities", "usd", "admitted")
 _FLAGS = ("unbilled", "estimated", "unpriced")
 
 
@@ -30,7 +29,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(usage)
     group.command()(events)
     group.command()(export)
-    group.command()(reconcile)
+    usage_audit.register(group)
     app.add_typer(group)
 
 
@@ -170,44 +169,6 @@ def export(
             for part in parts:
                 written.write(part)
     note(f"Written to {file}.")
-
-
-def reconcile(
-    ctx: typer.Context,
-    since: Annotated[str, typer.Option(help="Sources that reported since: 24h, 7d, or a time.")] = "7d",
-    prometheus: Annotated[
-        str | None, typer.Option(metavar="URL", help="Compare with a Prometheus, too: http://localhost:9090.")
-    ] = None,
-    window: Annotated[str, typer.Option(help="The time that is compared with Prometheus, up to now.")] = "1h",
-    show_all: Annotated[bool, typer.Option("--all", help="Also what adds up.")] = False,
-    output: Output = Format.TABLE,
-) -> None:
-    """Whether every token and image is accounted for. Exit code 1 and words if something does not add up."""
-    with connect(ctx) as client:
-        found = client.get("/v1/admin/reconcile", {"since": ago(since, "--since"), "all": show_all or None})
-        if prometheus is not None:
-            from serve.cli.prometheus import compare
-
-            found["prometheus"] = compare(client, prometheus, window)
-    if output is not Format.TABLE:
-        print_data(found, output)
-    else:
-        _print_audit(found)
-    differing = [one for one in found.get("prometheus", ()) if one["result"] == "differs"]
-    if not found["adds_up"] or differing:
-        raise CliError("Usage does not add up.", ExitCode.FAILED, "The runbook `usage` says what to do about each.")
-
-
-def _print_audit(found: dict[str, Any]) -> None:
-    for source in found["data"]:
-        words = "; ".join(one["message"] for one in source["differences"]) or "adds up"
-        typer.echo(f"{source['source']} ({source['state']}, {source['booked']} events): {words}")
-    for one in found.get("prometheus", ()):
-        typer.echo(f"{one['tenant']} {one['model']} {one['unit']}: {one['result']} {one['message']}".rstrip())
-    if found["late_witnesses"]:
-        typer.echo(f"{found['late_witnesses']} calls wait for a ledger to book them: is one running?")
-    verdict = "everything adds up" if found["adds_up"] else "see above"
-    note(f"{found['sources']} sources: {verdict}.")
 
 
 def _asked(

@@ -178,10 +178,11 @@ class Verdict:
     """What a caller of `ports.Models.call` says of a call that it ends itself, before it closes the stream.
 
     A stream that is closed was canceled by its user, and is billed for what ran, unless `platform_retry` says that the
-    platform took the call back.
+    platform took the call back. And one thing that it is told: `was_resent`, that a replica was lost with the call and
+    another was asked, so that more may be known of it than this stream says.
     """
 
-    __slots__ = ("platform_retry",)
+    __slots__ = ("platform_retry", "was_resent")
 
     def __init__(self) -> None:
-        self.platform_retry = False
+        self.platform_retry = self.was_resent = False

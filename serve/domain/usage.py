@@ -62,6 +62,7 @@ NO_USAGE = Quantities()
 UNITS = tuple(unit.name for unit in fields(Quantities))
 """The names of all units, in their order."""
 _values: Callable[[Quantities], tuple[int, ...]] = attrgetter(*UNITS)
+_counts: Callable[["Tally"], tuple[int, ...]] = attrgetter(*UNITS)
 
 
 class UsageStatus(StrEnum):
@@ -230,7 +231,7 @@ class Tally:
 
     def quantities(self) -> Quantities:
         """The counts at this moment."""
-        return Quantities(*[getattr(self, unit) for unit in UNITS])
+        return Quantities(*_counts(self))
 
     def keep_open(self) -> None:
         """Work begins that may outlive its generator."""

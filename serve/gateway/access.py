@@ -5,7 +5,8 @@ say something else. What is neither public nor under /v1/ does not exist, whatev
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -39,6 +40,11 @@ _CONTENT = re.compile(r"/v1/assets/([^/]+)/content")
 _LINK = KeyId("link")
 _BEARER = b"bearer "
 _RETRY_SECONDS = 1.0
+_LOGIN_SHARE = 8
+"""Logins hold at most one part in so many of a gateway's places: anybody may begin one, and each waits as long for the
+provider as the provider takes."""
+_LOGINS = "/login"
+"""Holds the places of logins; no tenant has such a name, and no client."""
 
 
 def is_public(path: str) -> bool:
@@ -54,6 +60,7 @@ class Access:
         self._services = services
         self._playground = Playground(services)
         self._num_proxies = services.settings.anonymous.trusted_proxies
+        self._max_logins = max(1, services.settings.gateway.max_in_flight // _LOGIN_SHARE)
         self._in_flight = 0
         self._in_flight_of: dict[str, int] = {}
 
@@ -73,7 +80,8 @@ class Access:
         self._in_flight += 1
         try:
             if path in _LOGIN_PATHS:
-                await self._app(scope, receive, send)
+                with self._place(_LOGINS, self._max_logins, "All who log in have"):
+                    await self._app(scope, receive, send)
             else:
                 await self._enter(scope, receive, send)
         finally:
@@ -83,17 +91,13 @@ class Access:
         caller = await self._linked(scope) or await self._known(scope)
         exchange_of(scope).caller = caller
         logs.bind(tenant=caller.tenant, key_id=caller.key_id)
-        held = self._in_flight_of.get(caller.tenant, 0)
-        if held >= self._places(caller):
-            raise Overloaded(
-                "Your tenant has as many requests open as it may. Try again when one has ended.",
-                retry_after_seconds=_RETRY_SECONDS,
-            )
-        self._in_flight_of[caller.tenant] = held + 1
-        try:
+        client = exchange_of(scope).client
+        with ExitStack() as places:
+            places.enter_context(self._place(caller.tenant, self._places(caller), "Your tenant has"))
+            if client is not None:
+                most = self._playground.max_in_flight_of_client
+                places.enter_context(self._place(f"client {client.name}", most, "Your network has"))
             await self._app(scope, receive, send)
-        finally:
-            self._leave(caller)
 
     async def _known(self, scope: Scope) -> Caller:
         """Who has the key, or else the session; without any, the playground's caller where that is enough. A key that
@@ -133,12 +137,24 @@ class Access:
         tenant = await self._services.links.tenant(AssetId(unquote(found[1])), query)
         return Caller(tenant, DEFAULT_PROJECT, _LINK, frozenset({KeyScope.READ}))
 
-    def _leave(self, caller: Caller) -> None:
-        left = self._in_flight_of[caller.tenant] - 1
-        if left:
-            self._in_flight_of[caller.tenant] = left
-        else:
-            del self._in_flight_of[caller.tenant]
+    @contextmanager
+    def _place(self, holder: str, most: int, whose: str) -> Iterator[None]:
+        """One of the `most` places of a tenant, a client or of all logins. Raises Overloaded."""
+        held = self._in_flight_of.get(holder, 0)
+        if held >= most:
+            raise Overloaded(
+                f"{whose} as many requests open as there may be. Try again when one has ended.",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        self._in_flight_of[holder] = held + 1
+        try:
+            yield
+        finally:
+            left = self._in_flight_of[holder] - 1
+            if left:
+                self._in_flight_of[holder] = left
+            else:
+                del self._in_flight_of[holder]
 
 
 def _token(scope: Scope) -> str | None:

@@ -51,6 +51,7 @@ class Admitted:
     """A call that is let in. `settle` it once it has ended."""
 
     __slots__ = (
+        "_is_sent",
         "_limits_tokens",
         "_reserved",
         "_taken",
@@ -77,6 +78,12 @@ class Admitted:
         self._limits_tokens = taken is not None and any(one.limit.unit == "tokens" for one in taken.standings)
         self._taken = taken
         self._reserved: Reservation | None = None
+        self._is_sent = False
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether it took more of a limit than a call, which it may turn out not to need."""
+        return self._taken is not None and any(one.limit.unit != "requests" for one in self._taken.standings)
 
     @property
     def max_prompt_tokens(self) -> int | None:
@@ -88,6 +95,18 @@ class Admitted:
         """The call's cost is drawn from here, `nano` at the most."""
         if reserved is not None:
             self._reserved, self.hold, self.reserved_nano = reserved, reserved.hold, nano
+
+    def send(self) -> None:
+        """From now on a model may work for the call."""
+        self._is_sent = True
+
+    def close(self) -> None:
+        """The request is over: whatever became of its call, it holds nothing here. One that no model was asked for, as
+        its client had left, counts as never asked for."""
+        if self._is_sent:
+            self.settle(None)
+        else:
+            self.forget()
 
     def settle(self, quantities: Quantities | None) -> None:
         """The call has ended. None: nobody here knows what it consumed; the ledger will."""
@@ -145,6 +164,11 @@ class AdmittedRun:
     new: NewRun
     admitted: Admitted
     services: Services
+
+    def promised(self) -> None:
+        """The run is stored: what it does not need of its limits comes back when it ends."""
+        if self.admitted.gives_back:
+            self.services.run_limits.follow(self.new.id, self.admitted)
 
     async def forget(self) -> None:
         """There is no such run."""
@@ -248,7 +272,7 @@ class Admission:
     def _limits_of(self, caller: Caller, client: Client | None) -> Sequence[Limit]:
         if client is not None:
             return (*self._of_all_clients, *_of_client(client, self._services.settings.anonymous))
-        if caller.limits is UNLIMITED and caller.project_limits is UNLIMITED and caller.tenant_limits is UNLIMITED:
+        if _is_unlimited(caller):
             return ()
         kept = self._limits.get(caller.key_id)
         if kept is None or kept[0] != caller:
@@ -292,10 +316,17 @@ class _Refusals:
             self._services.metrics.refused(self._exchange.authenticated.tenant, error)
 
 
+def _is_unlimited(caller: Caller) -> bool:
+    around = (caller.limits, caller.project_limits, caller.tenant_limits, *(limits for _, limits in caller.makers))
+    return all(limits is UNLIMITED for limits in around)
+
+
 def _of_caller(caller: Caller) -> list[Limit]:
+    """The limits of the key, of the keys that it comes from, of its project and its tenant."""
     project = f"{caller.tenant}/{caller.project}"
     of = (
-        (f"key:{caller.key_id}", "this key", caller.limits),
+        (f"key:{caller.family or caller.key_id}", "this key", caller.limits),
+        *((f"key:{maker}", f"the key {maker}, which this one comes from,", limits) for maker, limits in caller.makers),
         (f"project:{project}", f"the project {project}", caller.project_limits),
         (f"tenant:{caller.tenant}", f"the tenant {caller.tenant}", caller.tenant_limits),
     )

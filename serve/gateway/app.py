@@ -37,6 +37,7 @@ from serve.gateway.routes import (
     runs,
     tenants,
     usage,
+    usage_audit,
 )
 from serve.gateway.services import Services
 from serve.gateway.tenant_places import TenantPlaces
@@ -56,6 +57,7 @@ _ROUTERS = (
     members.router,
     tenants.router,
     usage.router,
+    usage_audit.router,
     budgets.router,
     login.router,
     health.router,

@@ -8,7 +8,7 @@ from starlette.types import Receive
 
 from serve.domain.errors import EngineFailed, InvalidRequest, ModelUnavailable, NotFound, Overloaded
 from serve.domain.folds import Answer
-from serve.domain.generation import Completed, Event, EventBatch, Metered, ModelCall
+from serve.domain.generation import Completed, Event, EventBatch, Metered, ModelCall, Verdict
 from serve.domain.usage import Quantities
 from serve.gateway.errors import envelope, rule_for
 from serve.gateway.exchange import CallTerms
@@ -21,7 +21,7 @@ _log = logging.getLogger("slipway.gateway")
 
 
 _BEFORE_WORK = (Overloaded, ModelUnavailable, InvalidRequest, NotFound)
-"""Where one of these comes before any batch, nothing was consumed."""
+"""Where one of these comes before any batch, and no replica was lost before, nothing was consumed."""
 
 
 async def batches(
@@ -33,8 +33,9 @@ async def batches(
     Raises:
         EngineFailed: also for a stream that ends without `Completed`: half an answer is none.
     """
-    usage, has_begun = None, False
-    stream = services.models.call(model, call)
+    usage, has_begun, verdict = None, False, Verdict()
+    terms.send()
+    stream = services.models.call(model, call, verdict)
     with services.metrics.call(call.context.tenant, model, services.clock.monotonic) as watch:
         try:
             async for batch in stream:
@@ -49,7 +50,7 @@ async def batches(
             if usage is None:
                 raise EngineFailed("the stream ended without Completed")
         except _BEFORE_WORK:
-            terms.settle(None if has_begun else Quantities())
+            terms.settle(None if has_begun or verdict.was_resent else Quantities())
             raise
         finally:
             terms.settle(usage)

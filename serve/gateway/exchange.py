@@ -25,8 +25,16 @@ class CallTerms(Protocol):
         """`context` with price, hold and all else that the call takes along."""
         ...
 
+    def send(self) -> None:
+        """From now on a model may work for the call."""
+        ...
+
     def settle(self, quantities: Quantities | None) -> None:
         """The call has ended, and consumed this; None where nobody here knows. It is no error to say so again."""
+        ...
+
+    def close(self) -> None:
+        """The request is over, whatever became of its call."""
         ...
 
     def cost(self, quantities: Quantities) -> int | None:

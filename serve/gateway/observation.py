@@ -47,7 +47,7 @@ class Observation:
             await self._traced(scope, receive, send, exchange)
         finally:
             if exchange.admitted is not None:
-                exchange.admitted.settle(None)  # whatever became of a call, it holds nothing when its request is over
+                exchange.admitted.close()
             self._services.metrics.in_flight.add(-1)
             self._write_down(scope, exchange)
 

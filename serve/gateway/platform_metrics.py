@@ -56,7 +56,7 @@ class PlatformMetrics:
         is_read = True
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                tell_ledger(recorder, await totals(services.records, services.clock))
+                tell_ledger(recorder, await totals(services.records, services.clock, services.settings.metering))
                 tell_budgets(recorder, await budget_states(services.records, services.clock.now_ms()))
                 await self._tell_runs(recorder)
         except Exception:
@@ -77,6 +77,8 @@ def tell_ledger(recorder: Recorder, found: Totals) -> None:
     """What is booked, and what does not add up."""
     for (tenant, model), booking in found.booked.items():
         _tell_booking(recorder, tenant, model, booking)
+    for (tenant, model), booking in found.month.items():
+        _tell_sums(recorder, (series.MONTH_COST, series.MONTH_UNITS), tenant, model, booking)
     recorder.level(series.LEDGER_CONFLICTS).set(found.num_conflicts)
     recorder.level(series.LEDGER_GAPS).set(found.num_missing)
     recorder.level(series.LEDGER_UNRECONCILED).set(found.num_unreconciled)
@@ -86,12 +88,19 @@ def tell_ledger(recorder: Recorder, found: Totals) -> None:
 
 
 def _tell_booking(recorder: Recorder, tenant: str, model: str, booking: Booking) -> None:
-    # Levels are added to: tenants beyond the cap of labels share one.
-    recorder.level(series.BOOKED_COST, tenant, model).add(booking.cost_nano / NANO_PER_USD)
-    for unit, quantity in booking.quantities.nonzero().items():
-        recorder.level(series.BOOKED_UNITS, tenant, model, unit).add(quantity)
+    _tell_sums(recorder, (series.BOOKED_COST, series.BOOKED_UNITS), tenant, model, booking)
     for name, which in _ATTEMPTS.items():
         recorder.level(series.BOOKED_ATTEMPTS, tenant, model, which).add(booking.counts.get(name, 0))
+
+
+def _tell_sums(
+    recorder: Recorder, told: tuple[series.Series, series.Series], tenant: str, model: str, booking: Booking
+) -> None:
+    # Levels are added to: tenants beyond the cap of labels share one.
+    cost, units = told
+    recorder.level(cost, tenant, model).add(booking.cost_nano / NANO_PER_USD)
+    for unit, quantity in booking.quantities.nonzero().items():
+        recorder.level(units, tenant, model, unit).add(quantity)
 
 
 def tell_budgets(recorder: Recorder, states: list[BudgetState]) -> None:
@@ -115,5 +124,6 @@ def tell_model(recorder: Recorder, model: str, status: ModelStatus) -> None:
     """How one model is doing."""
     recorder.level(series.MODEL_REPLICAS, model, "ready").set(status.ready_replicas)
     recorder.level(series.MODEL_REPLICAS, model, "desired").set(status.desired_replicas)
+    recorder.level(series.QUEUED_RUNS, model).add(0)  # a line that ends would hide that nothing waits
     for state in ModelState:
         recorder.level(series.MODEL_STATE, model, state.value).set(status.state is state)

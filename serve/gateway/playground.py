@@ -58,6 +58,11 @@ class Playground:
         """Requests without a key that one gateway holds open."""
         return max(1, self._services.settings.gateway.max_in_flight_per_tenant // _SHARE)
 
+    @property
+    def max_in_flight_of_client(self) -> int:
+        """Of these, what one client holds: whoever only listens would have them all for nothing."""
+        return max(1, self.max_in_flight // _SHARE)
+
     async def caller(self, scope: AsgiScope, exchange: Exchange) -> Caller | None:
         """The caller of a request without a key, where it needs none; its client is noted in `exchange`."""
         if not self._services.settings.anonymous.enabled or not _is_open(scope) or not await self._has_models():

@@ -15,6 +15,7 @@ from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, DesiredState, Ids, Models
+from serve.gateway.run_limits import RunLimits
 from serve.metering.budgets.wallets import Wallets
 from serve.metering.prices.price_book import PriceBook
 from serve.metering.rates.rates import Rates
@@ -78,6 +79,7 @@ class Services:
     traces: Traces
     rates: Rates
     wallets: Wallets
+    run_limits: RunLimits
     nudge: Callable[[RunId], Awaitable[None]]
     """Tells a runner of a new run. It may fail or be late: runners look for themselves."""
     fetcher: ChecksUrls

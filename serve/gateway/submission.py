@@ -103,6 +103,7 @@ async def _promise(
             await image_inputs.forget(new)
     logs.bind(run_id=run.id)
     if is_kept:
+        admitted.promised()
         await _nudge(services, run.id)
     return run, is_kept
 

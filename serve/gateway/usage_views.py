@@ -8,9 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from serve.domain.moments import at
 from serve.domain.usage import UNITS, Basis
 from serve.gateway.views import Body, CostView, Timestamp, at_or_none, cost_view
-from serve.metering.ledger.audit import Audit
 from serve.metering.ledger.queries import Used
-from serve.metering.ledger.reconcile import Verdict
 from serve.metering.ledger.rerating import Rerated
 
 
@@ -80,41 +78,6 @@ class UsageEventHistory(UsageEventView):
     postings: list[UsageEventView]
 
 
-class VerdictView(BaseModel):
-    """One process's books: `adds_up`, or the sentences that say what does not."""
-
-    source: str
-    model: str
-    witness: bool
-    state: str
-    booked: int
-    open: int
-    counters_compared: bool
-    adds_up: bool
-    differences: list[dict[str, str]]
-
-
-class AuditView(BaseModel):
-    """All sources; `late_witnesses` calls wait for a ledger to book them."""
-
-    object: Literal["usage.audit"] = "usage.audit"
-    adds_up: bool
-    sources: int
-    late_witnesses: int
-    data: list[VerdictView]
-
-
-class ConflictView(BaseModel):
-    """A record in quarantine: nothing of it is booked."""
-
-    id: str
-    source: str
-    reason: str
-    received_at: Timestamp
-    resolved_at: Timestamp | None
-    record: dict[str, Any]
-
-
 class RerateBody(Body):
     """Charge a model's attempts of a time by the price version `version`: those without a price, or those that were
     charged by the version `wrong`."""
@@ -181,37 +144,6 @@ def _event(row: Any) -> dict[str, Any]:
         "cost": None if is_unpriced else money_view(row.cost_nano, row.free_nano, row.credit_nano),
         **{f"{name}_at": at(getattr(row, f"{name}_ms")) for name in ("admitted", "started", "booked")},
     }
-
-
-def audit_view(found: Audit, only_differences: bool) -> AuditView:
-    """The verdicts, those that add up left out where nobody asks for them."""
-    shown = [verdict for verdict in found.verdicts if not (only_differences and verdict.adds_up)]
-    return AuditView(
-        adds_up=found.adds_up,
-        sources=len(found.verdicts),
-        late_witnesses=found.num_late_witnesses,
-        data=[_verdict_view(verdict) for verdict in shown],
-    )
-
-
-def _verdict_view(verdict: Verdict) -> VerdictView:
-    return VerdictView(
-        source=verdict.source,
-        model=verdict.model,
-        witness=verdict.is_witness,
-        state=verdict.state,
-        booked=verdict.num_booked,
-        open=verdict.num_open,
-        counters_compared=verdict.is_compared,
-        adds_up=verdict.adds_up,
-        differences=[{"kind": one.kind.value, "message": one.message} for one in verdict.differences],
-    )
-
-
-def conflict_view(row: Any) -> ConflictView:
-    """A row of the quarantine."""
-    moments = {"received_at": at(row.received_ms), "resolved_at": at_or_none(row.resolved_ms)}
-    return ConflictView(id=row.id, source=row.source, reason=row.reason, record=row.event, **moments)
 
 
 def rerate_view(done: Rerated) -> RerateView:

@@ -13,6 +13,8 @@ from serve.metering.journal.journal import Journal, JournalGone
 
 logger = logging.getLogger(__name__)
 
+RETRY_SECONDS = 1.0
+"""Between two tries of calls to open a journal where none can be opened."""
 CHECKPOINT_SECONDS = 1.0
 """Between two checkpoints of a call at most."""
 _counts_of = attrgetter(*UNITS)
@@ -151,6 +153,12 @@ def _with_gpu(values: tuple[int, ...], gpu_ms: int) -> tuple[int, ...]:
     return (*values[:_GPU], gpu_ms, *values[_GPU + 1 :])
 
 
+def _no_journal() -> MeteringUnavailable:
+    return MeteringUnavailable(
+        "Usage cannot be written down at the moment, so no work is begun; try again soon.", retry_after_seconds=1
+    )
+
+
 class Meter:
     """Begins calls in the journal of the current epoch, and begins a new epoch when that one is lost.
 
@@ -168,14 +176,16 @@ class Meter:
         self.num_failures = self.num_epochs = 0
         self._new_epoch = new_epoch
         self._current: Journal | None = None
+        self._failed_at: float | None = None
+        """When no epoch could be begun, until one can."""
 
-    def begin(self, subject: UsageSubject, tally: Tally | None = None) -> MeteredCall:
-        """Write down that a call begins, before anything is done for it.
+    def begin(self, subject: UsageSubject | bytes, tally: Tally | None = None) -> MeteredCall:
+        """Write down that a call begins, before anything is done for it; `subject` may be `subjects.said_of` it.
 
         Raises:
             MeteringUnavailable: it could not be written down.
         """
-        journal = self._current or self.turn_over()
+        journal = self._current or self._another()
         started_ms = self.clock.now_ms()
         try:
             call = journal.open(subject, started_ms)
@@ -183,6 +193,12 @@ class Meter:
             journal = self.turn_over()
             call = journal.open(subject, started_ms)
         return MeteredCall(self, journal, call, self.clock.monotonic(), tally)
+
+    def _another(self) -> Journal:
+        """A crowd of calls that are refused must not try the disk for each of them."""
+        if self._failed_at is not None and self.clock.monotonic() - self._failed_at < RETRY_SECONDS:
+            raise _no_journal()
+        return self.turn_over()
 
     def turn_over(self) -> Journal:
         """Begin a new epoch; calls that are open end in the old one. Raises MeteringUnavailable."""
@@ -192,11 +208,13 @@ class Meter:
         try:
             journal = self._new_epoch()
         except OSError as error:
-            logger.error("no journal can be opened: %s; new calls are refused", error)
-            raise MeteringUnavailable(
-                "Usage cannot be written down at the moment, so no work is begun; try again soon.",
-                retry_after_seconds=1,
-            ) from error
+            if self._failed_at is None:
+                logger.error("no journal can be opened: %s; calls are refused until one can", error)
+            self._failed_at = self.clock.monotonic()
+            raise _no_journal() from error
+        if self._failed_at is not None:
+            logger.warning("there is a journal again: %s", journal.folder.path)
+        self._failed_at = None
         self.journals.append(journal)
         self.num_epochs += 1
         self._current = journal
@@ -209,6 +227,10 @@ class Meter:
                 logger.error("the journal %s was deleted; a new epoch begins", self._current.folder.path)
             with contextlib.suppress(MeteringUnavailable):
                 self.turn_over()
+
+    def leave(self) -> None:
+        """The process ends: the journal takes no more calls. One that begins all the same begins another epoch."""
+        self._current = None
 
     def forget(self, journal: Journal) -> None:
         """`journal` is booked to its end, and takes no more calls."""

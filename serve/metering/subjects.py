@@ -1,5 +1,7 @@
 """Whose usage a call's is. The replica and its witnesses say it in the same words, or their records would not meet."""
 
+import orjson
+
 from serve.domain.generation import ModelCall
 from serve.domain.usage import UsageSubject
 
@@ -24,4 +26,30 @@ def subject_of(model: str, call: ModelCall) -> UsageSubject:
         price=context.price,
         hold=context.hold,
         reserved_nano=context.reserved_nano,
+    )
+
+
+def said_of(model: str, call: ModelCall) -> bytes:
+    """`subject_bytes(subject_of(model, call))`, without the object in between: to make it costs as much as to write
+    the record, and every call pays."""
+    context = call.context
+    return orjson.dumps(
+        {
+            "id": context.usage_id,
+            "request_id": context.request_id,
+            "tenant": context.tenant,
+            "project": context.project,
+            "key_id": context.key_id,
+            "model": model,
+            "task": call.task.value,
+            "admitted_ms": context.admitted_ms,
+            "adapters": [adapter.id for adapter in call.adapters],
+            "run_id": context.run_id,
+            "workflow": context.workflow,
+            "node": context.step,
+            "tags": dict(context.tags),
+            "price": context.price,
+            "hold": context.hold,
+            "reserved_nano": context.reserved_nano,
+        }
     )

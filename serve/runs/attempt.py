@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -73,6 +73,8 @@ class Attempt:
     """What the model's caller says of a call that is stopped."""
     usage: Quantities | None = None
     """What the call has consumed as far as is known; all of it once the answer is whole."""
+    answering: AsyncGenerator[list[Event], None] | None = None
+    """The stream of a whole answer, open until the run's end is written: until then nobody knows who pays for it."""
     _text: dict[int, list[str]] = field(default_factory=dict)
     _arguments: dict[tuple[int, int], list[ToolCallDelta]] = field(default_factory=dict)
     _progress: dict[str, Progress] = field(default_factory=dict)

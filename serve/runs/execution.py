@@ -148,28 +148,43 @@ class Runner:
         self._performing[attempt] = detached(self._perform(attempt))
 
     async def _perform(self, attempt: Attempt) -> None:
-        run, began = attempt.run, self._clock.monotonic()
+        run, began, is_ended = attempt.run, self._clock.monotonic(), False
         try:
-            await self._see_to_its_end(attempt)
+            is_ended = await self._see_to_its_end(attempt)
         except Exception:
             _log.exception("run %s: its runner failed it; its lease will end", run.id)
         finally:
+            await self._let_go(attempt, is_ended)
             self._writer.drop(attempt)
             del self._performing[attempt]
             took_ms = (self._clock.monotonic() - began) * 1000
             self._claims.account.settle(run.id, took_ms, is_whole=attempt.answer.usage is not None)
             self._wake.set()
 
-    async def _see_to_its_end(self, attempt: Attempt) -> None:
+    async def _let_go(self, attempt: Attempt, is_ended: bool) -> None:
+        """Of a whole answer that did not become its run's, another attempt does the work again: it is not billed."""
+        answering, attempt.answering = attempt.answering, None
+        if answering is None:
+            return
+        if not is_ended:
+            attempt.verdict.platform_retry = True
+        try:
+            await answering.aclose()
+        except Exception:
+            _log.warning("run %s: its model did not let go of it well", attempt.run.id, exc_info=True)
+
+    async def _see_to_its_end(self, attempt: Attempt) -> bool:
+        """Whether the run's end was written."""
         decision, result = await self._outcome(attempt)
         if decision is None:
-            return
+            return False
         if decision.status.is_terminal:
             await self._clear_away(attempt, result)
             result = result or _so_far(attempt)
         ended = await self._writer.end(attempt, decision, result)
         if ended is not None:
             _log.info("run %s is %s: %s", ended.id, ended.status, decision.reason)
+        return ended is not None and decision.status.is_terminal
 
     async def _clear_away(self, attempt: Attempt, result: Result | None) -> None:
         """Remove what attempts that were lost had stored; see the module. A run does not fail for what stays of it."""
@@ -238,8 +253,12 @@ class Runner:
         try:
             async for batch in stream:
                 attempt.add(batch)
+                if attempt.answer.usage is not None:
+                    attempt.answering = stream
+                    break
         finally:
-            await stream.aclose()
+            if attempt.answering is None:
+                await stream.aclose()
         outputs = await outputs_of(attempt.run, attempt.answer, self._outputs)
         usage = attempt.answer.usage
         if usage is None:

@@ -9,7 +9,8 @@ what waits for one (`backlog_seconds`).
             still wait then. What the present ones finish until then asks for none
     fewer   the most that was needed within the last while, so that a lull between two bursts costs no start. That
             while is as long as a start takes, and `LEAST_HOLD_SECONDS` at least
-    zero    after `idle_seconds` without any work
+    zero    after `idle_seconds` without any work. A replica that somebody else asked for, at zero, was asked for by
+            a call, which is work even if it is over before its load is told
 
 A buffer of replicas is kept on top while there is work. The bounds come last.
 
@@ -71,7 +72,7 @@ class Decision:
 
 @dataclass(slots=True)
 class ScalingPolicy:
-    """One model's decisions. It remembers what arrived and what was needed lately, and nothing else."""
+    """One model's decisions. It remembers what arrived, what was needed and what was asked for lately, nothing else."""
 
     bounds: Bounds
     _inflows: deque[tuple[float, float]] = field(default_factory=deque)
@@ -79,11 +80,17 @@ class ScalingPolicy:
     _needs: deque[tuple[float, int]] = field(default_factory=deque)
     """(when, how many), the highest first: those that a later and higher need outlived are dropped."""
     _busy_at: float = -math.inf
+    _chosen: int = 0
+    _wanted: int = 0
+    """What was asked for when this was last asked."""
+
+    def __post_init__(self) -> None:
+        self._chosen = self._wanted = self.bounds.minimum
 
     def decide(self, seen: Observation) -> Decision:
         """Replicas to ask for now."""
         bounds = self.bounds
-        if seen.load > 0 or seen.backlog_seconds > 0:
+        if seen.load > 0 or seen.backlog_seconds > 0 or self._is_woken(seen):
             self._busy_at = seen.now
         growth = self._growth(seen)
         needed = needed_replicas(seen, growth, bounds.target_wait_seconds)
@@ -91,7 +98,12 @@ class ScalingPolicy:
         is_idle = seen.now - self._busy_at >= bounds.idle_seconds
         kept = 0 if is_idle else max(held, 1) + bounds.buffer
         chosen = max(bounds.minimum, min(kept, bounds.maximum))
+        self._chosen, self._wanted = chosen, seen.wanted
         return Decision(chosen, self._reason(seen, growth, needed, held, kept, chosen))
+
+    def _is_woken(self, seen: Observation) -> bool:
+        """Whether more were asked for than was chosen here. What is on its way down, after a decision, is no sign."""
+        return seen.wanted > self._chosen and (seen.wanted > self._wanted or seen.replicas == 0)
 
     def _growth(self, seen: Observation) -> float:
         """What will arrive on top, each second, when a replica that is asked for now is ready; at most as much again.

@@ -84,6 +84,12 @@ def _status(application: Mapping[str, Any]) -> ModelStatus:
     return ModelStatus(state, ready, desired, "" if state is ModelState.READY else message)
 
 
+def why_failed(application: Mapping[str, Any]) -> str:
+    """What a person can use of Ray's report on an application that cannot start."""
+    told = (deployment.get("message") for deployment in application.get("deployments", {}).values())
+    return _reason(next(filter(None, told), "") or application.get("message") or "")
+
+
 def _reason(text: str) -> str:
     """What a person can use of Ray's message: the sentence of the last exception, or else the first line."""
     lines = _COLOUR.sub("", text).strip().splitlines()

@@ -251,3 +251,23 @@ free_draws = Table(
     Column("unit", String(40), primary_key=True),
     Column("amount", BigInteger, nullable=False),
 )
+
+usage_reviews = Table(
+    "usage_reviews",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("source", SOURCE, nullable=False),
+    Column("what", String(400), nullable=False),
+    Column("note", String(200), nullable=False),
+    Column("reviewed_by", String(80), nullable=False),
+    Column("reviewed_ms", BigInteger, nullable=False),
+    Index(None, "source"),
+)
+
+key_makers = Table(
+    "key_makers",
+    metadata,
+    Column("key_id", KEY_ID, primary_key=True),
+    Column("maker", KEY_ID, primary_key=True),
+    Index(None, "maker"),
+)

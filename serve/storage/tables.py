@@ -105,6 +105,7 @@ keys = Table(
     Column("limits", Json),
     Column("replaced_by", String(24)),
     Column("made_by", String(24)),
+    Column("family", String(24)),
     Index(None, "tenant", "id"),
 )
 

@@ -1,15 +1,22 @@
 """Grafana's dashboards, as data. Each begins with the questions it answers; a panel that answers none is not here.
+What a panel's series mean is told in its description, in the words of `series`.
 
 `make render` writes them as JSON. Every query is checked against the series that are declared and the recording rules.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+from serve.telemetry.rules import FIRST_TOKEN_SECONDS, OBJECTIVE, OURS, RECORDINGS
+from serve.telemetry.series import ALL
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
 _COLUMNS = 24
 _HEIGHT = 8
-_MONTH = "now/M"
+_PER_SECOND = "suffix:/s"
+_EXPRS = {recording.name: recording.expr for recording in RECORDINGS}
+_HELP = {name: declared.help for declared in ALL for name in declared.sample_names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +29,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`kind` is a panel type of Grafana. `since` replaces the dashboard's range: `now/M` is this month."""
+    """`kind` is a panel type of Grafana. It is red from `red_from` on, and below `red_below`."""
 
     title: str
     queries: tuple[Query, ...]
     unit: str = "short"
     kind: str = "timeseries"
     width: int = 12
-    since: str = ""
+    red_from: float | None = None
+    red_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,8 @@ def _one(title: str, expr: str, legend: str = "", **options: Any) -> Panel:
 
 
 def _this_month(name: str, by: str) -> str:
-    """What a booked total has grown by since the panel's range began."""
-    total = f"sum by ({by}) ({name}{_TM})"
-    return f"{total} - (sum by ({by}) ({name}{_TM} @ start()) or {total} * 0)"
+    """From the ledger, which needs no Prometheus that was there when the month began."""
+    return f"sum by ({by}) (max by (tenant, model, unit) ({name}{_TM}))"
 
 
 SERVICE = Dashboard(
@@ -64,17 +71,25 @@ SERVICE = Dashboard(
     "Slipway: is it up and fast?",
     ("Is it up, and fast?", "For whom is it not?", "Which model is at fault, and is it us or the callers?"),
     (
-        _one("Gateways that answer", 'sum(up{job="slipway-gateway"})', kind="stat", width=4),
+        _one("Gateways that answer", 'sum(up{job="slipway-gateway"})', kind="stat", width=4, red_below=1),
         _one(
             "Calls that did not fail by our fault, 1 h",
-            "1 - avg(model:slipway_errors:ratio_rate1h)",
+            f"1 - (sum(rate(slipway_requests_total{{{OURS}}}[1h])) or vector(0)) / "
+            "(sum(rate(slipway_requests_total[1h])) > 0)",
             kind="stat",
             unit="percentunit",
             width=5,
+            red_below=OBJECTIVE,
         ),
         _one("Requests held open", "sum(slipway_http_in_flight_requests)", kind="stat", width=5),
-        _one("Models ready", 'count(max by (model) (slipway_model_state{state="ready"}) > 0)', kind="stat", width=5),
-        _one("Models that failed", 'sum(max by (model) (slipway_model_state{state="failed"}))', kind="stat", width=5),
+        _one("Models ready", 'sum(max by (model) (slipway_model_state{state="ready"}))', kind="stat", width=5),
+        _one(
+            "Models that failed",
+            'sum(max by (model) (slipway_model_state{state="failed"}))',
+            kind="stat",
+            width=5,
+            red_from=1,
+        ),
         _one(
             "Calls by outcome",
             f"sum by (outcome) (model_outcome:slipway_requests:rate5m{_M})",
@@ -101,6 +116,7 @@ SERVICE = Dashboard(
                 Query(f"model:slipway_first_token_seconds:p95_5m{_M}", "{{model}} p95"),
             ),
             unit="s",
+            red_from=FIRST_TOKEN_SECONDS,
         ),
         _one("Between tokens, p95", f"model:slipway_inter_token_seconds:p95_5m{_M}", "{{model}}", unit="s"),
         _one(
@@ -126,11 +142,16 @@ QUEUES = Dashboard(
         _one("Runs that nobody has begun", f"max by (model) (slipway_queued_runs{_M})", "{{model}}"),
         _one("Wait, p95", f"model:slipway_queue_seconds:p95_5m{_M}", "{{model}}", unit="s"),
         _one("Predicted wait of the last", f"max by (model) (slipway_backlog_seconds{_M})", "{{model}}", unit="s"),
-        _one("Places taken", f"model:slipway_places_taken:ratio{_M}", "{{model}}", unit="percentunit"),
+        _one("Places taken", f"model:slipway_places_taken:ratio{_M}", "{{model}}", unit="percentunit", red_from=0.95),
         _one("In the engine, p95", f"model:slipway_call_seconds:p95_5m{_M}", "{{model}}", unit="s"),
         _one("A batched step", f"model:slipway_step_seconds:mean5m{_M}", "{{model}}", unit="s"),
         _one("Rows of a batch", f"model:slipway_batch_rows:mean5m{_M}", "{{model}}"),
-        _one("Attempts by how they ended", f"sum by (status) (rate(slipway_calls_total{_M}[5m]))", "{{status}}"),
+        _one(
+            "Attempts by how they ended",
+            f"sum by (status) (rate(slipway_calls_total{_M}[5m]))",
+            "{{status}}",
+            unit="ops",
+        ),
         Panel(
             "Replicas",
             (Query(f"max by (model, state) (slipway_model_replicas{_M})", "{{model}} {{state}}"),),
@@ -151,19 +172,17 @@ COST = Dashboard(
     (
         _one(
             "Cost this month, by tenant",
-            _this_month("tenant_model:slipway_cost_dollars:booked", "tenant"),
+            _this_month("slipway_booked_month_cost_dollars", "tenant"),
             "{{tenant}}",
             kind="bargauge",
             unit="currencyUSD",
-            since=_MONTH,
         ),
         _one(
             "Cost this month, by model",
-            _this_month("tenant_model:slipway_cost_dollars:booked", "model"),
+            _this_month("slipway_booked_month_cost_dollars", "model"),
             "{{model}}",
             kind="bargauge",
             unit="currencyUSD",
-            since=_MONTH,
         ),
         _one(
             "Cost of the last hour",
@@ -185,17 +204,34 @@ COST = Dashboard(
         ),
         _one(
             "Booked this month",
-            _this_month("tenant_model_unit:slipway_units:booked", "unit"),
+            _this_month("slipway_booked_month_units", "unit"),
             "{{unit}}",
             kind="bargauge",
-            since=_MONTH,
         ),
         _one(
-            "Tokens now", f"sum by (model, kind) (tenant_model_kind:slipway_tokens:rate5m{_TM})", "{{model}} {{kind}}"
+            "Tokens now",
+            f"sum by (model, kind) (tenant_model_kind:slipway_tokens:rate5m{_TM}) > 0",
+            "{{model}} {{kind}}",
+            unit=_PER_SECOND,
         ),
-        _one("Images now", f"sum by (tenant, model) (tenant_model:slipway_images:rate5m{_TM})", "{{tenant}} {{model}}"),
-        _one("Pixels now", f"sum by (model) (tenant_model:slipway_pixels:rate5m{_TM})", "{{model}}"),
-        _one("Pixel steps now", f"sum by (model) (tenant_model:slipway_pixel_steps:rate5m{_TM})", "{{model}}"),
+        _one(
+            "Images now",
+            f"sum by (tenant, model) (tenant_model:slipway_images:rate5m{_TM}) > 0",
+            "{{tenant}} {{model}}",
+            unit=_PER_SECOND,
+        ),
+        _one(
+            "Pixels now",
+            f"sum by (model) (tenant_model:slipway_pixels:rate5m{_TM}) > 0",
+            "{{model}}",
+            unit=_PER_SECOND,
+        ),
+        _one(
+            "Pixel steps now",
+            f"sum by (model) (tenant_model:slipway_pixel_steps:rate5m{_TM}) > 0",
+            "{{model}}",
+            unit=_PER_SECOND,
+        ),
         _one("Accelerators by tenant", f"sum by (tenant) (tenant_model:slipway_gpu_seconds:rate5m{_TM})", "{{tenant}}"),
         _one(
             "Budgets used",
@@ -203,12 +239,14 @@ COST = Dashboard(
             "{{tenant}} {{period}}",
             kind="bargauge",
             unit="percentunit",
+            red_from=0.9,
         ),
         _one(
             "Attempts that no price covers",
             'max by (model) (slipway_booked_attempts{which="unpriced"}) > 0',
             "{{model}}",
             kind="bargauge",
+            red_from=1,
         ),
     ),
     (_TENANT, _MODEL),
@@ -227,11 +265,13 @@ ADAPTERS = Dashboard(
             "Adapters of calls, by tier",
             f"sum by (model, tier) (rate(slipway_adapter_requests_total{_M}[5m]))",
             "{{model}} {{tier}}",
+            unit="ops",
         ),
         _one(
             "Put out, by tier",
             f"sum by (model, tier) (rate(slipway_adapter_evictions_total{_M}[5m]))",
             "{{model}} {{tier}}",
+            unit="ops",
         ),
         _one(
             "Loading, p95",
@@ -291,14 +331,25 @@ ACCOUNTING = Dashboard(
         "What was estimated, what is in quarantine?",
     ),
     (
-        _one("Missing records", "max(slipway_ledger_gaps)", kind="stat", width=6),
+        _one("The ledger can be read", "max(slipway_ledger_readable)", kind="stat", width=4, red_below=1),
+        _one("Missing records", "max(slipway_ledger_gaps)", kind="stat", width=4, red_from=1),
         _one(
-            "Counted and not booked", "sum(max by (unit) (abs(slipway_ledger_difference_units)))", kind="stat", width=6
+            "Counted and not booked",
+            "sum(max by (unit) (abs(slipway_ledger_difference_units)))",
+            kind="stat",
+            width=4,
+            red_from=1,
         ),
-        _one("Sources that do not add up", "max(slipway_ledger_unreconciled_sources)", kind="stat", width=6),
-        _one("In quarantine", "max(slipway_ledger_conflicts)", kind="stat", width=6),
-        _one("Reported by a witness alone", "max(slipway_ledger_waiting_witnesses)", kind="stat", width=6),
-        _one("Oldest record not booked", "max by (process) (slipway_journal_lag_seconds)", "{{process}}", unit="s"),
+        _one("Sources not adding up", "max(slipway_ledger_unreconciled_sources)", kind="stat", width=4, red_from=1),
+        _one("In quarantine", "max(slipway_ledger_conflicts)", kind="stat", width=4, red_from=1),
+        _one("Told by a witness alone", "max(slipway_ledger_waiting_witnesses)", kind="stat", width=4),
+        _one(
+            "Oldest record not booked",
+            "max by (process) (slipway_journal_lag_seconds)",
+            "{{process}}",
+            unit="s",
+            red_from=60,
+        ),
         _one("Records not booked", "sum by (process) (slipway_journal_unshipped_records)", "{{process}}"),
         _one("Journals", "sum by (process) (slipway_journal_bytes)", "{{process}}", unit="bytes"),
         _one("Booked", "sum by (result) (rate(slipway_ledger_bookings_total[5m]))", "{{result}}", unit="ops"),
@@ -307,13 +358,17 @@ ACCOUNTING = Dashboard(
             "histogram_quantile(0.95, sum by (le) (rate(slipway_ledger_booking_duration_seconds_bucket[5m])))",
             unit="s",
         ),
-        _one("Metrics against ledger, tokens of the last hour", "slipway:token_difference:ratio1h", unit="percentunit"),
+        _one(
+            "Metrics against ledger, tokens of the last hour, from 100 000 on",
+            "slipway:token_difference:ratio1h",
+            unit="percentunit",
+            red_from=0.2,
+        ),
         _one(
             "Attempts: all, unbilled, estimated, unpriced",
             "sum by (which) (max by (tenant, model, which) (slipway_booked_attempts))",
             "{{which}}",
         ),
-        _one("The ledger can be read", "max(slipway_ledger_readable)"),
     ),
 )
 
@@ -321,7 +376,7 @@ DASHBOARDS: tuple[Dashboard, ...] = (SERVICE, QUEUES, COST, ADAPTERS, SCALING, A
 
 
 def dashboard_json(dashboard: Dashboard) -> dict[str, Any]:
-    """As Grafana imports it (schema 39, Grafana 10 and later)."""
+    """As Grafana imports it (schema 39: Grafana 10.3 and later)."""
     return {
         "uid": dashboard.uid,
         "title": dashboard.title,
@@ -356,24 +411,56 @@ def _placed(panels: tuple[Panel, ...], y: int) -> list[dict[str, Any]]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    targets = [
-        {"refId": chr(ord("A") + i), "expr": query.expr, "legendFormat": query.legend, "datasource": _SOURCE}
-        # What needs the range's beginning is evaluated over the range, and its last value is shown.
-        | {"instant": panel.kind != "timeseries" and not panel.since}
-        for i, query in enumerate(panel.queries)
-    ]
-    made: dict[str, Any] = {
+    is_instant = panel.kind != "timeseries"
+    return {
         "type": panel.kind,
         "title": panel.title,
+        "description": _description(panel),
         "datasource": _SOURCE,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-        "targets": targets,
+        "fieldConfig": {"defaults": _field(panel), "overrides": []},
+        "options": _options(panel.kind),
+        "targets": [
+            {"refId": chr(ord("A") + i), "expr": query.expr, "legendFormat": query.legend or panel.title}
+            | {"datasource": _SOURCE, "instant": is_instant, "range": not is_instant}
+            for i, query in enumerate(panel.queries)
+        ],
     }
-    return made | ({"timeFrom": panel.since} if panel.since else {})
+
+
+def _field(panel: Panel) -> dict[str, Any]:
+    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
+    if panel.red_below is not None:
+        steps = [{"color": "red", "value": None}, {"color": "green", "value": panel.red_below}]
+    if panel.red_from is not None:
+        steps.append({"color": "red", "value": panel.red_from})
+    is_line = panel.kind == "timeseries"
+    made = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
+    return made | ({"custom": {"thresholdsStyle": {"mode": "line" if len(steps) > 1 else "off"}}} if is_line else {})
+
+
+def _options(kind: str) -> dict[str, Any]:
+    if kind == "timeseries":
+        legend = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
+        return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
+    reduced = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
+    return reduced | ({"orientation": "horizontal"} if kind == "bargauge" else {"colorMode": "value"})
+
+
+def _description(panel: Panel) -> str:
+    names = dict.fromkeys(name for query in panel.queries for name in _series_of(query.expr))
+    return "\n".join(f"- `{name}`: {_HELP[name]}" for name in names)
+
+
+def _series_of(expr: str) -> list[str]:
+    """The declared series that PromQL asks for, by itself or through a recording rule."""
+    found = []
+    for name in re.findall(r"[a-z_]*:[a-z0-9_:]+|slipway_[a-z0-9_]+", expr):
+        found += _series_of(_EXPRS[name]) if name in _EXPRS else [name]
+    return [name for name in found if name in _HELP]
 
 
 def _source_variable() -> dict[str, Any]:
-    return {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
+    return {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus", "refresh": 1}
 
 
 def _variable(label: str, series: str) -> dict[str, Any]:
@@ -381,8 +468,12 @@ def _variable(label: str, series: str) -> dict[str, Any]:
         "name": label,
         "type": "query",
         "datasource": _SOURCE,
-        "query": f"label_values({series}, {label})",
+        "label": label,
+        "query": {"query": f"label_values({series}, {label})", "refId": label},
+        "definition": f"label_values({series}, {label})",
         "refresh": 2,
+        "sort": 1,
+        "current": {"text": ["All"], "value": ["$__all"]},
         "multi": True,
         "includeAll": True,
         "allValue": ".*",

@@ -119,7 +119,7 @@ class Recorder:
                     [self._bounded(label, value) for label, value in zip(series.labels, labels, strict=True)]
                 )
                 key = (series.name, bounded)
-                found = self._cells.setdefault(key, (series, bounded, _new(series)))
+                found = self._cells.setdefault(key, (series, bounded, new_cell(series)))
         return found[2]
 
     def _bounded(self, label: str, value: str) -> str:
@@ -130,7 +130,8 @@ class Recorder:
         return value
 
 
-def _new(series: Series) -> Cell:
+def new_cell(series: Series) -> Cell:
+    """One that has counted nothing."""
     if series.kind is Kind.HISTOGRAM:
         return Spread(series.buckets)
     return Count() if series.kind is Kind.COUNTER else Level()

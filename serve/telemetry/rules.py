@@ -66,9 +66,23 @@ def _mean(name: str, per: str) -> str:
     return f"sum by (model) (rate({name}[5m])) / (sum by (model) (rate({per}[5m])) > 0)"
 
 
+LEDGER_WATCHED = "slipway:ledger_readable:max"
+
+
 def _grown(name: str, window: str) -> str:
-    """What a recorded total has grown by; what was not there before began at zero."""
-    return f"{name} - ({name} offset {window} or {name} * 0)"
+    """What a recorded total has grown by. What was not there before began at zero if the ledger was watched then;
+    otherwise, as after an outage of Prometheus, where it was first seen."""
+    return (
+        f"{name} - ({name} offset {window} or {name} * 0 and on () {LEDGER_WATCHED} offset {window} == 1 "
+        f"or min_over_time({name}[{window}]))"
+    )
+
+
+def _counted(name: str, labels: str, window: str) -> str:
+    """What processes have counted, to the last scrape of each. Every process counts from zero, under a name of its own
+    (`WorkerId`), and never begins anew; `increase()` would guess what lies beyond the first and last scrape, which is a
+    tenth of what a process of a minute has done."""
+    return f"sum by ({labels}) (max_over_time({name}[{window}]) - min_over_time({name}[{window}]))"
 
 
 USAGE: tuple[Recording, ...] = (
@@ -77,10 +91,10 @@ USAGE: tuple[Recording, ...] = (
     ),
     Recording(
         "tenant_model_kind:slipway_tokens:increase1h",
-        "sum by (tenant, model, kind) (increase(slipway_tokens_total[1h]))",
+        _counted("slipway_tokens_total", "tenant, model, kind", "1h"),
     ),
     Recording("tenant_model:slipway_images:rate5m", "sum by (tenant, model) (rate(slipway_images_total[5m]))"),
-    Recording("tenant_model:slipway_images:increase1h", "sum by (tenant, model) (increase(slipway_images_total[1h]))"),
+    Recording("tenant_model:slipway_images:increase1h", _counted("slipway_images_total", "tenant, model", "1h")),
     Recording("tenant_model:slipway_pixels:rate5m", "sum by (tenant, model) (rate(slipway_pixels_total[5m]))"),
     Recording(
         "tenant_model:slipway_pixel_steps:rate5m", "sum by (tenant, model) (rate(slipway_pixel_steps_total[5m]))"
@@ -88,6 +102,7 @@ USAGE: tuple[Recording, ...] = (
     Recording(
         "tenant_model:slipway_gpu_seconds:rate5m", "sum by (tenant, model) (rate(slipway_gpu_seconds_total[5m]))"
     ),
+    Recording(LEDGER_WATCHED, "max(slipway_ledger_readable)"),
     Recording("tenant_model_unit:slipway_units:booked", "max by (tenant, model, unit) (slipway_booked_units)"),
     Recording("tenant_model:slipway_cost_dollars:booked", "max by (tenant, model) (slipway_booked_cost_dollars)"),
     Recording("tenant_model_unit:slipway_units:booked1h", _grown("tenant_model_unit:slipway_units:booked", "1h")),

@@ -223,6 +223,8 @@ MODEL_STATE = _gauge(
 QUEUED_RUNS = _gauge("slipway_queued_runs", "Runs that no runner has begun.", _OF_MODEL, _PLATFORM)
 BOOKED_UNITS = _gauge("slipway_booked_units", "Booked usage since the beginning.", (*_OF_TENANT, "unit"), _PLATFORM)
 BOOKED_COST = _gauge("slipway_booked_cost_dollars", "Booked cost since the beginning.", _OF_TENANT, _PLATFORM)
+MONTH_UNITS = _gauge("slipway_booked_month_units", "Booked usage of this month, UTC.", (*_OF_TENANT, "unit"), _PLATFORM)
+MONTH_COST = _gauge("slipway_booked_month_cost_dollars", "Booked cost of this month, UTC.", _OF_TENANT, _PLATFORM)
 BOOKED_ATTEMPTS = _gauge(
     "slipway_booked_attempts",
     "Booked attempts since the beginning: all, and of them unbilled, estimated, unpriced.",

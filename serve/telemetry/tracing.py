@@ -9,8 +9,10 @@ process.
 """
 
 import dataclasses
+import logging
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -19,7 +21,11 @@ from serve.domain.generation import ModelCall
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _SCOPE = "slipway"
-_FLUSH_MS = 2000
+_STOP_SECONDS = 2.0
+_EXPORTERS = "opentelemetry.exporter.otlp.proto.http"
+"""The logger of those who send: two lines for every batch that is not taken."""
+
+_log = logging.getLogger("slipway.tracing")
 
 
 class Span(Protocol):
@@ -128,11 +134,18 @@ class Traces:
             traced = dataclasses.replace(context, trace=span.traceparent)
             yield dataclasses.replace(call, context=traced), span
 
+    def flush(self) -> None:
+        """Send what there is."""
+        if self._provider is not None:
+            self._provider.force_flush()
+
     def stop(self) -> None:
         """Send what is left, for two seconds at most."""
         if self._provider is not None:
-            self._provider.force_flush(_FLUSH_MS)
-            self._provider.shutdown()
+            # The provider would wait for half a minute for a collector that hangs.
+            sending = threading.Thread(target=self._provider.shutdown, name="slipway-last-spans", daemon=True)
+            sending.start()
+            sending.join(_STOP_SECONDS)
 
 
 def read_traceparent(header: str | None) -> str | None:
@@ -161,8 +174,35 @@ def _provider(service: str, endpoint: str, sample_ratio: float) -> Any:
         sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces", timeout=2)))
+    address = endpoint.rstrip("/") + "/v1/traces"
+    logging.getLogger(_EXPORTERS).setLevel(logging.CRITICAL)
+    exporter: Any = _ToldOnce(OTLPSpanExporter(address, timeout=2), address)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+class _ToldOnce:
+    """An exporter that says once when its collector goes, and once when it is back. Spans in between are dropped."""
+
+    def __init__(self, exporter: Any, address: str) -> None:
+        self._exporter = exporter
+        self._address = address
+        self._is_away = False
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        result = self._exporter.export(spans)
+        was_away, self._is_away = self._is_away, result.name != "SUCCESS"
+        if self._is_away and not was_away:
+            _log.warning("traces are dropped: no collector takes them at %s", self._address)
+        elif was_away and not self._is_away:
+            _log.info("traces are taken again at %s", self._address)
+        return result
+
+    def force_flush(self, timeout_millis: int = 0) -> bool:
+        return True
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 def _fail(span: Any, error: BaseException) -> None:

@@ -70,9 +70,31 @@ def test_tenants_projects_and_members_from_the_first_to_the_last(known: list[str
     assert "developer" in ok("members", "list", "--tenant", "acme")
     ok("members", "remove", ada, "--tenant", "acme")
     assert json.loads(ok("members", "list", "--tenant", "acme", "-o", "json")) == []
-    for arguments in (["members", "remove", ada], ["projects", "set", "nope"], ["tenants", "set", "nope"]):
+    for arguments in (["members", "remove", ada], ["projects", "set", "nope", "--rpm", "1"]):
         assert slipway(*arguments).exit_code == 4, arguments
+    assert slipway("tenants", "set", "nope", "--no-limits").exit_code == 4
     assert slipway("members", "set", ada, "king").exit_code == 4
+
+
+@pytest.mark.parametrize("noun", ["tenants", "projects"])
+def test_limits_go_only_where_that_is_said(noun: str) -> None:
+    here = ["--tenant", "default"] if noun == "projects" else []
+    ok(noun, "create", "busy", "--rpm", "7", *here)
+    for mistake in ([], ["--no-limits", "--tpm", "5"]):
+        refused = slipway(noun, "set", "busy", *mistake, *here)
+        assert refused.exit_code == 2
+        assert "--no-limits" in refused.output
+    assert "7 requests" in ok(noun, "list", *here)
+    assert "7 requests" not in ok(noun, "set", "busy", "--no-limits", *here)
+
+
+def test_a_key_is_revoked_with_what_it_made_and_a_role_changed_with_the_keys_kept(known: list[str]) -> None:
+    first = json.loads(ok("keys", "create", "one", "--scope", "keys", "--scope", "read", "-o", "json"))
+    child = json.loads(ok("--key", first["key"], "keys", "create", "two", "--scope", "read", "-o", "json"))
+    ok("keys", "revoke", first["id"], "--made-keys")
+    assert slipway("--key", child["key"], "get", "models").exit_code == 4
+    for where in ([], ["--tenant", "default"]):
+        assert "developer" in ok("members", "set", known[0], "developer", "--keep-keys", *where)
 
 
 def test_a_key_for_one_model_is_made_and_rotated() -> None:

@@ -111,7 +111,7 @@ async def test_a_record_that_says_something_else_is_put_aside_and_changes_nothin
     async with database.read() as connection:
         (row,) = (await connection.execute(select(usage_conflicts))).all()
     assert (row.id, row.event["quantities"]) == ("r1:1", {"prompt_tokens": 999})
-    assert (await totals(database, clock)).num_conflicts == 1
+    assert (await totals(database, clock, SETTINGS)).num_conflicts == 1
 
 
 async def test_a_record_that_makes_no_sense_holds_up_no_other(database: Records, ledger: Ledger) -> None:
@@ -161,7 +161,7 @@ async def test_two_witnesses_come_to_the_same_in_any_order(
         for one in order:
             subject = replace(one.subject, id=f"r{number}:1", tenant=f"t{number}")
             await ledger.book(batch(replace(one, subject=subject)))
-        booked = (await totals(database, clock)).booked[f"t{number}", "echo"]
+        booked = (await totals(database, clock, SETTINGS)).booked[f"t{number}", "echo"]
         found = booked.quantities.nonzero() | booked.counts | {"cost_nano": booked.cost_nano}
         assert {name: value for name, value in found.items() if value} == wanted
         clock.advance(1)

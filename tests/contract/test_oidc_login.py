@@ -1,5 +1,7 @@
 """Login by OpenID Connect against a real provider: the whole code flow, and everything that must not get through."""
 
+import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -8,10 +10,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fakes.clock import ManualClock
 from fakes.gateway import Gateway, gateway, settings_in
 from fakes.oidc_provider import Claims, OidcProvider, provider, query_of, shared_secret
 from joserfc.jwk import RSAKey
 
+from serve.auth.id_tokens import key_set
+from serve.auth.oidc import Provider
+from serve.auth.provider_fetch import ProviderFetch
+from serve.domain.errors import LoginUnavailable
 from serve.settings import AuthSettings, GatewaySettings
 
 __all__ = ["provider"]
@@ -172,7 +179,8 @@ async def test_somebody_in_no_group_is_let_in_to_see_who_that_is_and_nothing_els
         me = await log_in(browser, provider)
         assert (me["tenant"], me["tenants"], me["scopes"]) == (None, [], [])
         for path in ("/v1/models", "/v1/runs", "/v1/projects", "/v1/members", "/v1/admin/tenants"):
-            assert (await browser.get(path)).status_code == 403
+            refused = await browser.get(path)
+            assert refused.status_code == 403 and "GET /v1/me" in refused.text, "with what to do next"
         assert (await browser.post("/v1/session/tenant", json={"tenant": "default"})).status_code == 404
 
 
@@ -201,6 +209,25 @@ async def test_logging_out_ends_the_session_and_says_where_to_end_the_providers(
         assert "slipway" not in browser.cookies
         assert (await browser.get("/v1/me", headers={"cookie": f"slipway={token}"})).status_code == 401
         assert (await browser.post("/logout")).status_code == 200
+
+
+async def test_no_other_site_has_a_browser_forget_its_session(made: Gateway) -> None:
+    async with made.client("") as without_cookie:  # a browser sends none from another site, and takes one
+        answer = await without_cookie.post("/logout", headers={"origin": "https://evil.example"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "csrf_failed")
+    assert "set-cookie" not in answer.headers
+
+
+async def test_logging_out_everywhere_ends_the_sessions_of_every_browser_of_the_person(
+    made: Gateway, provider: OidcProvider
+) -> None:
+    async with made.client("") as here, made.client("") as there, made.client("") as other:
+        await log_in(here, provider)
+        await log_in(there, provider)
+        await log_in(other, provider, "bob")
+        assert (await here.post("/logout?everywhere=true")).status_code == 200
+        statuses = [(await browser.get("/v1/me")).status_code for browser in (here, there, other)]
+    assert statuses == [401, 401, 200]
 
 
 async def test_a_new_login_ends_the_session_before_it(made: Gateway, provider: OidcProvider) -> None:
@@ -296,6 +323,7 @@ FORGERIES: dict[str, Callable[[Claims], Claims]] = {
     "from-tomorrow": lambda claims: claims | {"iat": int(time.time()) + 86_400},
     "no-subject": lambda claims: {name: value for name, value in claims.items() if name != "sub"},
     "odd-subject": lambda claims: claims | {"sub": ["ada"]},
+    "subject-that-no-database-holds": lambda claims: claims | {"sub": "a\x00da"},
 }
 
 
@@ -368,6 +396,49 @@ async def test_a_provider_by_plain_http_is_not_asked(tmp_path: Path, provider: O
 async def test_a_provider_that_calls_itself_otherwise_is_not_believed(tmp_path: Path, provider: OidcProvider) -> None:
     answer = await with_issuer(tmp_path, issuer=provider.url + "/", allow_insecure_issuer=True)
     assert (answer.status_code, "last slash" in answer.json()["error"]["message"]) == (503, True)
+
+
+@pytest.mark.parametrize("where", ["https://[", "https://xn--/token", "https://id.example/\n"], ids=ascii)
+async def test_an_address_that_is_none_is_not_asked(where: str) -> None:
+    with pytest.raises(LoginUnavailable):
+        await ProviderFetch(allow_insecure=False).get(where, "token endpoint")
+
+
+@pytest.mark.parametrize("kind", [["RSA"], {}, None, 5], ids=str)
+def test_keys_that_we_do_not_understand_are_left_out(kind: Any) -> None:
+    assert not key_set({"keys": [{"kty": kind}, kind]})
+
+
+async def test_a_provider_that_does_not_answer_is_asked_once_by_all_who_wait(tmp_path: Path) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise httpx.ReadTimeout("slow")
+
+    clock = ManualClock()
+    settings = AuthSettings(issuer="https://id.example", client_id="slipway")
+    provider = Provider(settings, clock, ProviderFetch(False, httpx.MockTransport(answer)))
+    waiting = await asyncio.gather(*(provider.endpoints() for _ in range(20)), return_exceptions=True)
+    assert {type(error) for error in waiting} == {LoginUnavailable}
+    assert len(asked) == 1
+    clock.advance(6)
+    with pytest.raises(LoginUnavailable):
+        await provider.endpoints()
+    assert len(asked) == 2
+
+
+async def test_logins_that_wait_for_the_provider_leave_places_for_callers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        auth = AuthSettings(issuer=issuer, client_id="slipway", allow_insecure_issuer=True)
+        settings = settings_in(tmp_path, auth=auth, gateway=GatewaySettings(max_in_flight=8))
+        async with gateway(tmp_path, settings=settings) as made, made.client() as client:
+            waiting = asyncio.create_task(client.get("/login"))
+            await asyncio.sleep(0.05)
+            refused = [(await client.get("/login")).status_code for _ in range(8)]
+            assert (set(refused), (await client.get("/v1/models")).status_code) == ({429}, 200)
+            waiting.cancel()
 
 
 async def test_a_provider_that_is_away_is_said_so_and_keys_work_on(tmp_path: Path) -> None:

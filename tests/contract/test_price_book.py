@@ -189,7 +189,7 @@ def attempt(version: PriceVersion, num_prompt: int, **of: Any) -> Booked:
 def correction(before: Booked, free_nano: int, version: PriceVersion, num_prompt: int, kind: Kind = Kind.CORRECTION):
     """What turns `before` into an attempt of `num_prompt` tokens, by `version`."""
     now, was = Quantities(prompt_tokens=num_prompt), before.billed
-    stands = standing([replace(before, free_nano=free_nano)])
+    stands = standing([before._replace(free_nano=free_nano)])
     return Booked(
         replace(before.event, quantities=now - was),
         kind,
@@ -234,8 +234,8 @@ async def test_months_tenants_and_what_is_not_free_are_apart(database: Records, 
 
 async def test_what_is_not_charged_takes_nothing_that_is_free(database: Records, clock: ManualClock) -> None:
     version = await PriceBook(database, clock).apply("m", FREE, "admin")
-    lost = replace(attempt(version, 400), billed=Quantities(), cost_nano=0)
-    unpriced = replace(attempt(version, 400), price=None, cost_nano=None)
+    lost = attempt(version, 400)._replace(billed=Quantities(), cost_nano=0)
+    unpriced = attempt(version, 400)._replace(price=None, cost_nano=None)
     assert await drawn(database, lost, unpriced, versions=[version]) == [0, 0]
     assert await used(database) == 0
 

@@ -192,6 +192,16 @@ async def test_no_list_shows_another_tenants_things(made: Gateway) -> None:
             assert not [secret for secret in secrets if secret in text], path
 
 
+async def test_no_page_begins_after_another_tenants_thing_but_as_after_an_unknown_one(made: Gateway) -> None:
+    theirs = await things(made)
+    pages = {"/v1/usage/events": "event_id", "/v1/runs": "run_id", "/v1/assets": "asset_id"}
+    async with made.client(made.other_key) as stranger, made.client() as owner:
+        for path, name in pages.items():
+            answers = [await stranger.get(path, params={"after": ids[name]}) for ids in (theirs, UNKNOWN)]
+            assert len({(answer.status_code, answer.text) for answer in answers}) == 1, path
+            assert (await owner.get(path, params={"after": theirs[name]})).status_code == 200
+
+
 async def test_naming_another_tenant_is_for_administrators(made: Gateway) -> None:
     paths = create_app(None).openapi()["paths"]
     naming = [

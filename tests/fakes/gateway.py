@@ -33,6 +33,7 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.names import RunId
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
+from serve.gateway.run_limits import RunLimits
 from serve.gateway.services import Services
 from serve.metering.budgets.wallets import Wallets
 from serve.metering.prices.price_book import PriceBook
@@ -167,6 +168,7 @@ def _services(
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),
         wallets=Wallets(records, clock, ids, settings.metering, f"gateway-{ids.new()}"),
+        run_limits=RunLimits(records, clock),
         keys=keys,
         tenants=Tenants(records, clock),
         people=open_people(settings, records, clock, ids, keys),

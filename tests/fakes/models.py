@@ -48,10 +48,10 @@ class ScriptedModels:
                 if isinstance(step, Exception):
                     raise step
                 if isinstance(step, list):
+                    self.num_whole += any(isinstance(event, Completed) for event in step)
                     yield step
                 else:
                     await asyncio.sleep(step)
-            self.num_whole += 1
         finally:
             self.num_open -= 1
             self.num_taken_back += verdict is not None and verdict.platform_retry

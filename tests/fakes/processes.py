@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from serve.cli.local_ray import free_port
+
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nothing listens on."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Different ports that nothing listens on, and that no outgoing connection is given in the meantime."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
 
 
 def is_listening(port: int) -> bool:

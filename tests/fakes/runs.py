@@ -1,5 +1,6 @@
 """Runs to test with, and the databases to keep them in."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,11 @@ class Outputs:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
         self.kept: dict[str, frozenset[str]] = {}
+        self.seconds = 0.0
+        """That it takes to store one."""
 
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
+        await asyncio.sleep(self.seconds)
         self.stored[run.id] = data
         return {"id": f"asset-{run.id}", "name": name, "media_type": media_type, "num_bytes": len(data)}
 

@@ -1,6 +1,6 @@
 """A client that writes down what it received, for tests that kill the platform under it.
 
-    python usage_driver.py URL KEY LOG SECONDS SEED CHAT_MODEL IMAGE_MODEL
+    python usage_driver.py URL KEY LOG SEED CHAT_MODEL IMAGE_MODEL      until SIGTERM, then what was begun is ended
 
 Each line of LOG is one request, synced to the disk before the next one begins: what was asked, what came, how it ended.
 It streams and leaves at random tokens, waits for whole answers, paints pictures as runs, cancels some of them, and
@@ -11,8 +11,8 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
-import time
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -31,7 +31,7 @@ class Driver:
     chance: random.Random
     chat_model: str
     image_model: str
-    until: float
+    stopped: asyncio.Event
 
     def note(self, **record: Any) -> None:
         """Write a line, and have it on the disk before going on."""
@@ -40,9 +40,9 @@ class Driver:
         os.fsync(self.log.fileno())
 
     async def work(self) -> None:
-        """Requests one after the other, until the time is over."""
+        """Requests one after the other, until it is told to stop."""
         kinds = (self.stream, self.stream, self.whole, self.paint)
-        while time.monotonic() < self.until:
+        while not self.stopped.is_set():
             kind = self.chance.choice(kinds)
             try:
                 await kind()
@@ -53,10 +53,11 @@ class Driver:
                     continue
 
     def chat(self, **options: Any) -> tuple[int, dict[str, Any]]:
-        """How many words are asked for, and the body."""
+        """How many tokens are asked for at most, and the body."""
         num_words = self.chance.randint(1, MAX_WORDS)
         words = " ".join(f"w{i}" for i in range(num_words))
-        return num_words, {"model": self.chat_model, "messages": [{"role": "user", "content": words}], **options}
+        messages = [{"role": "user", "content": words}]
+        return num_words, {"model": self.chat_model, "messages": messages, "max_tokens": num_words, **options}
 
     async def whole(self) -> None:
         """A unary chat."""
@@ -136,14 +137,15 @@ class Driver:
             return None
 
 
-async def main(url: str, key: str, log: str, seconds: str, seed: str, chat_model: str, image_model: str) -> None:
-    """Drive until the time is over."""
-    until = time.monotonic() + float(seconds)
+async def main(url: str, key: str, log: str, seed: str, chat_model: str, image_model: str) -> None:
+    """Drive until SIGTERM."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     headers = {"Authorization": f"Bearer {key}"}
     with open(log, "a") as file:
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
             drivers = [
-                Driver(client, file, random.Random(f"{seed}-{i}"), chat_model, image_model, until)
+                Driver(client, file, random.Random(f"{seed}-{i}"), chat_model, image_model, stopped)
                 for i in range(NUM_WORKERS)
             ]
             await asyncio.gather(*(driver.work() for driver in drivers))

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -266,3 +267,36 @@ def test_a_journal_for_which_there_is_no_room_leaves_no_file(tmp_path: Path, mon
         Journal(folder, SOURCE, MIB)
     assert list(folder.path.glob("*.log")) == []
     folder.close()
+
+
+def test_nobody_else_may_read_a_journal(tmp_path: Path) -> None:
+    made = journal(tmp_path / "new" / "journals")
+    made.folder.save(Position(), durable=False)
+    folders = [made.folder.path, made.folder.path.parent]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folders] == [0o700, 0o700]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made.folder.path.iterdir()} == {0o600}
+    made.release(remove=True)
+
+
+def test_a_journal_that_could_not_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    num_open = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fsync", full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"):
+            journal(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == num_open
+
+
+def test_a_folder_whose_removal_was_cut_short_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".done-replica-1"
+    left.mkdir()
+    (left / "000001.log").write_bytes(b"booked")
+    assert orphans(tmp_path, 8) == []
+    assert left.exists(), "somebody may be at it"
+    os.utime(left, (0, 0))
+    assert orphans(tmp_path, 8) == []
+    assert not left.exists()

@@ -231,6 +231,9 @@ async def test_a_model_off_the_list_is_refused_on_every_route_whether_there_is_o
             await client.post(f"/v1/models/{model}/runs", json={"input": messages}),
             await client.get(f"/v1/models/{model}"),
             await client.get(f"/v1/catalog/{model}"),
+            await client.get(f"/v1/prices/{model.partition(':')[0]}"),
+            await client.post("/v1/prices/check", json={"model": model, "quantities": {}}),
+            await client.post(f"/v1/models/{model}/plan", json={"input": messages}),
         ]
     for answer in answers:
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "model_not_allowed"), answer.request.url
@@ -241,6 +244,7 @@ async def test_lists_show_what_the_key_may_use_and_calls_of_it_pass(made: Gatewa
     async with made.client(await limited(made, CHAT)) as client:
         assert [model["id"] for model in (await client.get("/v1/models")).json()["data"]] == [CHAT]
         assert [model["name"] for model in (await client.get("/v1/catalog")).json()["data"]] == [CHAT]
+        assert [price["model"] for price in (await client.get("/v1/prices")).json()["data"]] == [CHAT]
         assert (await client.post("/v1/chat/completions", json=CHAT_BODY)).status_code == 200
         adapted = await client.post("/v1/chat/completions", json=CHAT_BODY | {"model": f"{CHAT}:stripes"})
         assert adapted.status_code in (403, 404, 422)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fakes.clock import ManualClock
@@ -13,6 +14,7 @@ from sqlalchemy import func, select
 from serve.auth.access import ALL_SCOPES, ROUTE_SCOPES, Caller, Scope, require, require_group
 from serve.auth.key_grants import KeyInfo, bounded_by, check_attenuation
 from serve.auth.keys import Keys
+from serve.auth.limits import Limits
 from serve.auth.tenants import Tenants
 from serve.auth.tokens import ALPHABET, checksum, key_id_of, make_token, sha256_of
 from serve.domain.errors import InvalidRequest, NotFound, PermissionDenied, SlipwayError, Unauthenticated
@@ -351,6 +353,39 @@ async def test_a_key_cannot_revoke_one_that_it_could_not_make(store: CountingKey
     with pytest.raises(NotFound):
         await store.revoke("acme", other.id, by=caller)
     await store.revoke("acme", caller.key_id, by=caller)
+
+
+@pytest.mark.parametrize(
+    "wider", [{"models": ["a", "b"]}, {"limits": Limits(requests_per_minute=9)}], ids=["models", "limits"]
+)
+async def test_a_key_does_not_revoke_one_that_may_use_more(store: CountingKeys, wider: dict[str, Any]) -> None:
+    asked = {"tenant": "acme", "project": "default", "title": "t", "scopes": [Scope.KEYS], "parent": None}
+    narrow = {"models": ["a"], "limits": Limits(requests_per_minute=5)}
+    _, token = await store.create(**asked | narrow)
+    other, _ = await store.create(**asked | narrow | wider)
+    like, _ = await store.create(**asked | narrow)
+    by = await store.authenticate(token)
+    with pytest.raises(PermissionDenied):
+        await store.revoke("acme", other.id, by)
+    await store.revoke("acme", like.id, by)
+
+
+@pytest.mark.parametrize("made_keys", [False, True])
+async def test_a_key_that_got_out_is_revoked_with_what_it_made(store: CountingKeys, made_keys: bool) -> None:
+    asked = {"tenant": "acme", "project": "default", "title": "t", "scopes": [Scope.KEYS]}
+    first, token = await store.create(**asked, parent=None)
+    line = []
+    for _ in range(3):
+        _, token = await store.create(**asked, parent=await store.authenticate(token))
+        line.append(token)
+        await store.authenticate(token)
+    await store.revoke("acme", first.id, made_keys=made_keys)
+    for token in line:
+        if made_keys:
+            with pytest.raises(Unauthenticated):
+                await store.authenticate(token)
+        else:
+            assert (await store.authenticate(token)).project == "default"
 
 
 async def test_the_first_start_makes_one_key_with_every_scope(records: Records, clock: ManualClock) -> None:

@@ -131,6 +131,59 @@ async def test_the_keys_of_somebody_who_goes_end_unless_they_are_to_stay(
                 await keys.authenticate(token)
 
 
+async def test_what_the_keys_of_somebody_who_goes_have_made_ends_too(
+    people: People, records: Records, keys: Keys
+) -> None:
+    ada, bob = await user(people, records, "ada", acme=Role.OWNER), await user(people, records, "bob", acme=Role.OWNER)
+    wanted = {"tenant": "acme", "project": "default", "title": "t", "scopes": [Scope.READ, Scope.KEYS]}
+    _, of_bob = await keys.create(**wanted, parent=as_person(bob, "acme", Role.OWNER))
+    _, token = await keys.create(**wanted, parent=as_person(ada, "acme", Role.OWNER))
+    line = [token]
+    for _ in range(3):
+        _, token = await keys.create(**wanted, parent=await keys.authenticate(token))
+        line.append(token)
+    await people.members.remove("acme", ada.id, ADMIN)
+    for token in line:
+        with pytest.raises(Unauthenticated):
+            await keys.authenticate(token)
+    assert (await keys.authenticate(of_bob)).tenant == "acme"
+
+
+@pytest.mark.parametrize("keep_keys", [False, True], ids=["end", "stay"])
+async def test_with_a_lesser_role_the_keys_that_may_do_more_end(
+    people: People, records: Records, keys: Keys, keep_keys: bool
+) -> None:
+    ada = await user(people, records, "ada", acme=Role.OWNER)
+    owner, wanted = as_person(ada, "acme", Role.OWNER), {"tenant": "acme", "project": "p", "title": "t"}
+    _, lesser = await keys.create(**wanted, scopes=[Scope.READ], parent=owner)
+    _, greater = await keys.create(**wanted, scopes=[Scope.READ, Scope.KEYS], parent=owner)
+    await people.members.set_role("acme", ada.id, Role.OWNER, ADMIN)
+    assert (await keys.authenticate(greater)).tenant == "acme"
+    await people.members.set_role("acme", ada.id, Role.DEVELOPER, ADMIN, keep_keys=keep_keys)
+    assert (await keys.authenticate(lesser)).tenant == "acme"
+    if keep_keys:
+        assert (await keys.authenticate(greater)).tenant == "acme"
+    else:
+        with pytest.raises(Unauthenticated):
+            await keys.authenticate(greater)
+
+
+async def test_an_administrator_who_no_longer_is_one_keeps_the_keys_that_the_roles_allow(
+    people: People, records: Records, keys: Keys
+) -> None:
+    ada = await user(people, records, "ada", acme=Role.OWNER)
+    await people.users.set_admin(ada.id, True)
+    admin = Caller(TenantName("acme"), ProjectName("p"), user_key_id(ada.id), ALL_SCOPES, user_id=ada.id)
+    made = {}
+    for tenant, scope in (("acme", Scope.KEYS), ("acme", Scope.ADMIN), ("rival", Scope.READ)):
+        _, made[tenant, scope] = await keys.create(tenant=tenant, project="p", title="t", scopes=[scope], parent=admin)
+    await people.users.set_admin(ada.id, False)
+    assert (await keys.authenticate(made.pop(("acme", Scope.KEYS)))).tenant == "acme"
+    for token in made.values():
+        with pytest.raises(Unauthenticated):
+            await keys.authenticate(token)
+
+
 async def test_a_person_makes_keys_for_every_project_with_no_more_than_the_role_has_now(
     people: People, records: Records, keys: Keys
 ) -> None:

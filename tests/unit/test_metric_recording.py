@@ -8,6 +8,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deployments.metric_export import Numbers
 from serve.domain.errors import DeadlineExceeded, EngineFailed, InvalidRequest, Overloaded, ReplicaLost
 from serve.domain.generation import Progress, TextDelta
 from serve.domain.names import TenantName
@@ -91,6 +92,29 @@ def test_what_ray_exports_is_not_in_the_text_and_the_platform_is():
     text = metrics.render(platform).decode()
     assert "slipway_ledger_conflicts 0.0" in text
     assert "slipway_http" not in text
+
+
+def test_what_counts_says_zero_before_it_says_its_first_number():
+    recorder = Recorder()
+    recorder.level(series.QUEUED_CALLS, "m").set(2)
+    recorder.spread(series.CALL_SECONDS, "m").observe(0.5)
+    recorder.count(series.IMAGES, "early", "m").inc(3)
+    numbers = Numbers([recorder])
+
+    def told(now: float, zero_seconds: float = 20) -> dict[tuple[str, str | None], float]:
+        read = numbers.read(now, zero_seconds)
+        return {(name, tags.get("tenant", tags.get("le"))): value for name, _, value, tags in read}
+
+    sums = ("slipway_call_duration_seconds_sum", None), ("slipway_call_duration_seconds_bucket", "+Inf")
+    first = told(100)
+    assert first["slipway_queued_calls", None] == 2, "a level is what it is"
+    assert (first["slipway_images_total", "early"], *[first[one] for one in sums]) == (0, 0, 0)
+    recorder.count(series.IMAGES, "late", "m").inc(5)
+    assert (told(119)["slipway_images_total", "early"], told(119)["slipway_images_total", "late"]) == (0, 0)
+    later = told(120)
+    assert (later["slipway_images_total", "early"], *[later[one] for one in sums]) == (3, 0.5, 1)
+    assert later["slipway_images_total", "late"] == 0
+    assert told(121, zero_seconds=0)["slipway_images_total", "late"] == 5, "the last word is the truth"
 
 
 @pytest.mark.parametrize(

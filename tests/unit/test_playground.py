@@ -1,5 +1,6 @@
 """The playground: what a caller without a key may do, how often, and as whom."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from serve.domain.generation import Completed, Finished, TextDelta
 from serve.domain.usage import Quantities
 from serve.gateway.client_addresses import PEER_HEADER, peer_word
-from serve.settings import AnonymousSettings, RaySettings
+from serve.settings import AnonymousSettings, GatewaySettings, RaySettings
 from serve.storage.tables import runs
 
 OPEN = "open-chat"
@@ -155,6 +156,21 @@ async def test_a_stranger_has_us_write_to_no_address(made: Gateway):
 async def test_a_client_has_its_share_and_not_more(made: Gateway):
     assert [await status(made, "203.0.113.9") for _ in range(3)] == [200, 200, 429]
     assert await status(made, "203.0.113.10") == 200
+
+
+async def test_one_client_that_only_listens_leaves_places_for_others(tmp_path: Path):
+    settings = settings_in(tmp_path, anonymous=CAPS, gateway=GatewaySettings(max_in_flight_per_tenant=32))
+    async with gateway(tmp_path, {OPEN: ScriptedEngine(60)}, settings) as made, stranger(await opened(made)) as client:
+        call = BODY | {"model": OPEN}
+        held = [asyncio.create_task(client.post(CHATS, json=call)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        refused = await client.get("/v1/models")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "overloaded")
+        async with stranger(made, "203.0.113.10") as other:
+            assert (await other.get("/v1/models")).status_code == 200
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
 
 
 async def test_new_addresses_of_one_network_are_one_client(made: Gateway):

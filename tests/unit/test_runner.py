@@ -20,6 +20,7 @@ from serve.domain.task import Task
 from serve.domain.usage import Quantities
 from serve.runs.events import wait
 from serve.runs.execution import Runner
+from serve.runs.outputs import INLINE_LIMIT_BYTES
 from serve.runs.store import RunStore
 from serve.settings import RunsSettings
 from serve.storage.records import Records
@@ -259,6 +260,21 @@ async def test_only_what_its_owner_stops_is_its_owners_to_pay_for(bench: Bench, 
         await bench.ended(run)
     await runner.stop()
     assert models.num_taken_back == is_taken_back
+
+
+async def test_a_whole_answer_that_did_not_become_its_runs_is_not_billed(bench: Bench) -> None:
+    run = await made(bench.store)
+    large = "a" * 2 * INLINE_LIMIT_BYTES
+    runner, models = bench.runner(lambda call: says(large))
+    bench.outputs.seconds = 60.0
+    await runner.start()
+    await until(lambda: models.num_whole == 1)
+    await runner.stop()
+    assert (models.num_taken_back, models.num_open) == (1, 0)
+    bench.outputs.seconds = 0.0
+    async with bench.running(lambda call: says(large), owner="r2") as others:
+        await bench.ended(run)
+    assert (others.num_whole, others.num_taken_back) == (1, 0)
 
 
 SO_FAR = Metered(Quantities(prompt_tokens=3, completion_tokens=64))

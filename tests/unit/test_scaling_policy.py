@@ -76,6 +76,23 @@ def test_the_last_replica_goes_when_there_has_been_no_work_for_the_idle_time() -
     assert (decision.replicas, decision.reason) == (0, "no work for 600 s")
 
 
+def test_a_first_call_that_is_over_before_its_load_is_told_keeps_its_replica_for_the_idle_time() -> None:
+    policy = ScalingPolicy(BOUNDS)
+    assert policy.decide(Observation(now=0, replicas=0, wanted=0)).replicas == 0
+    assert policy.decide(Observation(now=1, replicas=0, wanted=1)).replicas == 1, "it starts"
+    assert policy.decide(seen(now=5)).replicas == 1
+    assert policy.decide(seen(now=600)).replicas == 1
+    assert policy.decide(seen(now=602)).replicas == 0
+    assert policy.decide(seen(now=603)).replicas == 0, "it is on its way down: nobody has called"
+    assert policy.decide(Observation(now=604, replicas=0, wanted=1)).replicas == 1, "called again, at once"
+
+
+def test_a_policy_made_anew_beside_a_running_replica_keeps_it_for_the_idle_time() -> None:
+    policy = ScalingPolicy(BOUNDS)
+    assert policy.decide(seen(now=0)).replicas == 1
+    assert policy.decide(seen(now=600)).replicas == 0
+
+
 def test_a_minimum_is_kept_and_named() -> None:
     policy = ScalingPolicy(replace(BOUNDS, minimum=2))
     decision = policy.decide(seen(2))

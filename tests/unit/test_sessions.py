@@ -15,6 +15,7 @@ from serve.auth.limits import Limits
 from serve.auth.logins import MAX_LOGINS, Logins
 from serve.auth.people import People, open_people
 from serve.auth.roles import Role
+from serve.auth.sessions import MAX_SESSIONS_OF_ONE
 from serve.auth.tenants import Tenants
 from serve.auth.tokens import sha256_of
 from serve.auth.users import Identity
@@ -230,6 +231,31 @@ async def test_a_person_logs_a_browser_in_with_a_key(made: Gateway) -> None:
         assert (again.status_code, again.json()["error"]["code"]) == (400, "has_session")
         elsewhere = {"authorization": f"Bearer {made.other_key}", "origin": "https://evil.example"}
         assert (await browser.post("/v1/session", headers=elsewhere)).status_code == 403
+
+
+async def test_logging_in_with_a_key_again_ends_the_session_before(made: Gateway) -> None:
+    async with made.client("") as browser:
+        key = {"authorization": f"Bearer {made.key}"}
+        await browser.post("/v1/session", headers=key)
+        before = browser.cookies["slipway"]
+        assert (await browser.post("/v1/session", headers=key)).status_code == 201
+    async with made.client("") as thief:
+        assert (await thief.get("/v1/me", headers={"cookie": f"slipway={before}"})).status_code == 401
+
+
+async def test_the_sessions_of_one_are_bounded_and_the_oldest_end(
+    people: People, records: Records, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MAX_SESSIONS_OF_ONE >= 20
+    monkeypatch.setattr("serve.auth.sessions.MAX_SESSIONS_OF_ONE", 3)
+    other = await session_of(people, records, developer(), "bob")
+    tokens = []
+    for _ in range(5):
+        clock.advance(1)
+        tokens.append(await session_of(people, records, developer()))
+    alive = [await people.sessions.find(token) is not None for token in tokens]
+    assert alive == [False, False, True, True, True]
+    assert await people.sessions.find(other) is not None
 
 
 async def test_a_key_has_no_tenant_to_switch_and_nobody_comes_in_without_either(made: Gateway) -> None:

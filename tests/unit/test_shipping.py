@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from fakes.books import KeptBooks
-from fakes.journals import SOURCE, journal, process, subject, until, values
+from fakes.journals import MIB, SOURCE, journal, process, subject, until, values
 
 from serve.domain.errors import MeteringUnavailable
-from serve.domain.usage import Quantities, Tally, UsageStatus
+from serve.domain.usage import Quantities, Receipt, Tally, UsageBatch, UsageStatus
 from serve.metering.journal.outbox import OwnOutbox
 from serve.metering.meter import MeteredCall
 from serve.metering.process import ProcessMetering
@@ -365,3 +365,91 @@ async def test_a_replica_that_is_killed_is_settled_by_its_neighbour(tmp_path: Pa
         assert books.events[usage_id].quantities.completion_tokens == tokens
     (report,) = [each for each in books.last_reports().values() if "writer" in each.source]
     assert books.total(report.source) == report.cumulative
+
+
+async def test_books_under_load_are_not_asked_for_every_few_events(tmp_path: Path) -> None:
+    class SlowBooks(KeptBooks):
+        async def book(self, batch: UsageBatch) -> Receipt:
+            ended(metering, next(numbers))  # one comes while another is booked, without an end
+            await asyncio.sleep(0.001)
+            return await super().book(batch)
+
+    books, numbers = SlowBooks(), itertools.count(1)
+    metering = process(tmp_path, books, ship_seconds=0.2)
+    await metering.start()
+    await asyncio.sleep(0.5)
+    assert 1 < len(books.reports) <= 8, "two journals, three rounds"
+    books.book = KeptBooks.book.__get__(books)  # type: ignore[method-assign]
+    await metering.stop()
+
+
+@pytest.mark.parametrize("do_hang", [False, True], ids=["refuse", "hang"])
+async def test_a_process_that_ends_does_not_wait_for_books_that_are_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, do_hang: bool
+) -> None:
+    class HangingBooks(KeptBooks):
+        async def book(self, batch: UsageBatch) -> Receipt:
+            if do_hang:
+                await asyncio.sleep(60)
+            return await super().book(batch)
+
+    monkeypatch.setattr("serve.metering.journal.shipping.LAST_TRY_SECONDS", 0.05)
+    books = HangingBooks()
+    books.is_away = True
+    metering = process(tmp_path, books)
+    await metering.start()
+    ended(metering, 1)
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        await metering.stop()
+    heir = KeptBooks()
+    other = process(tmp_path, heir, "other")
+    await other.start()
+    await until(lambda: len(heir.events) == 1)
+    await other.stop()
+
+
+async def test_a_call_that_begins_while_its_process_ends_is_left_to_another(tmp_path: Path) -> None:
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    await metering.stop()
+    ended(metering, 1)
+    (made,) = metering.meter.journals
+    made.release(remove=False)
+    other = process(tmp_path, books, "other")
+    await other.start()
+    await until(lambda: len(books.events) == 1)
+    await other.stop()
+
+
+async def test_calls_that_are_open_for_long_are_carried_once_however_much_waits_to_be_read(tmp_path: Path) -> None:
+    made = journal(tmp_path, 64 * MIB)
+    outbox = OwnOutbox(made, None)
+    long = [made.open(subject(number), 5) for number in range(1, 2001)]
+    for number in range(3000, 30_000):
+        made.close(made.open(subject(number), 5), OK, values(2), 1)
+    written = made.num_lines
+    num_events = 0
+    while (batch := await outbox.batch(1.0, 1)) is not None and batch.events:
+        num_events += len(batch.events)
+        await outbox.booked(batch, 1.0)
+    assert num_events == 27_000
+    assert len(long) <= made.num_lines - written <= 2 * len(long)
+    assert made.ordinals()[0] > 1, "what they were opened in is deleted"
+    made.release(remove=True)
+
+
+async def test_a_folder_that_cannot_be_read_keeps_nothing_of_ones_own_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("serve.metering.journal.shipping.orphans", unreadable)
+    books = KeptBooks()
+    metering = process(tmp_path, books)
+    await metering.start()
+    ended(metering, 1)
+    await until(lambda: len(books.events) == 1)
+    await metering.stop()

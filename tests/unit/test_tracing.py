@@ -1,8 +1,10 @@
 """Traces: one span per hop, a tree per request, and nothing where they are off."""
 
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +35,7 @@ class Collector(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.raw: list[bytes] = []
+        self.status = 200
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def spans(self) -> dict[str, Any]:
@@ -53,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.path == "/v1/traces":
             self.server.raw.append(body)
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -139,6 +142,36 @@ async def test_a_hop_that_fails_says_with_which_code(collector: Collector):
     _, span = collector.spans()["replica call"]
     assert span.status.code == 2
     assert attributes_of(span)["error.type"] == "queue_full"
+
+
+def test_a_collector_that_is_away_is_told_of_once_and_once_when_it_is_back(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    collector.status = 400
+    traces = Traces("replica", collector.url)
+    for status in (400, 400, 200, 200):
+        collector.status = status
+        with traces.span("hop", None):
+            pass
+        traces.flush()
+    told = [record.getMessage().split(":")[0] for record in caplog.records]
+    assert told == ["traces are dropped", "traces are taken again at http"]
+    traces.stop()
+
+
+def test_a_collector_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("serve.telemetry.tracing._STOP_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        traces = Traces("replica", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        for _ in range(3000):
+            with traces.span("hop", None):
+                pass
+        assert time.monotonic() - began < 2
+        began = time.monotonic()
+        traces.stop()
+        assert time.monotonic() - began < 1
 
 
 def test_a_traceparent_is_passed_on_where_there_are_no_traces():

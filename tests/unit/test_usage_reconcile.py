@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.domain.usage import JournalGap, Quantities, SourceReport
-from serve.metering.ledger.reconcile import LOST_MS, Kind, Scraped, compared, verdict_on
+from serve.metering.ledger.reconcile import LOST_MS, Evidence, Kind, Scraped, compared, verdict_on
 from serve.metering.ledger.sources import SourceBook, counted, reported
 
 NOW_MS = ADMITTED_MS + 1000
@@ -50,7 +50,7 @@ def book_with(missing: int | None = None, num_booked: int = 3, **said: object) -
     ],
 )
 def test_what_does_not_add_up_is_said(book: SourceBook, expected: list[Kind]) -> None:
-    found = verdict_on(book, NOW_MS, unchecked=Quantities(completion_tokens=64))
+    found = verdict_on(book, NOW_MS, Evidence(unchecked=Quantities(completion_tokens=64)))
     assert [one.kind for one in found.differences] == expected
     assert found.adds_up is not bool(expected)
 
@@ -61,7 +61,9 @@ def test_the_sentence_names_the_numbers_that_are_missing() -> None:
 
 
 def test_a_conflict_is_a_difference() -> None:
-    assert [one.kind for one in verdict_on(book_with(), NOW_MS, num_conflicts=2).differences] == [Kind.CONFLICT]
+    assert [one.kind for one in verdict_on(book_with(), NOW_MS, Evidence(num_conflicts=2)).differences] == [
+        Kind.CONFLICT
+    ]
 
 
 @given(st.permutations(range(1, 9)), st.lists(st.integers(1, 8), max_size=6), st.integers(1, 5))

@@ -82,6 +82,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 LOST, FAILED = UsageStatus.LOST, UsageStatus.FAILED
 CASES: list[tuple[str, Sequence[Said], tuple[UsageStatus, bool, str | None, int]]] = [
     ("whole", [SAID, DONE], (UsageStatus.SUCCEEDED, True, None, 70)),
+    ("whole, and then lost", [SAID, DONE, ReplicaLost("gone")], (UsageStatus.SUCCEEDED, True, None, 70)),
     ("lost in the middle", [SAID, ReplicaLost("gone")], (LOST, False, PLATFORM_RETRY, 64)),
     ("broken", [SAID, EngineFailed("broken")], (FAILED, False, ENGINE_FAILED, 64)),
     ("half", [SAID], (FAILED, False, ENGINE_FAILED, 64)),

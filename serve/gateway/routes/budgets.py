@@ -142,7 +142,7 @@ def _sees(caller: Caller, state: BudgetState) -> bool:
     """Whoever sets budgets sees all of the tenant, others what limits them; a person is of the whole tenant."""
     if caller.has(Scope.BUDGETS) or caller.user_id is not None:
         return True
-    return state.budget.covers(caller.project, caller.key_id)
+    return state.budget.covers(caller.project, caller.line)
 
 
 async def _found(services: Services, caller: Caller, budget_id: str) -> BudgetState:

@@ -64,9 +64,15 @@ async def rotate_key(
 
 
 @router.delete("/v1/keys/{key_id}", operation_id="revokeKey", status_code=204)
-async def revoke_key(key_id: str, services: Injected, caller: KeyMaker, tenant: OfTenant = None) -> None:
+async def revoke_key(
+    key_id: str,
+    services: Injected,
+    caller: KeyMaker,
+    tenant: OfTenant = None,
+    made_keys: Annotated[bool, Query(description="End the keys that it made, too, and those that they made.")] = False,
+) -> None:
     """End a key. Within seconds no gateway takes it."""
-    await services.keys.revoke(_tenant(caller, tenant), key_id, caller)
+    await services.keys.revoke(_tenant(caller, tenant), key_id, caller, made_keys=made_keys)
 
 
 def _tenant(caller: Caller, asked: str | None) -> str:

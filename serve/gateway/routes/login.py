@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from serve.auth.log_in import CameBack
 from serve.auth.logins import LOGIN_SECONDS
 from serve.domain.errors import LoginUnavailable
-from serve.gateway.cookies import BROWSER, SESSION, check_own_site, cookie, origin, set_cookie
+from serve.gateway.cookies import BROWSER, SESSION, check_origin, check_own_site, cookie, origin, set_cookie
 from serve.gateway.people_views import LoggedOutView
 from serve.gateway.routing import Injected
 from serve.gateway.services import Services
@@ -46,21 +46,28 @@ async def finish_log_in(
     scope, settings = request.scope, services.settings.auth
     back = CameBack(cookie(scope, settings, BROWSER), state, code, error, iss)
     arrived = await services.people.log_in.finish(origin(scope, settings), back)
-    await _end(services, request)
+    await services.people.sessions.end_token(cookie(scope, settings, SESSION))
     response = RedirectResponse(arrived.return_to, 302, _NO_STORE)
     set_cookie(response, scope, settings, SESSION, arrived.token, services.people.sessions.lifetime_ms // 1000)
     return response
 
 
 @router.post("/logout", operation_id="logOut")
-async def log_out(request: Request, response: Response, services: Injected) -> LoggedOutView:
+async def log_out(
+    request: Request,
+    response: Response,
+    services: Injected,
+    everywhere: Annotated[bool, Query(description="End all your sessions, in every browser.")] = False,
+) -> LoggedOutView:
     """End the session, at once; without one, nothing happens. Its cookie is taken back."""
     scope, settings = request.scope, services.settings.auth
+    # Browsers send no cookie from another site, and would still take the empty one of the answer.
+    check_origin(scope, settings)
     session = await services.people.sessions.find(cookie(scope, settings, SESSION))
     url = None
     if session is not None:
         check_own_site(scope, settings, session)
-        await services.people.sessions.end(session)
+        await services.people.sessions.end(session, everywhere)
         url = await _provider_url(services, session.id_token, origin(scope, settings))
     set_cookie(response, scope, settings, SESSION, "", None)
     return LoggedOutView(provider_logout_url=url)
@@ -75,10 +82,3 @@ async def _provider_url(services: Services, id_token: str | None, here: str) -> 
     except LoginUnavailable as error:
         logs.bind(provider=error.message)
         return None
-
-
-async def _end(services: Services, request: Request) -> None:
-    """A new login takes the place of the session that the browser had."""
-    before = await services.people.sessions.find(cookie(request.scope, services.settings.auth, SESSION))
-    if before is not None:
-        await services.people.sessions.end(before)

@@ -8,7 +8,7 @@ from serve.auth.access import Caller
 from serve.auth.sessions import Session
 from serve.domain.errors import InvalidRequest
 from serve.gateway.bodies import read_as
-from serve.gateway.cookies import SESSION, check_origin, set_cookie
+from serve.gateway.cookies import SESSION, check_origin, cookie, set_cookie
 from serve.gateway.exchange import exchange_of
 from serve.gateway.people_views import MembershipView, MeView, PersonView, TenantChoice
 from serve.gateway.routing import Injected
@@ -36,6 +36,7 @@ async def create_session(request: Request, response: Response, services: Injecte
         raise InvalidRequest("This browser has a session; send a key to begin another.", "has_session")
     check_origin(request.scope, settings)
     sessions = services.people.sessions
+    await sessions.end_token(cookie(request.scope, settings, SESSION))
     token = await sessions.start_with_key(exchange.authenticated)
     session = await sessions.find(token)
     if session is None:

@@ -28,6 +28,7 @@ MemberReader = Annotated[Caller, Depends(allowed("members"))]
 ProjectReader = Annotated[Caller, Depends(allowed("projects.read"))]
 ProjectWriter = Annotated[Caller, Depends(allowed("projects.write"))]
 OfTenant = Annotated[str | None, Query(max_length=40, description="Another tenant's; for administrators.")]
+KeepKeys = Annotated[bool, Query(description="Leave the keys that the person made.")]
 
 
 @router.get("/v1/members", operation_id="listMembers")
@@ -39,11 +40,18 @@ async def list_members(services: Injected, caller: MemberReader, tenant: OfTenan
 
 @router.put("/v1/members/{user_id}", operation_id="setRole")
 async def set_role(
-    user_id: str, request: Request, services: Injected, caller: MemberReader, tenant: OfTenant = None
+    user_id: str,
+    request: Request,
+    services: Injected,
+    caller: MemberReader,
+    tenant: OfTenant = None,
+    keep_keys: KeepKeys = False,
 ) -> MemberView:
-    """Give a member another role, which stays until it is changed here. An administrator takes new people in so."""
+    """Give a member another role, which stays until it is changed here, and end the keys that the person made and that
+    may do more than the role. An administrator takes new people in so."""
     body = await read_as(request, RoleBody)
-    member = await services.people.members.set_role(_tenant(caller, tenant), user_id, body.role, caller)
+    owner = _tenant(caller, tenant)
+    member = await services.people.members.set_role(owner, user_id, body.role, caller, keep_keys=keep_keys)
     services.people.sessions.forget(user_id)
     return member_view(member)
 
@@ -54,10 +62,10 @@ async def remove_member(
     services: Injected,
     caller: MemberReader,
     tenant: OfTenant = None,
-    keep_keys: Annotated[bool, Query(description="Leave the keys that the person made.")] = False,
+    keep_keys: KeepKeys = False,
 ) -> None:
-    """Let a member go, and end the keys that the person made. Whom a group made a member comes back with the next
-    login; take the person out of the group first."""
+    """Let a member go, and end the keys that the person made and what these made. Whom a group made a member comes
+    back with the next login; take the person out of the group first."""
     await services.people.members.remove(_tenant(caller, tenant), user_id, caller, keep_keys=keep_keys)
     services.people.sessions.forget(user_id)
 

@@ -17,6 +17,8 @@ from serve.gateway.bodies import read_as, read_json
 from serve.gateway.body_budget import held_by
 from serve.gateway.estimates import Estimate, Planned, estimate
 from serve.gateway.exchange import exchange_of
+from serve.gateway.model_access import check_model
+from serve.gateway.playground import card_for, shown_to
 from serve.gateway.price_views import (
     BillView,
     ModelPriceView,
@@ -43,9 +45,9 @@ Planner = Annotated[Caller, Depends(allowed("runs.write"))]
 
 @router.get("/v1/prices", operation_id="listPrices")
 async def list_prices(services: Injected, caller: Reader) -> Page[ModelPriceView]:
-    """What every served model costs the caller now, by name."""
+    """What every served model that the caller may use costs now, by name."""
     views = []
-    for name in sorted(await services.catalog.cards()):
+    for name in sorted(shown_to(caller, await services.catalog.cards())):
         version = await services.prices.current(name, caller.tenant)
         views.append(ModelPriceView(model=name, price=None if version is None else price_view(version)))
     return Page(data=views)
@@ -54,7 +56,7 @@ async def list_prices(services: Injected, caller: Reader) -> Page[ModelPriceView
 @router.get("/v1/prices/{model}", operation_id="getPrices")
 async def get_prices(model: str, services: Injected, caller: Reader) -> Page[PriceView]:
     """The versions of a model's prices that concern the caller, the one that is in force last first."""
-    card = await services.catalog.card(model)
+    card = await card_for(services, caller, model)
     found = await services.prices.history(card.name)
     return Page(data=[price_view(version) for version in found if _concerns(version, caller)])
 
@@ -81,7 +83,7 @@ async def set_prices(
 async def check_price(request: Request, services: Injected, caller: Reader) -> BillView:
     """Work out a charge, line by line, by the prices in force, by those of a moment, or by a version."""
     body = await read_as(request, PriceCheckBody)
-    card = await services.catalog.card(addressed(body.model).model)
+    card = await card_for(services, caller, addressed(body.model).model)
     if body.task is not None and body.task not in card.tasks:
         raise InvalidRequest(f"{card.name} does not do {body.task}.", "unsupported_task", "task")
     version = await _version(services, caller, card.name, body)
@@ -98,10 +100,11 @@ async def plan_run(model: str, request: Request, services: Injected, caller: Pla
     The body is that of a run. Admission reserves what this says, by the same code.
     """
     address = addressed(model)
-    card = await services.catalog.card(address.model)
+    card = await card_for(services, caller, address.model)
     body = await read_json(request)
     asked = RunRequest(card, address, caller, exchange_of(request.scope).request_id, body)
     new, chosen = await new_run(services, asked)
+    check_model(caller, card.name, with_adapters=bool(chosen))
     adapters = await adapters_of(request).run_adapters(caller.tenant, card, chosen)
     with about_input():
         pictures = await image_inputs_of(request).read(

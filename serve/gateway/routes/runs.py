@@ -1,6 +1,6 @@
 """Runs: start, follow, stop, forget."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
@@ -37,6 +37,7 @@ from serve.gateway.views import (
     at_or_none,
     cost_view,
 )
+from serve.metering.ledger.run_costs import Charged, EndedRun, charges
 from serve.runs import events
 from serve.runs.store import Delivery
 from serve.telemetry import logs
@@ -78,6 +79,7 @@ async def create_run(
         return _answer(run, 202)
     async with CancelOnDisconnect(request.receive):
         run = await events.wait(services.runs, caller.tenant, run.id, wait)
+    (run,) = await _with_costs(services, [run])
     return _answer(run, 200 if run.status.is_terminal else 202, {"Preference-Applied": f"wait={wait}"})
 
 
@@ -112,19 +114,22 @@ async def list_runs(
 ) -> Page[RunView]:
     """The tenant's runs, newest first."""
     found = await services.runs.list(caller.tenant, status=status, target=model, limit=limit + 1, after=after)
-    return Page(data=[run_view(run) for run in found[:limit]], has_more=len(found) > limit)
+    shown = await _with_costs(services, found[:limit])
+    return Page(data=[run_view(run) for run in shown], has_more=len(found) > limit)
 
 
 @router.get("/v1/runs/{run_id}", operation_id="getRun")
 async def get_run(run_id: RunId, services: Injected, caller: Reader) -> RunView:
     """One run."""
-    return run_view(await services.runs.get(caller.tenant, run_id))
+    (run,) = await _with_costs(services, [await services.runs.get(caller.tenant, run_id)])
+    return run_view(run)
 
 
 @router.post("/v1/runs/{run_id}/cancel", operation_id="cancelRun")
 async def cancel_run(run_id: RunId, services: Injected, caller: Writer) -> RunView:
     """Stop a run: a queued one at once, a running one within a step or a token."""
-    return run_view(await services.runs.request_cancel(caller.tenant, run_id))
+    (run,) = await _with_costs(services, [await services.runs.request_cancel(caller.tenant, run_id)])
+    return run_view(run)
 
 
 @router.delete("/v1/runs/{run_id}", operation_id="deleteRun", status_code=204)
@@ -184,6 +189,27 @@ async def get_webhook_secret(
 ) -> WebhookSecret:
     """What the tenant's webhooks are signed with."""
     return WebhookSecret(secret=(await services.tenants.get(caller.tenant)).webhook_secret)
+
+
+async def _with_costs(services: Services, found: Sequence[Run]) -> list[Run]:
+    """With what the ledger says of runs that have ended and do not know themselves what they cost."""
+    ended = [
+        EndedRun(run.request_id, run.attempt, run.finished_ms, run.price is not None)
+        for run in found
+        if run.finished_ms is not None and run.cost_nano is None
+    ]
+    if not ended:
+        return list(found)
+    grace_ms = round(services.settings.metering.witness_grace_seconds * 1000)
+    charged = await charges(services.records, ended, services.clock.now_ms(), grace_ms)
+    return [_charged(run, charged.get(run.request_id)) for run in found]
+
+
+def _charged(run: Run, charged: Charged | None) -> Run:
+    if charged is None or run.cost_nano is not None:
+        return run
+    usage = charged.quantities.nonzero() if run.usage is None else run.usage
+    return run.model_copy(update={"cost_nano": charged.cost_nano, "usage": usage})
 
 
 def run_view(run: Run) -> RunView:

@@ -1,4 +1,4 @@
-"""Usage: sums, single postings, exports, and the proof that all of it adds up."""
+"""Usage: sums, single postings, exports, and other prices for what is booked."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
-from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -17,17 +16,12 @@ from serve.domain.usage import PriceId
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_as
 from serve.gateway.routing import Injected
-from serve.gateway.services import Services
 from serve.gateway.usage_views import (
-    AuditView,
-    ConflictView,
     RerateBody,
     RerateView,
     UsageEventHistory,
     UsageEventView,
     UsageView,
-    audit_view,
-    conflict_view,
     event_view,
     history_view,
     rerate_view,
@@ -35,19 +29,16 @@ from serve.gateway.usage_views import (
 )
 from serve.gateway.views import Page
 from serve.metering.ledger import queries as usage_queries
-from serve.metering.ledger.audit import audit
 from serve.metering.ledger.exports import ExportFormat, exported
 from serve.metering.ledger.ledger import Ledger
 from serve.metering.ledger.queries import Asked, Granularity, Which
 from serve.metering.ledger.rollups import tag_names
-from serve.storage.metering_tables import usage_conflicts
 
 router = APIRouter(tags=["usage"])
 
 EVERYONE = "*"
 _DEFAULT_DAYS = 30
 _MAX_PAGES = 100_000
-_AUDIT_DAYS = 7
 
 Reader = Annotated[Caller, Depends(allowed("usage"))]
 Admin = Annotated[Caller, Depends(allowed("admin"))]
@@ -147,43 +138,15 @@ async def get_event(event_id: str, services: Injected, caller: Reader) -> UsageE
     return history_view(rows)
 
 
-@router.get("/v1/admin/reconcile", operation_id="reconcileUsage")
-async def reconcile(
-    services: Injected,
-    caller: Admin,
-    since: Annotated[AwareDatetime | None, Query(description="Sources that reported since; 7 days ago.")] = None,
-    all: Annotated[bool, Query(description="Also the sources that add up.")] = False,
-) -> AuditView:
-    """Whether every source's events are whole, add up to what it says, and agree with its engine's counters."""
-    now_ms = services.clock.now_ms()
-    since_ms = now_ms - _AUDIT_DAYS * usage_queries.DAY_MS if since is None else round(since.timestamp() * 1000)
-    found = await audit(services.records, services.clock, services.settings.metering, since_ms)
-    return audit_view(found, only_differences=not all)
-
-
 @router.post("/v1/admin/rerate", operation_id="rerateUsage")
 async def rerate(request: Request, services: Injected, caller: Admin) -> RerateView:
     """Charge what was booked without a price, or by a wrong one, by another version. Again changes nothing."""
     body = await read_as(request, RerateBody)
     since_ms, until_ms = (round(moment.timestamp() * 1000) for moment in (body.since, body.until))
     wrong = None if body.wrong is None else PriceId(body.wrong)
-    done = await _ledger(services).rerate(body.model, since_ms, until_ms, PriceId(body.version), wrong)
+    ledger = Ledger(services.records, services.clock, services.settings.metering, services.prices)
+    done = await ledger.rerate(body.model, since_ms, until_ms, PriceId(body.version), wrong)
     return rerate_view(done)
-
-
-@router.get("/v1/admin/conflicts", operation_id="listUsageConflicts")
-async def list_conflicts(services: Injected, caller: Admin, limit: Limit = 100) -> Page[ConflictView]:
-    """Records in quarantine, the newest first: each contradicts what is booked, or makes no sense."""
-    newest = (
-        select(usage_conflicts).order_by(usage_conflicts.c.received_ms.desc(), usage_conflicts.c.id).limit(limit + 1)
-    )
-    async with services.records.read() as connection:
-        rows = (await connection.execute(newest)).all()
-    return Page(data=[conflict_view(row) for row in rows[:limit]], has_more=len(rows) > limit)
-
-
-def _ledger(services: Services) -> Ledger:
-    return Ledger(services.records, services.clock, services.settings.metering, services.prices)
 
 
 def _tenant(caller: Caller, asked: str | None) -> str | None:

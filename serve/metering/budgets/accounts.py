@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.moments import at
 from serve.storage.metering_tables import budget_accounts, budgets, grants
+from serve.storage.tables import keys
 
 _BATCH = 500
 _INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -63,7 +64,8 @@ class AccountId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit on what a tenant spends: all of it, a project's part, or a key's. Empty names mean all.
+    """A limit on what a tenant spends: all of it, a project's part, or a key's, with all keys that it made. Empty names
+    mean all. `family` is that of the key.
 
     Past `limit_nano` calls are refused; past `soft_nano` it is only told. `set_by` is `admin` or `tenant`.
     """
@@ -79,10 +81,11 @@ class Budget:
     set_by: str
     created_ms: int
     updated_ms: int
+    family: str = ""
 
-    def covers(self, project: str, key_id: str) -> bool:
-        """Whether calls of this project and key count against it."""
-        return self.project in ("", project) and self.key_id in ("", key_id)
+    def covers(self, project: str, line: Collection[str]) -> bool:
+        """Whether calls of this project, by a key of this line (`serve.storage.key_lines`), count against it."""
+        return self.project in ("", project) and (not self.key_id or self.family in line)
 
     def account(self, at_ms: int) -> AccountId:
         """The account of the period that holds `at_ms`."""
@@ -94,8 +97,14 @@ def credit_account(tenant: str) -> AccountId:
     return AccountId(str(uuid5(NAMESPACE_URL, f"slipway:credit:{tenant}")), 0)
 
 
+BUDGETS = select(budgets, func.coalesce(keys.c.family, budgets.c.key_id).label("family")).select_from(
+    budgets.outerjoin(keys, keys.c.id == budgets.c.key_id)
+)
+"""Budgets, each with the family of its key."""
+
+
 def budget_of(row: Any) -> Budget:
-    """The budget in a row of `budgets`."""
+    """The budget in a row of `BUDGETS`."""
     given = {field.name: getattr(row, field.name) for field in fields(Budget)}
     return Budget(**given | {"period": Period(row.period)})
 
@@ -104,7 +113,7 @@ async def budgets_of(connection: AsyncConnection, tenants: Collection[str]) -> d
     """The budgets of each of `tenants` that has any, in the order they were made."""
     found: dict[str, list[Budget]] = {}
     wanted = budgets.c.tenant.in_(sorted(tenants)) & budgets.c.deleted_ms.is_(None)
-    for row in await connection.execute(select(budgets).where(wanted).order_by(budgets.c.id)):
+    for row in await connection.execute(BUDGETS.where(wanted).order_by(budgets.c.id)):
         found.setdefault(row.tenant, []).append(budget_of(row))
     return found
 

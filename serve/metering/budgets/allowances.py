@@ -10,6 +10,7 @@ from serve.domain.moments import at, rfc3339
 from serve.domain.money import shown
 from serve.metering.budgets.accounts import AccountId, Balance, Budget, balances, budgets_of, credit_account
 from serve.metering.budgets.leases import Lease, Reservation
+from serve.storage.key_lines import lines_of
 from serve.storage.records import Records
 from serve.storage.tables import tenants
 
@@ -95,12 +96,14 @@ class Allowance:
 
 def refusal(budget: Budget, balance: Balance, nano: int, now_ms: int) -> QuotaExceeded:
     """What to tell a call that a budget cannot cover."""
-    whose = f"key {budget.key_id}" if budget.key_id else f"project {budget.project!r}" if budget.project else "tenant"
+    whose = f"this project ({budget.project})" if budget.project else "this tenant"
+    if budget.key_id:
+        whose = f"the key {budget.key_id} and all that came from it"
     end_ms = budget.period.end_ms(now_ms)
     resets = "It does not reset" if end_ms is None else f"It resets at {rfc3339(at(end_ms))}"
     name = f" {budget.title!r}" if budget.title else ""
     return QuotaExceeded(
-        f"The {_PERIODS[budget.period]} budget{name} of this {whose} cannot cover this call, which may cost up to "
+        f"The {_PERIODS[budget.period]} budget{name} of {whose} cannot cover this call, which may cost up to "
         f"${shown(nano)}: of ${shown(balance.limit_nano or 0)}, ${shown(balance.spent_nano)} is spent and "
         f"${shown(balance.held_nano)} is held for calls under way. {resets}. Ask for less output, or have it raised "
         f"(budget {budget.id})."
@@ -134,6 +137,7 @@ class KnownTenant:
         """The budgets that are past their soft limit."""
         self.callers: dict[tuple[str, str], Allowance | None] = {}
         self.allowances: dict[tuple[str, ...], Allowance] = {}
+        self._lines: dict[str, frozenset[str]] = {}
 
     def told(self, budgets: Sequence[Budget], is_prepaid: bool, soft: dict[str, Budget]) -> None:
         """What the database says now."""
@@ -141,9 +145,23 @@ class KnownTenant:
             self.callers.clear()
         self.budgets, self.is_prepaid, self.soft = tuple(budgets), is_prepaid, soft
 
+    async def meet(self, records: Records, project: str, key_id: str) -> Allowance | None:
+        """`allowance` of a caller who may be new here: what line its key is of never changes, and is read once."""
+        if key_id not in self._lines and any(budget.key_id for budget in self.budgets):
+            if len(self._lines) >= _MAX_CALLERS:
+                self._lines.clear()
+            async with records.read() as connection:
+                self._lines |= await lines_of(connection, [key_id])
+        return self.allowance(project, key_id)
+
+    def line(self, key_id: str) -> frozenset[str]:
+        """The families whose budgets bind this key, as far as any are for keys."""
+        return self._lines.get(key_id) or frozenset((key_id,))
+
     def allowance(self, project: str, key_id: str) -> Allowance | None:
-        """What this caller draws from; None where nothing limits it."""
-        limits = [one for one in self.budgets if one.limit_nano is not None and one.covers(project, key_id)]
+        """What this caller, who was met, draws from; None where nothing limits it."""
+        line = self.line(key_id)
+        limits = [one for one in self.budgets if one.limit_nano is not None and one.covers(project, line)]
         found = None
         if limits or self.is_prepaid:
             key = (PREPAID if self.is_prepaid else "", *(budget.id for budget in limits))

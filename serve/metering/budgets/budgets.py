@@ -15,7 +15,8 @@ from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.names import TenantName
 from serve.domain.ports import Clock, Ids
 from serve.metering.budgets import holds
-from serve.metering.budgets.accounts import AccountId, Budget, Period, budget_of, budgets_of, is_one_of, post
+from serve.metering.budgets.accounts import BUDGETS, AccountId, Budget, Period, budget_of, budgets_of, is_one_of, post
+from serve.storage.key_lines import bound_by, family_of
 from serve.storage.metering_tables import budget_accounts, budgets, usage_hours
 from serve.storage.records import Records
 from serve.storage.tables import keys, projects, tenants
@@ -85,6 +86,8 @@ class Budgets:
         budget = Budget(id=self._ids.new(), created_ms=now_ms, updated_ms=now_ms, **given)
         async with self._records.write() as connection:
             await _check_owner(connection, new)
+            if new.key_id:
+                budget = replace(budget, family=await family_of(connection, new.key_id))
             await connection.execute(insert(budgets).values({name: getattr(budget, name) for name in _COLUMNS}))
             spent = await _spent_before(connection, budget, now_ms)
             await post(connection, {budget.account(now_ms): (spent, 0)})
@@ -92,7 +95,7 @@ class Budgets:
 
     async def list(self, tenant: TenantName | None = None) -> builtins.list[BudgetState]:
         """A tenant's, or everybody's, in the order they were made."""
-        query = select(budgets).where(budgets.c.deleted_ms.is_(None)).order_by(budgets.c.id).limit(_MAX_LISTED)
+        query = BUDGETS.where(budgets.c.deleted_ms.is_(None)).order_by(budgets.c.id).limit(_MAX_LISTED)
         if tenant is not None:
             query = query.where(budgets.c.tenant == tenant)
         async with self._records.read() as connection:
@@ -126,13 +129,13 @@ class Budgets:
             await connection.execute(update(budgets).where(budgets.c.id == budget.id).values(deleted_ms=now_ms))
 
 
-_COLUMNS = tuple(field.name for field in fields(Budget))
+_COLUMNS = tuple(field.name for field in fields(Budget) if field.name in budgets.c)
 
 
 async def budget_states(records: Records, now_ms: int) -> list[BudgetState]:
     """Every budget with how it stands: what metrics and alerts are made of."""
     async with records.read() as connection:
-        rows = await connection.execute(select(budgets).where(budgets.c.deleted_ms.is_(None)).limit(_MAX_LISTED))
+        rows = await connection.execute(BUDGETS.where(budgets.c.deleted_ms.is_(None)).limit(_MAX_LISTED))
         return await _states(connection, [budget_of(row) for row in rows], now_ms)
 
 
@@ -156,9 +159,10 @@ async def _spent_before(connection: AsyncConnection, budget: Budget, now_ms: int
         return 0
     columns = usage_hours.c
     wanted = (columns.tenant == budget.tenant) & (columns.hour_ms >= budget.period.start_ms(now_ms))
-    for name in ("project", "key_id"):
-        if getattr(budget, name):
-            wanted &= columns[name] == getattr(budget, name)
+    if budget.project:
+        wanted &= columns.project == budget.project
+    if budget.key_id:
+        wanted &= columns.key_id.in_(bound_by(budget.family))
     query = select(func.coalesce(func.sum(columns.cost_nano - columns.free_nano), 0)).where(wanted)
     return int((await connection.execute(query)).scalar_one())
 
@@ -167,7 +171,7 @@ async def _find(connection: AsyncConnection, budget_id: str, tenant: str | None)
     row = None
     if budget_id.isprintable():  # PostgreSQL takes no NUL
         wanted = (budgets.c.id == budget_id) & budgets.c.deleted_ms.is_(None)
-        row = (await connection.execute(select(budgets).where(wanted))).first()
+        row = (await connection.execute(BUDGETS.where(wanted))).first()
     if row is None or tenant not in (None, row.tenant):
         raise NotFound(f"There is no budget {budget_id[:80]!r}. GET /v1/budgets lists them.")
     return budget_of(row)
@@ -195,7 +199,9 @@ async def _is_there(connection: AsyncConnection, query: Any) -> bool:
 
 def _check_limits(limit_nano: int | None, soft_nano: int | None) -> None:
     if limit_nano is None and soft_nano is None:
-        raise InvalidRequest("A budget needs a limit, a soft limit, or both.", "missing_field", "limit_usd")
+        raise InvalidRequest(
+            "A budget needs a limit, a soft limit, or both; DELETE takes it away.", "missing_field", "limit_usd"
+        )
 
 
 def _check_title(title: str) -> None:

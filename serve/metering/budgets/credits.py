@@ -84,7 +84,7 @@ class Credits:
         made = CreditGrant(self._ids.new(), tenant, *numbers)
         async with self._records.write() as connection:
             if (await connection.execute(select(tenants.c.name).where(tenants.c.name == tenant))).first() is None:
-                raise NotFound(f"There is no tenant {tenant[:80]!r}.", param="tenant")
+                raise NotFound(f"There is no tenant {tenant[:80]!r}. GET /v1/admin/tenants lists them.", param="tenant")
             await connection.execute(insert(grants).values({name: getattr(made, name) for name in _COLUMNS}))
         return made
 

@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
@@ -63,8 +63,9 @@ class Granted:
 
     @property
     def tightest(self) -> Balance:
-        """The account that has the least to give."""
-        return min((one for one in self.before if one.free_nano is not None), key=lambda one: one.free_nano or 0)
+        """The account that has the least to give, as it is now."""
+        found = min((one for one in self.before if one.free_nano is not None), key=lambda one: one.free_nano or 0)
+        return replace(found, held_nano=found.held_nano + self.nano)
 
 
 SHARE = 4

@@ -9,7 +9,8 @@ from serve.metering.budgets.allowances import Allowance
 from serve.metering.budgets.holds import Asked, Granted, Owned
 from serve.storage.records import Records
 
-_POLL_SECONDS = 0.05
+_NUM_POLLS = 40
+"""Looks at what came back, in the time that is waited for it."""
 
 
 class RunHolds:
@@ -39,7 +40,7 @@ class RunHolds:
                 asked = True
             if not num_waiting or asyncio.get_running_loop().time() >= until:
                 raise allowance.refusal(granted.tightest, nano, now_ms)
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(self._recall_seconds / _NUM_POLLS)
 
     async def _try(self, allowance: Allowance, hold: Owned, nano: int, now_ms: int) -> tuple[Granted, int]:
         """What was granted, and how many leases had been asked and not answered before."""

@@ -7,7 +7,7 @@ count the call in the period in which it was admitted. What a free tier pays cos
 Every statement is for the whole batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serve.metering.budgets.accounts import AccountId, Budget, budgets_of, credit_account, post
 from serve.metering.budgets.holds import OPEN, accounts_of
 from serve.metering.ledger.booking import Booked
+from serve.storage.key_lines import lines_of
 from serve.storage.metering_tables import grants, holds
 
 
@@ -35,7 +36,7 @@ async def spend(connection: AsyncConnection, booked: Sequence[Booked], now_ms: i
     tenants = {one.event.subject.tenant for one, _ in charged}
     budgets = await budgets_of(connection, tenants)
     with_credit = await _tenants_with_credit(connection, tenants)
-    changes = _Changes()
+    changes = _Changes(await _lines(connection, charged, budgets))
     for one, due in charged:
         changes.charge(one, due, held, budgets.get(one.event.subject.tenant, ()), with_credit)
     await changes.write(connection, held.values())
@@ -43,6 +44,16 @@ async def spend(connection: AsyncConnection, booked: Sequence[Booked], now_ms: i
     paid = iter([purse.pay(one, due) for one, due in charged])
     await purse.write(connection)
     return [next(paid) if due else 0 for due in dues]
+
+
+async def _lines(
+    connection: AsyncConnection, charged: Sequence[tuple[Booked, int]], budgets: Mapping[str, Sequence[Budget]]
+) -> Mapping[str, Collection[str]]:
+    """The lines of the batch's keys, where some budget asks for them."""
+    with_keys = {tenant for tenant, found in budgets.items() if any(budget.key_id for budget in found)}
+    subjects = [one.event.subject for one, _ in charged]
+    wanted = {subject.key_id for subject in subjects if subject.tenant in with_keys}
+    return await lines_of(connection, wanted) if wanted else {}
 
 
 @dataclass(slots=True)
@@ -85,6 +96,7 @@ async def _tenants_with_credit(connection: AsyncConnection, tenants: Iterable[st
 class _Changes:
     """What a batch adds to accounts: (spent, held)."""
 
+    lines: Mapping[str, Collection[str]]
     sums: dict[AccountId, tuple[int, int]] = field(default_factory=dict)
 
     def charge(
@@ -96,7 +108,8 @@ class _Changes:
         drawn, known = (hold.draw(due), hold.accounts) if hold else (0, [])
         for account in known:
             self._add(account, due, -drawn)
-        others = [one.account(subject.admitted_ms) for one in budgets if one.covers(subject.project, subject.key_id)]
+        line = self.lines.get(subject.key_id, ())
+        others = [one.account(subject.admitted_ms) for one in budgets if one.covers(subject.project, line)]
         if subject.tenant in with_credit:
             others.append(credit_account(subject.tenant))
         known_ids = {account.budget_id for account in known}

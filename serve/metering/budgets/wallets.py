@@ -36,7 +36,8 @@ _LOOK_MS = 2000
 _FORGET_MS = 600_000
 RECALL_SECONDS = 2.0
 """How long a call waits for other gateways to give back what they do not use."""
-_POLL_SECONDS = 0.05
+_NUM_POLLS = 40
+"""Looks at what came back, in the time that is waited for it."""
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class Wallets:
         try:
             allowance = known.callers[project, key_id]
         except KeyError:
-            allowance = known.allowance(project, key_id)
+            allowance = await known.meet(self._records, project, key_id)
         if allowance is None or nano <= 0:
             return None
         lease = allowance.lease
@@ -163,7 +164,7 @@ class Wallets:
         """
         now_ms = self._clock.now_ms()
         known = await self._look_at(tenant, now_ms)
-        allowance = known.allowance(project, key_id)
+        allowance = await known.meet(self._records, project, key_id)
         if allowance is None or nano <= 0:
             return None
         return await self._run_holds.take(allowance, project, key_id, run_id, nano)
@@ -177,7 +178,7 @@ class Wallets:
         known = self._tenants.get(tenant)
         if known is None or not known.soft:
             return []
-        return [budget for budget in known.soft.values() if budget.covers(project, key_id)]
+        return [budget for budget in known.soft.values() if budget.covers(project, known.line(key_id))]
 
     async def _look_at(self, name: str, now_ms: int) -> KnownTenant:
         known = self._tenants.setdefault(name, KnownTenant(name))
@@ -277,7 +278,7 @@ class Wallets:
         if not accounts or not await self._ask_others(accounts, lease_id):
             return granted, left
         while left and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(self._recall_seconds / _NUM_POLLS)
             num_waiting = await self._num_unanswered(accounts, lease_id)
             granted, left = await self._grow(allowance, left)
             if not num_waiting and not granted.nano:

@@ -9,6 +9,7 @@ A folder is made and locked under a name with a leading dot, and renamed when it
 again before it is removed. So nobody ever sees half of one.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -80,17 +81,24 @@ class JournalFolder:
     def make(cls, journals: Path, process: str, epoch: str, source: JournalSource) -> "JournalFolder":
         """A new folder. Raises OSError."""
         name = f"{re.sub(r'[^A-Za-z0-9._-]', '-', process).lstrip('.')[:100]}-{epoch}"
-        hidden = journals / f".new-{name}"
-        hidden.mkdir(parents=True, mode=0o700)
-        lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        hidden, lock = journals / f".new-{name}", -1
+        journals.mkdir(parents=True, exist_ok=True, mode=0o700)
+        hidden.mkdir(mode=0o700)
         try:
+            lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(hidden / "source.json", asdict(source), durable=True)
             hidden.rename(journals / name)
         except BaseException:
-            os.close(lock)
+            # On a full disk this is tried again and again: each try must leave nothing.
+            shutil.rmtree(hidden, ignore_errors=True)
+            if lock >= 0:
+                os.close(lock)
             raise
-        return cls(journals / name, lock)
+        folder = cls(journals / name, lock)
+        with contextlib.suppress(OSError):
+            sync_folder(journals)
+        return folder
 
     @classmethod
     def adopted(cls, path: Path) -> "JournalFolder | None":
@@ -156,22 +164,29 @@ def orphans(journals: Path, most: int) -> list[JournalFolder]:
     for path in sorted(journals.iterdir()) if journals.is_dir() else []:
         if len(found) >= most:
             break
-        folder = JournalFolder.adopted(path)
-        if folder is None:
-            continue
-        if not path.name.startswith("."):
+        if path.name.startswith("."):
+            with contextlib.suppress(OSError):
+                _remove_stray(path)
+        elif (folder := JournalFolder.adopted(path)) is not None:
             found.append(folder)
-        elif time.time() - path.stat().st_mtime > STRAY_SECONDS:
-            logger.info("removing what a dead process left behind: %s", path)
-            folder.remove()
-        else:
-            folder.close()
     return found
+
+
+def _remove_stray(path: Path) -> None:
+    """Remove the hidden folder at `path`, if it is old and nobody's. It may have lost its lock file before the rest."""
+    if time.time() - path.stat().st_mtime <= STRAY_SECONDS:
+        return
+    folder = JournalFolder.adopted(path)
+    if folder is not None or not (path / "lock").exists():
+        logger.info("removing what a dead process left behind: %s", path)
+        shutil.rmtree(path, ignore_errors=True)
+    if folder is not None:
+        folder.close()
 
 
 def _write(path: Path, content: Mapping[str, object], durable: bool) -> None:
     new = path.with_suffix(".new")
-    with new.open("wb") as file:
+    with open(new, "wb", opener=_private) as file:
         file.write(orjson.dumps(content))
         if durable:
             file.flush()
@@ -179,6 +194,10 @@ def _write(path: Path, content: Mapping[str, object], durable: bool) -> None:
     new.replace(path)
     if durable:
         sync_folder(path.parent)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(path: Path) -> None:

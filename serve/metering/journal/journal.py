@@ -8,6 +8,7 @@ that a closing record always fits.
 import logging
 import os
 from collections.abc import Sequence
+from operator import add
 from threading import Lock
 
 from serve.domain.errors import MeteringUnavailable
@@ -79,17 +80,20 @@ class Journal:
         """Whether there is something for `sync` to do."""
         return self._current.is_dirty or bool(self._unwritten)
 
-    def open(self, subject: UsageSubject, started_ms: int) -> int:
-        """A call begins: its number.
+    def open(self, subject: UsageSubject | bytes, started_ms: int) -> int:
+        """A call begins: its number. `subject` may be what `subject_bytes` says of it.
 
         Raises:
             MeteringUnavailable: there is no room, or the disk fails.
             JournalGone: the folder is gone; another journal is needed.
         """
-        said = subject_bytes(subject)
+        said = subject if isinstance(subject, bytes) else subject_bytes(subject)
         with self._lock:
             call = self.num_opened + 1
-            self._append_or_refuse(opened(call, started_ms, said), len(self._open) + 1)
+            data = line_of(self._line + 1, opened(call, started_ms, said))
+            self._make_room(len(data), len(self._open) + 1)
+            if not self._append(data):
+                raise MeteringUnavailable(_FULL, retry_after_seconds=1)
             self.num_opened = call
             self._open[call] = (started_ms, None)
         return call
@@ -112,11 +116,11 @@ class Journal:
                 return
             seq = self.last_seq + 1
             try:
-                sums = [a + b for a, b in zip(self._cumulative, values, strict=True)]
+                sums = list(map(add, self._cumulative, values))
                 body = closed(call, seq, judged, values, sums, duration_ms)
             except TypeError:
                 values = counted(values)
-                sums = [a + b for a, b in zip(self._cumulative, values, strict=True)]
+                sums = list(map(add, self._cumulative, values))
                 body = closed(call, seq, judged, values, sums, duration_ms)
             self.last_seq, self._cumulative = seq, sums
             self._append_surely(line_of(self._line + 1, body))
@@ -133,12 +137,6 @@ class Journal:
                 data += line_of(self._line + 2, began[1])
             if self._made_room(len(data), len(self._open)):
                 self._append(data, 1 if began[1] is None else 2)
-
-    def _append_or_refuse(self, body: bytes, num_closings: int) -> None:
-        data = line_of(self._line + 1, body)
-        self._make_room(len(data), num_closings)
-        if not self._append(data):
-            raise MeteringUnavailable(_FULL, retry_after_seconds=1)
 
     def _make_room(self, num_bytes: int, num_closings: int) -> None:
         if self._unwritten:
@@ -188,10 +186,9 @@ class Journal:
 
     def _append_surely(self, data: bytes) -> None:
         offset = self._place(len(data))
-        record = Unwritten(self._current, offset, data)
-        if self._unwritten or not record.write():
+        if self._unwritten or not written(self._current.fd, data, offset):
             self.num_failed_writes += 1
-            self._unwritten.append(record)
+            self._unwritten.append(Unwritten(self._current, offset, data))
             logger.error("a closing record waits for the disk of %s", self.folder.path)
         self._taken(len(data))
 
@@ -217,7 +214,11 @@ class Journal:
             has_new_names, self._has_new_names = self._has_new_names, False
             waiting = len(self._unwritten)
         if has_new_names and not self.folder.is_gone():
-            sync_folder(self.folder.path)
+            try:
+                sync_folder(self.folder.path)
+            except OSError:
+                self._has_new_names = True
+                raise
         with self._files:
             for segment in dirty:
                 if segment.ordinal in self._segments:

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_EVENTS = 500
 MAX_SEGMENTS_HELD = 2
 """By calls that are open for long; then their opening records are repeated."""
+CARRIED_AT_ONCE = 64
+"""Some milliseconds of the event loop's time at most."""
 HEARTBEAT_SECONDS = 10.0
 """Between two reports of a source at most, so that one that is alive can be told from one that is not."""
 
@@ -64,6 +66,7 @@ class OwnOutbox(Outbox):
         self._num_lines_read = 0
         self._position = Position()
         self._oldest_segment = 1
+        self._carried_to = self._carried_segments = 0
         self._reported_at: float | None = None
         self._behind_since: float | None = None
 
@@ -72,25 +75,24 @@ class OwnOutbox(Outbox):
         return self.journal.last_seq - self.booked_seq
 
     def lag(self, now: float) -> float:
-        """Seconds since everything was booked."""
-        if self.num_unshipped == 0:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = now
-        return 0.0 if self._behind_since is None else now - self._behind_since
+        """Seconds since everything was booked. From any thread."""
+        since = self._behind_since if self.num_unshipped else None
+        if since is None and self.num_unshipped:
+            since = now
+        self._behind_since = since
+        return 0.0 if since is None else now - since
 
     async def batch(self, now: float, now_ms: int) -> UsageBatch | None:
         self.lag(now)
         num_lines = self.journal.num_lines
         if not self.events and self._num_lines_read < num_lines and not await self._read():
             self._num_lines_read = num_lines
+            self.reader.finish(num_lines)
             self._give_up_unreadable()
         is_whole = self._is_whole()
         is_due = self._reported_at is None or now - self._reported_at >= HEARTBEAT_SECONDS
         if not (self.events or is_due or is_whole):
             return None
-        if is_whole:
-            self.reader.finish(num_lines)
         return UsageBatch(self._report(now_ms, is_whole), tuple(self.events))
 
     def _give_up_unreadable(self) -> None:
@@ -157,13 +159,21 @@ class OwnOutbox(Outbox):
             self._oldest_segment = oldest
         else:
             self.folder.save(self._position, durable=False)
-        if self.reader.segment - oldest >= MAX_SEGMENTS_HELD:
-            self._carry()
+        is_held = self.reader.segment - oldest >= MAX_SEGMENTS_HELD + self._carried_segments
+        if is_held and self.reader.line >= self._carried_to:
+            await self._carry()
 
-    def _carry(self) -> None:
-        for number, call in self.settlement.open.items():
-            if call.segment < self.reader.segment:
-                self.journal.carry(number, call.subject)
+    async def _carry(self) -> None:
+        """Not again before what was carried is read, which takes long where the books were away; and, where thousands
+        of calls take segments to carry, not before as many more are full: it would be carried for ever."""
+        began_in = self.journal.ordinals()[-1]
+        long = [(number, call) for number, call in self.settlement.open.items() if call.segment < self.reader.segment]
+        for position, (number, call) in enumerate(long, 1):
+            self.journal.carry(number, call.subject)
+            if position % CARRIED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._carried_to = self.journal.num_lines
+        self._carried_segments = self.journal.ordinals()[-1] - began_in
 
     def leave(self) -> None:
         """The process ends before all is booked: say how far it is, for whoever adopts it. Waits for the disk."""

@@ -69,7 +69,7 @@ class JournalReader:
 
     def finish(self, last_line: int = 0) -> None:
         """Nothing follows: damage at the end is a gap as well, and so are lines up to `last_line`, if it is known."""
-        last = max(last_line, self.line + self._num_bad)
+        last = last_line or self.line + self._num_bad
         if last > self.line:
             self._gap(last, "unreadable" if self._num_bad else "missing")
             self._num_bad = 0

@@ -20,7 +20,7 @@ class JournalSync:
         self._journals, self._seconds = journals, seconds
         self._wake, self._lock = Event(), Lock()
         self._waiters: list[Waiter] = []
-        self._is_stopping = False
+        self._is_stopping = self._has_ended = False
         self._has_failed = False
         self._thread = Thread(target=self._run, name="journal-sync", daemon=True)
 
@@ -38,20 +38,25 @@ class JournalSync:
         """Return when everything that is written now is on the disk.
 
         Raises:
-            MeteringUnavailable: the disk fails.
+            MeteringUnavailable: the disk fails, or the process ends.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._lock:
+            if self._has_ended:
+                raise MeteringUnavailable("The process that wrote this usage down is ending.", retry_after_seconds=1)
             self._waiters.append((loop, future))
         self._wake.set()
         await future
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        is_last = False
+        while not is_last:
             self._wake.wait(self._seconds)
             self._wake.clear()
+            is_last = self._is_stopping
             with self._lock:
+                self._has_ended = is_last
                 waiters, self._waiters = self._waiters, []
             failure = self._sync()
             for loop, future in waiters:

@@ -281,6 +281,12 @@ class Case:
             return
         self._aim(self.witness, payload_sha256(self.witness), "w")
 
+    def decide(self, event: UsageEvent, sha256: str) -> None:
+        """Somebody says that `event` is right, whatever else was heard. Whose call it was stays as it is."""
+        known = event.subject if self.target is None else self.target.subject
+        self._aim(replace(event, subject=known), sha256, "q")
+        self._keep(None)
+
     def posting(self, rate: Rate, now_ms: int) -> Booked | None:
         """What is to be written, all in all; None for nothing."""
         if self.target is None or not self._sha256:

@@ -1,7 +1,7 @@
 """Postings as rows of `usage_events`, and back."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -111,10 +111,13 @@ def plain(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str | bytes) else value
 
 
-async def standings(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, Standing]:
-    """What stands of the attempts with these ids, by id; those never booked are absent."""
+async def standings(
+    connection: AsyncConnection, ids: Collection[str], by: Sequence[str] = ("id", "corrects")
+) -> Mapping[str, Standing]:
+    """What stands of the attempts with these ids, by id; those never booked are absent. `by` are the columns that may
+    hold such an id."""
     columns = [name if name not in ("adapters", "tags") else f"CAST({name} AS TEXT) AS {name}" for name in COLUMNS]
-    rows = await rows_among(connection, usage_events, columns, ids, ("id", "corrects"))
+    rows = await rows_among(connection, usage_events, columns, ids, by)
     chains: dict[str, list[Booked]] = {}
     for row in sorted(rows, key=lambda row: (row.corrects is not None, row.booked_ms)):
         chains.setdefault(row.corrects or row.id, []).append(posting_of(row))

@@ -115,7 +115,9 @@ def _dimension(name: str, tags: Sequence[str]) -> ColumnElement[str]:
         return _tag(name.removeprefix(_TAG), tags)
     if name not in _DIMENSIONS:
         raise InvalidRequest(
-            f"Usage is grouped by {', '.join(DIMENSIONS)}; not by {name[:80]!r}.", "invalid_value", "group_by"
+            f"Usage is grouped by {', '.join(DIMENSIONS)}; not by {name[:80]!r}. Name several as group_by=a&group_by=b.",
+            "invalid_value",
+            "group_by",
         )
     return usage_hours.c[_DIMENSIONS[name]]
 
@@ -182,7 +184,9 @@ async def events(records: Records, asked: Asked, limit: int, after: str | None =
     async with records.read() as connection:
         conditions = _rows(asked)
         if after is not None:
-            found = (await connection.execute(select(table.admitted_ms).where(table.id == after))).scalar_one_or_none()
+            # Among those that may be seen: another tenant's id is none.
+            seen = select(table.admitted_ms).where(table.id == after, *_same(table, asked.which))
+            found = (await connection.execute(seen)).scalar_one_or_none()
             if found is None:
                 raise InvalidRequest("`after` must be the id of an event.", "invalid_value", "after")
             conditions.append(or_(table.admitted_ms < found, and_(table.admitted_ms == found, table.id < after)))

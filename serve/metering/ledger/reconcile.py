@@ -7,7 +7,11 @@
                 had done since their last checkpoint
     conflict    records in quarantine say something else about attempts that are booked
     late        closed events are not booked after a while
-    silent      a process with open calls has not reported for long
+    silent      a process with open calls has not reported for long, and not all of them are booked as their witnesses
+                saw them
+
+What can be explained is told, and is no difference: a process that is gone for good, a dead engine that counted what
+came after its calls' last checkpoints, and what somebody has looked at and accepted.
 
 Prometheus is compared beside it. It is a monitor, not a meter: it estimates between scrapes, and knows nothing of what
 happened while it was away, or between the last scrape of a process and its end. So there is a tolerance, and where it
@@ -18,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serve.domain.usage import UNITS, Quantities
+from serve.domain.usage import NO_USAGE, UNITS, Quantities
 from serve.metering.ledger.sources import SourceBook
 
 COUNTER_UNITS = {
@@ -52,11 +56,32 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that does not add up; `num_missing` records are known to be missing."""
+    """One thing that does not add up; `num_missing` records are known to be missing. Whoever accepts it accepts
+    `known_as`, which stays the same while the difference does."""
 
     kind: Kind
     message: str
     num_missing: int = 0
+    figures: str = ""
+
+    @property
+    def known_as(self) -> str:
+        return f"{self.kind.value}: {self.figures or self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of an epoch beside its own books.
+
+    `unchecked` is what a killed one's calls may have done after their last checkpoints. `num_witnessed` calls that were
+    open at its last report are booked as their witnesses saw them. `accepted` differences are those that somebody has
+    looked at.
+    """
+
+    num_conflicts: int = 0
+    unchecked: Quantities = NO_USAGE
+    num_witnessed: int = 0
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +97,27 @@ class Verdict:
     is_compared: bool
     """Whether the engine's counters were compared: no call was open, and it told them."""
     differences: tuple[Difference, ...]
+    explained: tuple[str, ...] = ()
+    """Sentences: what would be a difference, were it not known why."""
 
     @property
     def adds_up(self) -> bool:
         return not self.differences
 
 
-_NOTHING = Quantities()
+NO_EVIDENCE = Evidence()
 
 
-def verdict_on(book: SourceBook, now_ms: int, num_conflicts: int = 0, unchecked: Quantities = _NOTHING) -> Verdict:
-    """Judge one epoch. `unchecked` is what a killed one's calls may have done after their last checkpoints."""
+def verdict_on(book: SourceBook, now_ms: int, known: Evidence = NO_EVIDENCE) -> Verdict:
+    """Judge one epoch."""
     report = book.report
-    found = [*_gaps(book), *_sum(book), *_counters(book, unchecked), *_timing(book, now_ms)]
-    if num_conflicts:
-        found.append(Difference(Kind.CONFLICT, f"{num_conflicts} records are in quarantine (/v1/admin/conflicts)."))
+    found = [*_gaps(book), *_sum(book), *_counters(book, known.unchecked), *_timing(book, now_ms, known)]
+    accepted = [one for one in found if one.known_as in known.accepted]
+    differences = [one for one in found if one not in accepted]
+    if number := known.num_conflicts:
+        differences.append(
+            Difference(Kind.CONFLICT, f"{number} records are in quarantine (`slipway usage conflicts`).")
+        )
     return Verdict(
         source=report.source,
         model=report.model,
@@ -95,7 +126,8 @@ def verdict_on(book: SourceBook, now_ms: int, num_conflicts: int = 0, unchecked:
         num_booked=book.booked_seq + sum(last - first + 1 for first, last in book.ahead),
         num_open=report.num_open,
         is_compared=_is_comparable(book),
-        differences=tuple(found),
+        differences=tuple(differences),
+        explained=(*_explained(book, now_ms, known), *(f"Accepted: {one.message}" for one in accepted)),
     )
 
 
@@ -119,27 +151,37 @@ def _gaps(book: SourceBook) -> list[Difference]:
 
 
 def _sum(book: SourceBook) -> list[Difference]:
-    if not book.is_complete:
+    if not book.is_complete or book.report.cumulative == book.booked:
         return []
     said, booked = book.report.cumulative, book.booked
     words = _words(said, booked, "the source says", "booked are")
-    return [Difference(Kind.SUM, f"The events do not add up: {words}.")] if words else []
+    return [Difference(Kind.SUM, f"The events do not add up: {words}.", figures=_figures((said - booked).nonzero()))]
 
 
 def _counters(book: SourceBook, unchecked: Quantities) -> list[Difference]:
-    if not _is_comparable(book):
+    counted, said = _counted(book), book.report.cumulative
+    more = {unit: counter - getattr(said, unit) for unit, counter in counted.items()}
+    more = {unit: number for unit, number in more.items() if not _is_well(book, number, getattr(unchecked, unit))}
+    if not more:
         return []
-    said = book.report.cumulative
-    words = []
-    for name, unit in COUNTER_UNITS.items():
-        if name not in book.report.counters:
-            continue
-        counter, counted = round(book.report.counters[name]), getattr(said, unit)
-        more = counter - counted
-        is_well = (more <= getattr(unchecked, unit)) if book.report.killed else more == 0
-        if not is_well:
-            words.append(f"{unit}: the engine counted {counter}, its calls {counted}")
-    return [Difference(Kind.COUNTERS, f"The engine's own counters differ: {'; '.join(words)}.")] if words else []
+    words = "; ".join(f"{unit}: the engine counted {counted[unit]}, its calls {getattr(said, unit)}" for unit in more)
+    return [Difference(Kind.COUNTERS, f"The engine's own counters differ: {words}.", figures=_figures(more))]
+
+
+def _is_well(book: SourceBook, more: int, unchecked: int) -> bool:
+    return more <= unchecked if book.report.killed else more == 0
+
+
+def _counted(book: SourceBook) -> dict[str, int]:
+    """What the engine's counters say, by unit, where they can be compared."""
+    if not _is_comparable(book):
+        return {}
+    told = book.report.counters
+    return {unit: round(told[name]) for name, unit in COUNTER_UNITS.items() if name in told}
+
+
+def _figures(more: Mapping[str, int]) -> str:
+    return " ".join(f"{unit}={value:+d}" for unit, value in more.items())
 
 
 def _is_comparable(book: SourceBook) -> bool:
@@ -148,18 +190,34 @@ def _is_comparable(book: SourceBook) -> bool:
     return is_still and not report.is_witness and any(name in report.counters for name in COUNTER_UNITS)
 
 
-def _timing(book: SourceBook, now_ms: int) -> list[Difference]:
+def _timing(book: SourceBook, now_ms: int, known: Evidence) -> list[Difference]:
     report, silent_ms = book.report, now_ms - book.report.reported_ms
     if report.closed:
         return []
     found = []
     if book.is_behind and not book.missing and silent_ms > LATE_MS:
         number = report.last_seq - book.booked_seq
-        found.append(Difference(Kind.LATE, f"{number} closed events are not booked after {silent_ms // 1000} s."))
-    if report.num_open and SILENT_MS < silent_ms <= LOST_MS:
+        words = f"{number} closed events are not booked after {silent_ms // 1000} s."
+        found.append(Difference(Kind.LATE, words, figures=f"{book.booked_seq + 1} to {report.last_seq}"))
+    if report.num_open and SILENT_MS < silent_ms <= LOST_MS and known.num_witnessed < report.num_open:
         words = f"{report.num_open} calls were open when the process last reported, {silent_ms // 1000} s ago."
-        found.append(Difference(Kind.SILENT, words))
+        found.append(Difference(Kind.SILENT, words, figures=f"since {report.reported_ms}"))
     return found
+
+
+def _explained(book: SourceBook, now_ms: int, known: Evidence) -> list[str]:
+    report, silent_ms = book.report, now_ms - book.report.reported_ms
+    if not report.closed and report.num_open and silent_ms > SILENT_MS:
+        witnessed = f"{known.num_witnessed} of the {report.num_open} calls that were open then"
+        if silent_ms > LOST_MS or known.num_witnessed >= report.num_open:
+            return [
+                f"It was last heard of {silent_ms // 1000} s ago: {witnessed} are booked as their witnesses saw them."
+            ]
+    more = {unit: counter - getattr(report.cumulative, unit) for unit, counter in _counted(book).items()}
+    beyond = [f"{number} {unit.replace('_', ' ')}" for unit, number in more.items() if number > 0]
+    if report.killed and beyond and not _counters(book, known.unchecked):
+        return [f"It was killed: its engine had counted {', '.join(beyond)} after the last checkpoints of its calls."]
+    return []
 
 
 def _words(one: Quantities, other: Quantities, one_says: str, other_says: str) -> str:

@@ -46,9 +46,13 @@ def upgrade() -> None:
     _create_grants()
     _create_rate_buckets()
     _create_free_draws()
+    _create_key_makers()
+    _create_usage_reviews()
 
 
 def downgrade() -> None:
+    op.drop_table("usage_reviews")
+    op.drop_table("key_makers")
     op.drop_table("free_draws")
     op.drop_table("rate_buckets")
     op.drop_table("grants")
@@ -74,6 +78,7 @@ def downgrade() -> None:
     op.drop_column("keys", "limits")
     op.drop_column("keys", "replaced_by")
     op.drop_column("keys", "made_by")
+    op.drop_column("keys", "family")
     op.drop_column("runs", "price")
     op.drop_column("runs", "hold")
     op.drop_column("runs", "reserved_nano")
@@ -94,6 +99,7 @@ def _add_columns() -> None:
     op.add_column("keys", sa.Column("limits", JSON))
     op.add_column("keys", sa.Column("replaced_by", sa.String(24)))
     op.add_column("keys", sa.Column("made_by", sa.String(24)))
+    op.add_column("keys", sa.Column("family", sa.String(24)))
     op.add_column("runs", sa.Column("price", sa.String(71)))
     op.add_column("runs", sa.Column("hold", sa.String(36)))
     op.add_column("runs", sa.Column("reserved_nano", sa.BigInteger(), nullable=False, server_default="0"))
@@ -421,3 +427,27 @@ def _create_free_draws() -> None:
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("usage_id", "unit", name=op.f("pk_free_draws")),
     )
+
+
+def _create_key_makers() -> None:
+    op.create_table(
+        "key_makers",
+        sa.Column("key_id", sa.String(24), nullable=False),
+        sa.Column("maker", sa.String(24), nullable=False),
+        sa.PrimaryKeyConstraint("key_id", "maker", name=op.f("pk_key_makers")),
+    )
+    op.create_index(op.f("ix_key_makers_maker"), "key_makers", ["maker"])
+
+
+def _create_usage_reviews() -> None:
+    op.create_table(
+        "usage_reviews",
+        sa.Column("id", sa.String(64), nullable=False),
+        sa.Column("source", sa.String(200), nullable=False),
+        sa.Column("what", sa.String(400), nullable=False),
+        sa.Column("note", sa.String(200), nullable=False),
+        sa.Column("reviewed_by", sa.String(80), nullable=False),
+        sa.Column("reviewed_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_usage_reviews")),
+    )
+    op.create_index(op.f("ix_usage_reviews_source"), "usage_reviews", ["source"])
