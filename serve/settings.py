@@ -183,8 +183,8 @@ class MeteringSettings(Part):
     tag_keys: str = Field(default="", pattern=r"^([a-z][a-z0-9_-]{0,31}(,[a-z][a-z0-9_-]{0,31}){0,4})?$")
     """Up to five keys that requests may carry in `x-slipway-tags`, comma-separated; usage is summed by them."""
     lease_seconds: float = Field(default=15.0, gt=0)
-    """How long a gateway holds its slice of a budget without a word. Then it counts as dead, and what it held comes back
-    when its calls are booked."""
+    """How long a gateway holds its slice of a budget without a word. Then it counts as dead, and what it held comes
+    back when its calls are booked."""
 
 
 class AuthSettings(Part):

@@ -222,7 +222,7 @@ class Keys:
             raise InvalidRequest(f"grace_seconds is 0 to {MAX_GRACE_SECONDS}, 90 days.", param="grace_seconds")
         token, now_ms = make_token(self._choose), self._clock.now_ms()
         async with self._records.write() as connection:
-            old = await self._owned(connection, tenant, key_id, by)
+            old = await self._owned(connection, tenant, key_id, by, locks=True)
             fresh = replace(old, id=token.key_id, created_ms=now_ms, replaced_by=None, family=old.family or old.id)
             made = await self._handed_on(connection, fresh, by)
             if made.expires_ms != old.expires_ms:
@@ -242,10 +242,14 @@ class Keys:
         if not old.is_live(self._clock.now_ms()) or (await connection.execute(change)).rowcount != 1:
             raise Conflict("This key is revoked, expired, or rotated already; make a new one.", "key_not_live")
 
-    async def _owned(self, connection: AsyncConnection, tenant: str, key_id: str, by: Caller | None) -> KeyInfo:
+    async def _owned(
+        self, connection: AsyncConnection, tenant: str, key_id: str, by: Caller | None, *, locks: bool = False
+    ) -> KeyInfo:
+        """The key, if `by` may see it. `locks`: of changes at once, each sees what the one before made of it."""
         row = None
         if is_key_id(key_id):
-            found = await connection.execute(_by_id(key_id).where(keys.c.tenant == tenant))
+            query = _by_id(key_id).where(keys.c.tenant == tenant)
+            found = await connection.execute(query.with_for_update() if locks else query)
             row = found.mappings().one_or_none()
         if row is None:
             raise _unknown(key_id)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from serve.cli import usage_audit
-from serve.cli.keys import OfTenant
 from serve.cli.output import Format, Output, note, print_data, print_table
 from serve.cli.session import connect, segment
 from serve.cli.times import ago
@@ -18,6 +17,7 @@ Since = Annotated[str, typer.Option(help="From when: 24h, 7d, 4w, or a time as 2
 Until = Annotated[str | None, typer.Option(help="Until when; now, if nothing is said.")]
 OfModel = Annotated[str | None, typer.Option("--model", help="Of this model.")]
 OfKey = Annotated[str | None, typer.Option("--of-key", help="Of the key with this id.")]
+OfTenant = Annotated[str | None, typer.Option("--tenant", help="Of another tenant, or * for all (admin keys only).")]
 OfProject = Annotated[str | None, typer.Option("--project", help="Of this project.")]
 Tagged = Annotated[list[str] | None, typer.Option("--tag", help="key=value; repeatable.")]
 _FLAGS = ("unbilled", "estimated", "unpriced")

@@ -7,7 +7,7 @@ say something else. What is neither public nor under /v1/ does not exist, whatev
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,7 +17,7 @@ from serve.auth.access import Scope as KeyScope
 from serve.auth.links import SIGNATURE
 from serve.auth.sessions import Session
 from serve.auth.tenants import DEFAULT_PROJECT
-from serve.domain.errors import NotFound, Overloaded
+from serve.domain.errors import InvalidRequest, NotFound, Overloaded
 from serve.domain.names import AssetId, KeyId
 from serve.gateway.client_addresses import scheme_of
 from serve.gateway.cookies import SESSION, check_own_site, cookie
@@ -73,6 +73,7 @@ class Access:
             return
         if not path.startswith(API_PREFIX) and path not in _LOGIN_PATHS:
             raise NotFound("There is no such route. /docs lists those there are.", "route_not_found")
+        _check_text(scope)
         if self._in_flight >= self._services.settings.gateway.max_in_flight:
             raise Overloaded(
                 "This gateway holds as many requests as it may. Try again shortly.", retry_after_seconds=_RETRY_SECONDS
@@ -155,6 +156,16 @@ class Access:
                 self._in_flight_of[holder] = left
             else:
                 del self._in_flight_of[holder]
+
+
+def _check_text(scope: Scope) -> None:
+    """Raises for an address with a NUL in it: nothing has such a name, and PostgreSQL takes it for an error."""
+    if "\x00" in scope["path"]:
+        raise NotFound("Nothing has a name with a NUL in it.")
+    if b"%00" in scope["query_string"]:
+        given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        name = next((name for name, value in given if "\x00" in value), None)
+        raise InvalidRequest("The query has a NUL in it; no value has.", "invalid_value", name)
 
 
 def _token(scope: Scope) -> str | None:

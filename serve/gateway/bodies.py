@@ -140,8 +140,15 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 async def read_as(request: Request, model: type[Model]) -> Model:
-    """The request's JSON as `model`. Raises InvalidRequest with the field's path, PayloadTooLarge."""
-    return validated(model, await read_json(request))
+    """The request's JSON as `model`. Raises InvalidRequest with the field's path, PayloadTooLarge.
+
+    No text in it holds a NUL: it is names and titles, and PostgreSQL takes one for an error.
+    """
+    value = await read_json(request)
+    for name, given in value.items():
+        if _has_nul(given):
+            raise InvalidRequest(f"{name} holds a NUL character.", "invalid_value", name)
+    return validated(model, value)
 
 
 def validated(model: type[Model], value: dict[str, Any]) -> Model:
@@ -150,6 +157,12 @@ def validated(model: type[Model], value: dict[str, Any]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         raise validation.invalid_request(error, value, model.model_fields) from None
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\x00" in name or _has_nul(inner) for name, inner in value.items())
+    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\x00" in value
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

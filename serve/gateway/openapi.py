@@ -20,6 +20,7 @@ from serve.domain.documents import AdapterDocument, ModelDocument, Prices
 from serve.domain.images import ImageToImageInput, TextToImageInput
 from serve.gateway.access import PUBLIC_PATHS
 from serve.gateway.adapter_views import AdapterWords, NewAdapterBody
+from serve.gateway.audit_views import AcceptBody, ResolveBody
 from serve.gateway.budget_views import BudgetChange, NewBudgetBody, NewGrantBody
 from serve.gateway.cookies import SESSION
 from serve.gateway.openai.image_requests import ImageExtras
@@ -75,6 +76,8 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "checkPrice": PriceCheckBody,
     "rotateKey": RotationBody,
     "rerateUsage": RerateBody,
+    "acceptDifferences": AcceptBody,
+    "resolveUsageConflict": ResolveBody,
     "createBudget": NewBudgetBody,
     "updateBudget": BudgetChange,
     "grantCredit": NewGrantBody,

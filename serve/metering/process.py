@@ -96,10 +96,12 @@ class ProcessMetering:
         )
         folder = JournalFolder.make(self._journal_dir, self._process, epoch, source)
         try:
-            return Journal(folder, source, self._settings.journal_max_bytes)
+            journal = Journal(folder, source, self._settings.journal_max_bytes)
         except OSError:
             folder.remove()
             raise
+        journal.on_dirty = self._sync.look
+        return journal
 
     def _journals(self) -> list[Journal]:
         return [journal for meter in self._meters for journal in meter.journals]

@@ -3,35 +3,13 @@
 import orjson
 
 from serve.domain.generation import ModelCall
-from serve.domain.usage import UsageSubject
-
-
-def subject_of(model: str, call: ModelCall) -> UsageSubject:
-    """Everything about this submission of `call` to `model` that is known before it begins."""
-    context = call.context
-    return UsageSubject(
-        id=context.usage_id,
-        request_id=context.request_id,
-        tenant=context.tenant,
-        project=context.project,
-        key_id=context.key_id,
-        model=model,
-        task=call.task.value,
-        admitted_ms=context.admitted_ms,
-        adapters=tuple([adapter.id for adapter in call.adapters]),
-        run_id=context.run_id,
-        workflow=context.workflow,
-        node=context.step,
-        tags=context.tags,
-        price=context.price,
-        hold=context.hold,
-        reserved_nano=context.reserved_nano,
-    )
 
 
 def said_of(model: str, call: ModelCall) -> bytes:
-    """`subject_bytes(subject_of(model, call))`, without the object in between: to make it costs as much as to write
-    the record, and every call pays."""
+    """Everything about this submission of `call` to `model` that is known before it begins, as opening records have it.
+
+    A `UsageSubject` in between would cost as much as the record takes to write, and every call pays.
+    """
     context = call.context
     return orjson.dumps(
         {

@@ -90,7 +90,8 @@ class ScalingPolicy:
     def decide(self, seen: Observation) -> Decision:
         """Replicas to ask for now."""
         bounds = self.bounds
-        if seen.load > 0 or seen.backlog_seconds > 0 or self._is_woken(seen):
+        is_woken = self._is_woken(seen)
+        if seen.load > 0 or seen.backlog_seconds > 0 or is_woken or self._has_arrived(seen):
             self._busy_at = seen.now
         growth = self._growth(seen)
         needed = needed_replicas(seen, growth, bounds.target_wait_seconds)
@@ -99,11 +100,18 @@ class ScalingPolicy:
         kept = 0 if is_idle else max(held, 1) + bounds.buffer
         chosen = max(bounds.minimum, min(kept, bounds.maximum))
         self._chosen, self._wanted = chosen, seen.wanted
-        return Decision(chosen, self._reason(seen, growth, needed, held, kept, chosen))
+        reason = self._reason(seen, growth, needed, held, kept, chosen)
+        return Decision(chosen, f"a call at zero; {reason}" if is_woken else reason)
 
     def _is_woken(self, seen: Observation) -> bool:
         """Whether more were asked for than was chosen here. What is on its way down, after a decision, is no sign."""
         return seen.wanted > self._chosen and (seen.wanted > self._wanted or seen.replicas == 0)
+
+    def _has_arrived(self, seen: Observation) -> bool:
+        """Whether work has come since this was last asked: the rate rises then, and only then. A call may begin and end
+        between two looks at the load."""
+        before = self._inflows[-1][1] if self._inflows else 0.0
+        return seen.inflow > before
 
     def _growth(self, seen: Observation) -> float:
         """What will arrive on top, each second, when a replica that is asked for now is ready; at most as much again.

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from serve.telemetry.dashboards import DASHBOARDS, dashboard_json
+from serve.telemetry.dashboards import DASHBOARDS
+from serve.telemetry.grafana import dashboard_json
 from serve.telemetry.rules import rule_groups
 from serve.telemetry.scraping import RULES_FILE, SCRAPE_FILE, scrape_config
 

@@ -228,7 +228,7 @@ AVAILABILITY: tuple[Alert, ...] = (
 SPEED: tuple[Alert, ...] = (
     Alert(
         "SlipwayFirstTokenSlow",
-        f"model:slipway_first_token_seconds:p95_5m > {FIRST_TOKEN_SECONDS}",
+        f"model:slipway_first_token_seconds:p95_5m > {FIRST_TOKEN_SECONDS} {_ENOUGH}",
         "10m",
         Severity.TICKET,
         "One in twenty answers of {{ $labels.model }} begins after {{ $value | humanizeDuration }}.",

@@ -169,8 +169,25 @@ CASES = (
         [{"tenant": "acme", "model": "m"}],
     ),
     Case("nobody's do", "SlipwayTenantFailing", calls({"succeeded": "0+9x90"}), 80),
-    Case("answers begin late", "SlipwayFirstTokenSlow", first_tokens("0+80x60", "0+100x60"), 30, OF_MODEL),
-    Case("answers begin in time", "SlipwayFirstTokenSlow", first_tokens("0+99x60", "0+100x60"), 30),
+    Case(
+        "answers begin late",
+        "SlipwayFirstTokenSlow",
+        first_tokens("0+80x60", "0+100x60") | calls({"succeeded": "0+100x60"}),
+        30,
+        OF_MODEL,
+    ),
+    Case(
+        "answers begin in time",
+        "SlipwayFirstTokenSlow",
+        first_tokens("0+99x60", "0+100x60") | calls({"succeeded": "0+100x60"}),
+        30,
+    ),
+    Case(
+        "a call now and then that wakes its model",
+        "SlipwayFirstTokenSlow",
+        first_tokens("0+0x60", "0+0.1x60") | calls({"succeeded": "0+0.1x60"}),
+        30,
+    ),
     Case(
         "a queue that grows",
         "SlipwayQueueGrowing",
@@ -257,6 +274,12 @@ CASES = (
         "SlipwayMetricsDisagree",
         work("0+9000x99 _x20 1080000+9000x80", "0+9000x99 _x20 1080000+9000x80"),
         190,
+    ),
+    Case(
+        "a Prometheus that is new beside an old ledger",
+        "SlipwayMetricsDisagree",
+        work("5000000+9000x100", "700000000+9000x100") | {READABLE: "1x100"},
+        50,
     ),
     Case("little work", "SlipwayMetricsDisagree", work("0+9x200", "0+1x200"), 190),
     Case(

@@ -23,7 +23,7 @@ ACME, PROJECT = TenantName("acme"), ProjectName("default")
 
 
 @pytest.fixture
-async def pair(postgres_url: str, seaweedfs_server: S3Server, clock: ManualClock) -> AsyncIterator[list[Assets]]:
+async def pair(migrated_postgres_url: str, seaweedfs_server: S3Server, clock: ManualClock) -> AsyncIterator[list[Assets]]:
     """Two processes' views of one installation."""
     objects = ObjectsSettings(
         endpoint=seaweedfs_server.endpoint,
@@ -31,8 +31,7 @@ async def pair(postgres_url: str, seaweedfs_server: S3Server, clock: ManualClock
         access_key=SecretStr(seaweedfs_server.access_key),
         secret_key=SecretStr(seaweedfs_server.secret_key),
     )
-    both = [Records(postgres_url), Records(postgres_url)]
-    await asyncio.gather(*(one.migrate() for one in both))
+    both = [Records(migrated_postgres_url), Records(migrated_postgres_url)]
     yield [Assets(one, S3Objects(objects), clock, Uuid7Ids()) for one in both]
     for one in both:
         await one.close()

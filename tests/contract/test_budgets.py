@@ -40,15 +40,6 @@ USD = 10**9
 GRACE_SECONDS = 60.0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a migrated database of this test's own."""
-    if request.param == "sqlite":
-        (tmp_path / "a.db").write_bytes(migrated())
-        return f"sqlite+aiosqlite:///{tmp_path / 'a.db'}"
-    return str(request.getfixturevalue("migrated_postgres_url"))
-
-
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Records]:
     """A migrated database with a tenant `acme`."""

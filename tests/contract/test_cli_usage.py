@@ -88,6 +88,9 @@ def test_usage_is_summed_by_what_is_asked_for() -> None:
     assert "1 attempts have no price" in result.stderr
     assert "Nothing was used" in slipway("usage", *SINCE, "--model", "none").stderr
     assert json.loads(ok("usage", *SINCE, "--tag", f"team={FORMULA}", "-o", "json"))[0]["attempts"] == 1
+    everybody = json.loads(ok("usage", "--tenant", "*", "--by", "tenant", *SINCE, "-o", "json"))
+    assert [row["group"]["tenant"] for row in everybody] == ["default"]
+    assert "repeat group_by" in slipway("usage", "--by", "model,key").stderr
     assert slipway("usage", "--by", "colour").exit_code == 4
     assert slipway("usage", "--since", "soon").exit_code == 2
 

@@ -7,7 +7,8 @@ import pytest
 from fakes.prometheus import Prometheus, running_prometheus
 
 from serve.telemetry import render, series
-from serve.telemetry.dashboards import DASHBOARDS, Dashboard, dashboard_json
+from serve.telemetry.dashboards import DASHBOARDS, Dashboard
+from serve.telemetry.grafana import dashboard_json
 from serve.telemetry.rules import ALERTS, RECORDINGS
 from serve.telemetry.series import Place
 
@@ -111,3 +112,30 @@ def test_a_dashboard_begins_with_its_questions_and_no_panel_covers_another(dashb
         assert place["x"] + place["w"] <= 24
         taken |= cells
     assert len({panel["id"] for panel in (questions, *panels)}) == len(panels) + 1
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
+def test_a_panel_says_what_it_shows_and_each_of_its_lines_has_a_name(dashboard: Dashboard):
+    for panel in dashboard_json(dashboard)["panels"][1:]:
+        assert re.fullmatch(r"(- `\w+`: .+\.\n?)+", panel["description"]), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        values = [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+        assert values[0] is None
+        assert values[1:] == sorted(values[1:])
+        for target in panel["targets"]:
+            assert target["legendFormat"]
+            assert target["instant"] is not target["range"]
+            told = re.findall(r"{{(\w+)}}", target["legendFormat"])
+            outermost = re.match(r"(?:topk\(10, )?(?:sum|max) by \(([^)]*)\)", target["expr"])
+            assert outermost is None or set(told) == set(outermost[1].split(", ")), panel["title"]
+
+
+def test_a_variable_begins_with_all_its_values():
+    for dashboard in DASHBOARDS:
+        source, *variables = dashboard_json(dashboard)["templating"]["list"]
+        assert source["type"] == "datasource"
+        used = set(
+            re.findall(r"\$(\w+)", " ".join(query.expr for panel in dashboard.panels for query in panel.queries))
+        )
+        assert {variable["name"] for variable in variables} == used
+        assert all(variable["current"]["value"] == ["$__all"] for variable in variables)

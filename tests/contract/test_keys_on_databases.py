@@ -1,6 +1,7 @@
 """What keys, tenants and people promise where databases differ: races, and text that PostgreSQL takes for an error."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import ManualClock
-from fakes.gateway import settings_in
+from fakes.gateway import gateway, settings_in
+from pydantic import SecretStr
 
-from serve.auth.access import ALL_SCOPES, Caller
+from serve.auth.access import ALL_SCOPES, Caller, Scope
 from serve.auth.groups import Grants
 from serve.auth.keys import Keys
 from serve.auth.logins import Logins
@@ -21,6 +23,8 @@ from serve.auth.users import Identity
 from serve.clock import Uuid7Ids
 from serve.domain.errors import Conflict, NotFound, Unauthenticated
 from serve.domain.names import KeyId, ProjectName, TenantName
+from serve.gateway.app import create_app
+from serve.settings import StorageSettings
 from serve.storage.records import Records
 
 NUM_PROCESSES = 4
@@ -30,12 +34,11 @@ NUM_PROCESSES = 4
 async def processes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Records]]:
     """One migrated database, as several processes hold it."""
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path / 'a.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
+    url = new_sqlite(tmp_path / "a.db") if is_sqlite else request.getfixturevalue("migrated_postgres_url")
     async with AsyncExitStack() as stack:
         made = [Records(url) for _ in range(NUM_PROCESSES)]
         for records in made:
             stack.push_async_callback(records.close)
-        await made[0].migrate()
         yield made
 
 
@@ -123,3 +126,38 @@ async def test_strange_names_of_people_and_projects_are_just_unknown(
         with pytest.raises(NotFound):
             await asking
     assert await people.sessions.find("\x00" * 43) is None
+
+
+async def test_a_line_of_keys_ends_whole_on_every_database(processes: list[Records], clock: ManualClock) -> None:
+    keys = Keys(processes[0], clock, 0)
+    await Tenants(processes[0], clock).create("acme")
+    asked = {"tenant": "acme", "project": "default", "title": "t", "scopes": [Scope.KEYS]}
+    first, token = await keys.create(**asked, parent=None)
+    _, other = await keys.create(**asked, parent=None)
+    for _ in range(5):
+        _, token = await keys.create(**asked, parent=await keys.authenticate(token))
+    await keys.revoke("acme", first.id, made_keys=True)
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(token)
+    assert (await keys.authenticate(other)).tenant == "acme"
+
+
+@pytest.mark.parametrize("text", ["%00", "a%00b", "%F0%9F%92%A5", "%FF"])
+async def test_no_text_in_an_address_is_a_fault_of_ours(
+    request: pytest.FixtureRequest, tmp_path: Path, text: str
+) -> None:
+    url = request.getfixturevalue("migrated_postgres_url")
+    storage = StorageSettings(data_dir=tmp_path / "data", database_url=SecretStr(url))
+    paths = create_app(None).openapi()["paths"]
+    settings = settings_in(tmp_path).model_copy(update={"storage": storage})
+    async with gateway(tmp_path, settings=settings) as made, made.client() as client:
+        for path, operations in paths.items():
+            for method in operations.keys() & {"get", "delete"}:
+                named = [one["name"] for one in operations[method].get("parameters", []) if one["in"] == "query"]
+                filled = re.sub(r"\{[^}]+\}", text, path)
+                for url in (filled, *(f"{filled}?{name}={text}" for name in named)):
+                    status = (await client.request(method, url)).status_code
+                    assert status < 500 or path == "/readyz", (method, url, status)
+        for path, body in (("budgets", {"key_id": "\x00"}), ("admin/credits", {"tenant": "\x00"})):
+            answer = await client.post(f"/v1/{path}", json=body)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, *body)

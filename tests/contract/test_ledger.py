@@ -13,10 +13,14 @@ from fakes.ledger import ADMITTED_MS, GATEWAY, batch, event, priced, totals_of, 
 from sqlalchemy import select
 
 from serve.domain.documents import Prices
+from serve.domain.errors import Conflict, NotFound
 from serve.domain.usage import Basis, Quantities, Receipt, UsageEvent, UsageStatus
+from serve.metering.journal.wire import payload_sha256
 from serve.metering.ledger import sources
+from serve.metering.ledger.audit import audit
 from serve.metering.ledger.ledger import Ledger
 from serve.metering.ledger.queries import Asked, Granularity, Which, events, usage
+from serve.metering.ledger.reviews import Review, accept, resolve
 from serve.metering.ledger.rollups import SUMS
 from serve.metering.ledger.totals import totals
 from serve.metering.prices.price_book import PriceBook
@@ -35,12 +39,11 @@ PRICES = Prices(prompt="1", completion="2")
 async def processes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Records]]:
     """One migrated database, as several processes hold it."""
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path / 'a.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
+    url = new_sqlite(tmp_path / "a.db") if is_sqlite else request.getfixturevalue("migrated_postgres_url")
     async with AsyncExitStack() as stack:
         made = [Records(url) for _ in range(NUM_PROCESSES)]
         for records in made:
             stack.push_async_callback(records.close)
-        await made[0].migrate()
         yield made
 
 
@@ -112,6 +115,31 @@ async def test_a_record_that_says_something_else_is_put_aside_and_changes_nothin
         (row,) = (await connection.execute(select(usage_conflicts))).all()
     assert (row.id, row.event["quantities"]) == ("r1:1", {"prompt_tokens": 999})
     assert (await totals(database, clock, SETTINGS)).num_conflicts == 1
+
+
+@pytest.mark.parametrize("is_right", [True, False], ids=["the record", "the ledger"])
+async def test_a_record_in_quarantine_is_decided_once_and_the_attempt_stays_its_tenants(
+    database: Records, ledger: Ledger, clock: ManualClock, is_right: bool
+) -> None:
+    price = await pricing(ledger)
+    (own,) = priced([event(1)], price)
+    other = replace(own, quantities=Quantities(40), subject=replace(own.subject, tenant="another"))
+    await ledger.book(batch(own))
+    await ledger.book(batch(other, last_seq=3, closed=True))
+    review = Review("admin", "looked")
+    accepted = [await accept(ledger, own.source, review, SETTINGS.checkpoint_tokens) for _ in range(2)]
+    assert [[one.kind for one in each] for each in accepted] == [["gap"], []]
+    decided = (payload_sha256(other), is_right, review)
+    await resolve(ledger, "r1:1", *decided)
+    with pytest.raises(Conflict):
+        await resolve(ledger, "r1:1", *decided)
+    with pytest.raises(NotFound):
+        await resolve(ledger, "r2:1", *decided)
+    found = (await totals(database, clock, SETTINGS)).booked
+    assert {key: one.cost_nano for key, one in found.items()} == {("acme", "echo"): 40_000 if is_right else COST}
+    assert (await audit(database, clock, SETTINGS, 0)).adds_up
+    await ledger.book(batch(own))
+    assert (await totals_of(database))["cost_nano"] == (40_000 if is_right else COST)
 
 
 async def test_a_record_that_makes_no_sense_holds_up_no_other(database: Records, ledger: Ledger) -> None:

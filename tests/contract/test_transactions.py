@@ -17,10 +17,9 @@ from serve.storage.tables import projects, tenants
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Records]:
     """A migrated database with one counter in it: the tenant `acme`, whose created_ms is 0."""
     if request.param == "sqlite":
-        made = Records(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+        made = Records(new_sqlite(tmp_path / "a.db"))
     else:
-        made = Records(request.getfixturevalue("postgres_url"))
-    await made.migrate()
+        made = Records(request.getfixturevalue("migrated_postgres_url"))
     await add_tenant(made, "acme")
     yield made
     await made.close()

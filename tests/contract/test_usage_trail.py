@@ -30,8 +30,7 @@ MINUTE = 60.0
 
 @pytest.fixture
 async def records(tmp_path: Path) -> AsyncIterator[Records]:
-    made = Records(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
-    await made.migrate()
+    made = Records(new_sqlite(tmp_path / "a.db"))
     yield made
     await made.close()
 

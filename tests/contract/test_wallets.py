@@ -38,15 +38,6 @@ NUM_GATEWAYS = 3
 SETTINGS = MeteringSettings()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a migrated database of this test's own."""
-    if request.param == "sqlite":
-        (tmp_path / "a.db").write_bytes(migrated())
-        return f"sqlite+aiosqlite:///{tmp_path / 'a.db'}"
-    return str(request.getfixturevalue("migrated_postgres_url"))
-
-
 @pytest.fixture
 async def gateways(database_url: str) -> AsyncIterator[list[Wallets]]:
     """Three gateways with connections of their own to one database, and a tenant `acme`."""

@@ -24,17 +24,6 @@ from serve.storage.tables import tenants
 ACME, DEFAULT, KEY = TenantName("acme"), ProjectName("default"), KeyId("k1")
 
 
-@cache
-def migrated() -> bytes:
-    """An empty database: migrating takes longer than an example."""
-    with TemporaryDirectory() as folder:
-        engine = create_engine(f"sqlite:///{folder}/a.db")
-        with engine.begin() as connection:
-            upgrade(connection)
-        engine.dispose()
-        return (Path(folder) / "a.db").read_bytes()
-
-
 async def add_tenant(records: Records, name: str = "acme", billing: str = "postpaid") -> None:
     """A tenant, without a project."""
     async with records.write() as connection:

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 from fakes.adapter_shelf import EngineAdapters
+from fakes.databases import new_sqlite
 from fastapi import FastAPI
-from sqlalchemy import create_engine
+from starlette.routing import BaseRoute
 
 from deployments.call_assets import CallAssets
 from deployments.engines.echo import EchoEngine
@@ -31,6 +32,7 @@ from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import API_VERSION, ModelDocument
 from serve.domain.errors import InvalidRequest
 from serve.domain.names import RunId
+from serve.gateway import app as gateway_app
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.run_limits import RunLimits
@@ -43,7 +45,7 @@ from serve.serving.in_memory import InMemoryModels, SupportsStream
 from serve.settings import Settings, StorageSettings
 from serve.storage.assets import Assets
 from serve.storage.objects import open_object_store
-from serve.storage.records import Records, upgrade
+from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
 
@@ -107,15 +109,17 @@ def settings_in(folder: Path, **parts: Any) -> Settings:
 
 
 @cache
-def _migrated_database() -> bytes:
-    """An empty database of this version: migrating once and copying takes a tenth of the time."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "template.db"
-        engine = create_engine(f"sqlite:///{file}")
-        with engine.begin() as connection:
-            upgrade(connection)
-        engine.dispose()
-        return file.read_bytes()
+def _routes() -> list[BaseRoute]:
+    return create_app(None).routes
+
+
+def app_of(services: Services) -> FastAPI:
+    """`create_app`, with the routes of the first: to make a hundred takes longer than most tests."""
+    with patch.object(gateway_app, "_ROUTERS", ()):
+        app = create_app(services)
+    own = {route.path for route in app.routes}
+    app.router.routes += [route for route in _routes() if route.path not in own]
+    return app
 
 
 @asynccontextmanager
@@ -127,8 +131,7 @@ async def gateway(
     `engines` adds models that chat, or replaces the engines of these.
     """
     settings = settings or settings_in(folder)
-    settings.storage.data_dir.mkdir(parents=True)
-    (settings.storage.data_dir / "slipway.db").write_bytes(_migrated_database())
+    new_sqlite(settings.storage.data_dir / "slipway.db")
     records = Records(settings.storage.url())
     services, desired, nudged = _services(settings, records, engines or {})
     for name in services.models._engines:
@@ -136,7 +139,7 @@ async def gateway(
         await services.catalog.apply(model_document(name, tasks), "api")
     key = await services.keys.bootstrap()
     assert key is not None
-    made = Gateway(services, create_app(services), key, await _other_key(services), desired, nudged)
+    made = Gateway(services, app_of(services), key, await _other_key(services), desired, nudged)
     try:
         yield made
     finally:

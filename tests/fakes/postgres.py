@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from fakes.databases import memory
 from fakes.processes import free_ports, server
 
 from serve.storage.records import Records
@@ -62,8 +63,8 @@ def _owner() -> int | None:
 
 @contextlib.contextmanager
 def running(binaries: Path) -> Iterator[Postgres]:
-    """A server with its data in a temporary folder; fast rather than safe: fsync is off."""
-    with tempfile.TemporaryDirectory(prefix="slipway-postgres-", ignore_cleanup_errors=True) as folder:
+    """A server with its data in a temporary folder, in memory if there is room: a new database is hundreds of files."""
+    with tempfile.TemporaryDirectory(prefix="slipway-postgres-", dir=memory(), ignore_cleanup_errors=True) as folder:
         owner, data, (port,) = _owner(), Path(folder) / "data", free_ports(1)
         os.chmod(folder, 0o755)
         data.mkdir(mode=0o700)

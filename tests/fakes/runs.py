@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.databases import new_sqlite
 from sqlalchemy import select
 
 from serve.clock import Uuid7Ids
@@ -79,16 +80,15 @@ class Outputs:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, of either kind."""
+    """The URL of a migrated database of this test's own, of either kind."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}"
-    return str(request.getfixturevalue("postgres_url"))
+        return new_sqlite(tmp_path / "a.db")
+    return str(request.getfixturevalue("migrated_postgres_url"))
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Records]:
     """A migrated database, of either kind."""
     records = Records(database_url)
-    await records.migrate()
     yield records
     await records.close()

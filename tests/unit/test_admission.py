@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,24 @@ import pytest
 from fakes.asgi import Exchange
 from fakes.engines import ScriptedEngine
 from fakes.gateway import Gateway, gateway, settings_in
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from serve.auth.access import DEFAULT_SCOPES
 from serve.auth.limits import Limits
 from serve.domain.documents import Prices
 from serve.domain.errors import Overloaded
-from serve.domain.generation import Completed, Finished, TextDelta
-from serve.domain.names import TenantName
+from serve.domain.generation import Completed, EventBatch, Finished, ModelCall, TextDelta, Verdict
+from serve.domain.names import RequestId, TenantName
+from serve.domain.task import Task
 from serve.domain.usage import Quantities
+from serve.gateway.admission import Admission
+from serve.gateway.app import create_app
+from serve.gateway.exchange import Exchange as Known
+from serve.gateway.exchange import attach
 from serve.gateway.rate_headers import duration
 from serve.metering.budgets.accounts import Period
 from serve.metering.budgets.budgets import Budgets, NewBudget
+from serve.metering.rates.limits import Limit
 from serve.settings import MeteringSettings
 from serve.storage.metering_tables import holds
 from serve.storage.tables import runs
@@ -49,9 +56,8 @@ async def made(tmp_path: Path, engine: ScriptedEngine) -> AsyncIterator[Gateway]
 
 async def key_with(made: Gateway, limits: Limits, **options: Any) -> str:
     """A key of tenant and project `default`."""
-    _, token = await made.services.keys.create(
-        tenant="default", project="default", title="t", scopes=DEFAULT_SCOPES, limits=limits, parent=None, **options
-    )
+    wanted = {"tenant": "default", "project": "default", "title": "t", "scopes": DEFAULT_SCOPES} | options
+    _, token = await made.services.keys.create(limits=limits, parent=None, **wanted)
     return token
 
 
@@ -130,6 +136,55 @@ async def test_the_tenants_limit_holds_for_all_of_its_keys_together(made: Gatewa
         async with made.client(key) as client:
             statuses.append((await client.post(CHATS, json=CHAT)).status_code)
     assert statuses == [200, 200, 429, 200, 429]
+
+
+async def test_a_keys_limit_holds_for_it_and_all_that_comes_from_it_together(made: Gateway):
+    keys = made.services.keys
+    token = await key_with(made, Limits(requests_per_minute=3), scopes=[*DEFAULT_SCOPES, "keys"])
+    first = await keys.authenticate(token)
+    _, after = await keys.rotate("default", first.key_id, 60, first)
+    wanted = {"tenant": "default", "project": "default", "title": "t", "scopes": DEFAULT_SCOPES}
+    _, child = await keys.create(parent=first, limits=Limits(requests_per_minute=2), **wanted)
+    answers = []
+    for key in (child, child, child, after, token, after):
+        async with made.client(key) as client:
+            answers.append(await client.post(CHATS, json=CHAT))
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 200, 429, 429]
+    assert "2 requests a minute of this key" in answers[2].json()["error"]["message"]
+    async with made.client((await keys.create(parent=first, **wanted))[1]) as client:
+        message = (await client.post(CHATS, json=CHAT)).json()["error"]["message"]
+    assert f"3 requests a minute of the key {first.key_id}, which this one comes from, is reached" in message
+
+
+@pytest.mark.parametrize(
+    ("ended", "used"),
+    [
+        ({"status": "succeeded", "attempt": 1, "usage": {"prompt_tokens": 3, "completion_tokens": 2}}, 5),
+        ({"status": "canceled", "attempt": 0}, 0),
+        ({"status": "canceled", "attempt": 1, "usage": {"completion_tokens": 1}}, None),
+        ({"status": "failed", "attempt": 1}, None),
+    ],
+    ids=["whole", "before-it-began", "in-the-middle", "failed"],
+)
+async def test_a_run_gives_back_the_tokens_that_it_did_not_need_when_it_ends(
+    made: Gateway, ended: dict[str, Any], used: int | None
+):
+    key = await key_with(made, Limits(tokens_per_minute=1000))
+    async with made.client(key) as client:
+        await client.post(RUNS, json=RUN)
+        await made.services.run_limits.turn()
+        taken = 1000 - await _tokens_left(made, key)
+        async with made.services.records.write() as connection:
+            await connection.execute(update(runs).values(finished_ms=1, **ended))
+        await made.services.run_limits.turn()
+        assert 1000 - await _tokens_left(made, key) == (taken if used is None else used)
+    assert taken > 5
+
+
+async def _tokens_left(made: Gateway, key: str) -> int:
+    caller = await made.services.keys.authenticate(key)
+    limit = Limit(f"key:{caller.key_id}", "tokens", 1000, "this key")
+    return made.services.rates.standings([limit])[0].remaining
 
 
 async def test_a_request_that_is_wrong_counts_against_no_limit(made: Gateway):
@@ -238,6 +293,45 @@ async def test_a_call_settles_what_it_cost_however_it_ends(
         reserved = engine.calls[0].context.reserved_nano
         assert sum(lease.ended.values()) == (reserved if cost is None else cost)
         assert bool(lease.unknown) == (cost is None)
+
+
+class LosingModels:
+    """Models whose first replica was lost with the call; the second has no room."""
+
+    async def call(self, model: str, call: ModelCall, verdict: Verdict) -> AsyncIterator[EventBatch]:
+        verdict.was_resent = True
+        raise Overloaded("full")
+        yield
+
+
+async def test_a_call_that_a_lost_replica_may_have_worked_for_counts_until_the_ledger_has_heard_of_it(made: Gateway):
+    await made.services.prices.apply("scripted", PRICES, "test")
+    await budget(made, 10**9)
+    app = create_app(replace(made.services, models=LosingModels()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://slipway") as client:
+        answer = await client.post(CHATS, json=CHAT, headers={"authorization": f"Bearer {made.key}"})
+    assert answer.status_code == 429
+    (lease,) = [one.lease for one in made.services.wallets._allowances()]
+    assert lease is not None
+    assert (lease.num_in_flight, len(lease.unknown)) == (0, 1)
+
+
+async def test_a_call_that_no_model_was_asked_for_counts_as_never_asked_for(made: Gateway):
+    await made.services.prices.apply("scripted", PRICES, "test")
+    await budget(made, 10**9)
+    caller = await made.services.keys.authenticate(await key_with(made, Limits(requests_per_minute=1)))
+    exchange = Known(RequestId("r"), 0.0, caller=caller)
+    scope: dict[str, Any] = {"headers": []}
+    attach(scope, exchange)
+    card = await made.services.catalog.card("scripted")
+    inputs = {"messages": CHAT["messages"], "max_tokens": 10}
+    for _ in range(3):
+        await Admission(made.services).admit(scope, card, Task.CHAT, inputs, [])
+        assert exchange.admitted is not None
+        exchange.admitted.close()
+    (lease,) = [one.lease for one in made.services.wallets._allowances()]
+    assert lease is not None
+    assert (lease.in_flight, lease.ended) == (0, {})
 
 
 async def test_a_client_that_leaves_holds_nothing_in_flight(tmp_path: Path):

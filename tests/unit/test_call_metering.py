@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from fakes.books import KeptBooks
 from fakes.engines import ScriptedEngine
@@ -17,11 +18,23 @@ from deployments.engines.echo import EchoEngine
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import EchoEngine as EchoSpec
 from serve.domain.errors import DeadlineExceeded, EngineFailed, InvalidRequest
-from serve.domain.generation import CallContext, Completed, EventBatch, Metered, ModelCall, TextDelta
-from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
+from serve.domain.generation import AdapterUse, CallContext, Completed, EventBatch, Metered, ModelCall, TextDelta
+from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
 from serve.domain.task import Task
-from serve.domain.usage import ENGINE_FAILED, REFUSED, Quantities, Tally, UsageStatus
+from serve.domain.usage import (
+    ENGINE_FAILED,
+    REFUSED,
+    HoldId,
+    PriceId,
+    Quantities,
+    Tally,
+    UsageId,
+    UsageStatus,
+    UsageSubject,
+)
+from serve.metering.journal.wire import subject_from_plain
 from serve.metering.process import ProcessMetering
+from serve.metering.subjects import said_of
 from serve.serving.in_memory import InMemoryModels
 from serve.settings import MeteringSettings
 
@@ -203,6 +216,39 @@ async def test_a_prompt_over_its_reservation_is_refused_and_counts_nothing(call:
     call = replace(call, context=replace(call.context, max_prompt_tokens=3))
     await abandon(engine.stream(call, (), tally), 1)
     assert tally.prompt_tokens == 3
+
+
+def test_what_an_opening_record_says_is_whose_call_it_is() -> None:
+    context = CallContext(
+        *(RequestId("r"), TenantName("acme"), ProjectName("p"), KeyId("k"), 3, RunId("run"), "node", 1),
+        **{
+            "submission": 2,
+            "workflow": "w@1",
+            "tags": (("team", "red"),),
+            "admitted_ms": 7,
+            "price": PriceId("sha256:a"),
+        },
+        **{"hold": HoldId("lease"), "reserved_nano": 9},
+    )
+    call = ModelCall(Task.CHAT, {}, context, (AdapterUse("acme/a@sha256:1", 0.5),))
+    assert subject_from_plain(orjson.loads(said_of("m", call))) == UsageSubject(
+        id=UsageId("r/node:3.2"),
+        request_id=RequestId("r"),
+        tenant=TenantName("acme"),
+        project=ProjectName("p"),
+        key_id=KeyId("k"),
+        model="m",
+        task="chat",
+        admitted_ms=7,
+        adapters=("acme/a@sha256:1",),
+        run_id=RunId("run"),
+        workflow="w@1",
+        node="node",
+        tags=(("team", "red"),),
+        price=PriceId("sha256:a"),
+        hold=HoldId("lease"),
+        reserved_nano=9,
+    )
 
 
 async def test_a_strict_answer_ends_when_it_is_on_the_disk(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Installation:
             monkeypatch.setenv(f"SLIPWAY_STORAGE_{name}".upper(), str(getattr(settings.storage, name)))
         self.books = KeptBooks()
         monkeypatch.setattr(metering, "RayBooks", lambda: self.books)
-        settings.storage.data_dir.mkdir(parents=True)
+        new_sqlite(settings.storage.data_dir / "slipway.db")
         self.records = Records(settings.storage.url())
         self.assets = Assets(self.records, open_object_store(settings), SystemClock(), Uuid7Ids())
 
@@ -73,7 +73,6 @@ class Installation:
 @pytest.fixture
 async def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Installation]:
     made = Installation(tmp_path, monkeypatch)
-    await made.records.migrate()
     yield made
     await made.records.close()
 

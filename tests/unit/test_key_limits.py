@@ -148,8 +148,9 @@ async def test_a_rotated_key_has_the_same_grants_and_the_old_one_ends_after_its_
     expires_ms = clock.now_ms() + 100_000
     old, old_token = await make(keys, models=["a"], limits=Limits(1, 2, 3), expires_ms=expires_ms)
     new, new_token = await keys.rotate("acme", old.id, 60, admin)
-    same = replace(new, id=old.id, created_ms=old.created_ms, made_by=None)
+    same = replace(new, id=old.id, created_ms=old.created_ms, made_by=None, family=None)
     assert same == replace(old, made_by=None)
+    assert new.family == old.id
     assert (await keys.authenticate(old_token)).key_id == old.id
     [stored] = [key for key in await keys.list("acme") if key.id == old.id]
     assert (stored.replaced_by, stored.expires_ms) == (new.id, clock.now_ms() + 60_000)

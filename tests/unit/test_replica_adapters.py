@@ -73,7 +73,7 @@ class Installation:
         for name in ("data_dir", "cache_dir", "state_dir"):
             monkeypatch.setenv(f"SLIPWAY_STORAGE_{name}".upper(), str(getattr(self.settings.storage, name)))
         monkeypatch.setattr(metering, "RayBooks", KeptBooks)
-        self.settings.storage.data_dir.mkdir(parents=True)
+        new_sqlite(self.settings.storage.data_dir / "slipway.db")
         self.records = Records(self.settings.storage.url())
         objects = open_object_store(self.settings)
         self.registry = AdapterRegistry(self.records, objects, SystemClock(), AdaptersSettings(grace_seconds=0))
@@ -105,7 +105,6 @@ class Installation:
 @pytest.fixture
 async def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Installation]:
     made = Installation(tmp_path, monkeypatch)
-    await made.records.migrate()
     yield made
     await made.records.close()
 

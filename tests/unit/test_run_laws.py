@@ -112,16 +112,7 @@ async def live(url: str, script: list[tuple[int, str]]) -> None:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path: Path = tmp_path_factory.mktemp("laws") / "runs.db"
-    url = f"sqlite+aiosqlite:///{path}"
-
-    async def migrate() -> None:
-        records = Records(url)
-        await records.migrate()
-        await records.close()
-
-    asyncio.run(migrate())
-    return url
+    return new_sqlite(tmp_path_factory.mktemp("laws") / "a.db")
 
 
 @settings(

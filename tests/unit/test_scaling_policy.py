@@ -87,6 +87,16 @@ def test_a_first_call_that_is_over_before_its_load_is_told_keeps_its_replica_for
     assert policy.decide(Observation(now=604, replicas=0, wanted=1)).replicas == 1, "called again, at once"
 
 
+def test_calls_that_are_too_short_to_be_seen_running_keep_their_replica():
+    policy, rate, asked = ScalingPolicy(replace(BOUNDS, idle_seconds=20)), WorkRate(), []
+    for now in range(1, 100):
+        if now % 10 == 0 and now <= 50:
+            rate.add(0.01, now)
+        asked.append(policy.decide(seen(now=now, inflow=rate.per_second(now))).replicas)
+    assert asked[:69] == [1] * 69
+    assert asked[69:] == [0] * 30
+
+
 def test_a_policy_made_anew_beside_a_running_replica_keeps_it_for_the_idle_time() -> None:
     policy = ScalingPolicy(BOUNDS)
     assert policy.decide(seen(now=0)).replicas == 1

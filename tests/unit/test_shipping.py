@@ -453,3 +453,19 @@ async def test_a_folder_that_cannot_be_read_keeps_nothing_of_ones_own_back(
     ended(metering, 1)
     await until(lambda: len(books.events) == 1)
     await metering.stop()
+
+
+async def test_what_is_written_reaches_the_disk_and_nothing_is_synced_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    metering = process(tmp_path, KeptBooks())
+    await metering.start()
+    for number in range(1, 4):
+        ended(metering, number)
+        await until(lambda: len(synced) == number)  # noqa: B023 - asked before the next
+        assert not metering.meter.journals[0].is_dirty
+    await asyncio.sleep(0.05)
+    assert len(synced) == 3
+    await metering.stop()

@@ -7,7 +7,7 @@ that a closing record always fits.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import add
 from threading import Lock
 
@@ -26,6 +26,10 @@ class JournalGone(Exception):
     """The journal's folder was deleted under it: it takes closing records, and no new calls."""
 
 
+def _nobody() -> None:
+    """Whoever wants a journal synced asks it."""
+
+
 class Journal:
     """One epoch. Any thread may call it; nothing waits for the disk but `sync`."""
 
@@ -34,6 +38,8 @@ class Journal:
         self.folder, self.source = folder, source
         self.num_opened = self.last_seq = self.num_failed_writes = 0
         self.is_retired = False
+        self.on_dirty: Callable[[], None] = _nobody
+        """Told when there is something for `sync` to do where there was nothing."""
         self._segment_bytes = segment_bytes(max_bytes)
         self._max_segments = max_bytes // self._segment_bytes
         self._lock = Lock()
@@ -203,7 +209,9 @@ class Journal:
         self._line += num_lines
         self._current.end += num_bytes
         self._current.last_line = self._line
-        self._current.is_dirty = True
+        if not self._current.is_dirty:
+            self._current.is_dirty = True
+            self.on_dirty()
 
     def sync(self) -> None:
         """Write what waits, and sync what is written. For a thread that may wait. Raises OSError."""

@@ -18,7 +18,7 @@ class JournalSync:
 
     def __init__(self, journals: Callable[[], Sequence[Journal]], seconds: float) -> None:
         self._journals, self._seconds = journals, seconds
-        self._wake, self._lock = Event(), Lock()
+        self._dirty, self._wake, self._lock = Event(), Event(), Lock()
         self._waiters: list[Waiter] = []
         self._is_stopping = self._has_ended = False
         self._has_failed = False
@@ -28,10 +28,15 @@ class JournalSync:
         """Begin."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Something was written. Until somebody says so the thread sleeps."""
+        self._dirty.set()
+
     def stop(self) -> None:
         """Sync once more, and end. Waits for the disk."""
         self._is_stopping = True
         self._wake.set()
+        self._dirty.set()
         self._thread.join()
 
     async def synced(self) -> None:
@@ -47,11 +52,14 @@ class JournalSync:
                 raise MeteringUnavailable("The process that wrote this usage down is ending.", retry_after_seconds=1)
             self._waiters.append((loop, future))
         self._wake.set()
+        self._dirty.set()
         await future
 
     def _run(self) -> None:
         is_last = False
         while not is_last:
+            self._dirty.wait()
+            self._dirty.clear()
             self._wake.wait(self._seconds)
             self._wake.clear()
             is_last = self._is_stopping
@@ -59,6 +67,8 @@ class JournalSync:
                 self._has_ended = is_last
                 waiters, self._waiters = self._waiters, []
             failure = self._sync()
+            if failure is not None:
+                self._dirty.set()
             for loop, future in waiters:
                 loop.call_soon_threadsafe(_tell, future, failure)
 

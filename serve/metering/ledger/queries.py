@@ -115,7 +115,7 @@ def _dimension(name: str, tags: Sequence[str]) -> ColumnElement[str]:
         return _tag(name.removeprefix(_TAG), tags)
     if name not in _DIMENSIONS:
         raise InvalidRequest(
-            f"Usage is grouped by {', '.join(DIMENSIONS)}; not by {name[:80]!r}. Name several as group_by=a&group_by=b.",
+            f"Usage is grouped by {', '.join(DIMENSIONS)}; not by {name[:80]!r}. For several, repeat group_by.",
             "invalid_value",
             "group_by",
         )

@@ -13,7 +13,7 @@ from serve.metering.budgets.spending import spend
 from serve.metering.journal.wire import payload_sha256, to_plain
 from serve.metering.ledger import postings, rollups, sources, witnesses
 from serve.metering.ledger.booking import Booked, Case, Heard, flaw
-from serve.metering.ledger.statements import insert_rows, rows_among
+from serve.metering.ledger.statements import add_rows, insert_rows, rows_among
 from serve.metering.prices.free_tiers import draw_free
 from serve.metering.prices.price_book import PriceBook
 from serve.metering.prices.prices import PriceVersion, cost_of
@@ -116,7 +116,7 @@ class LedgerSession:
         credit = await spend(self.connection, booked, self.now_ms)
         if any(credit):
             booked = [posting._replace(credit_nano=nano) for posting, nano in zip(booked, credit, strict=True)]
-        await insert_rows(self.connection, usage_events, [postings.row_of(posting) for posting in booked])
+        await add_rows(self.connection, usage_events, [postings.row_of(posting) for posting in booked])
         await rollups.add_up(self.connection, booked, self._books.tags)
 
     def rate(self, event: UsageEvent, price: PriceId | None) -> int | None:

@@ -36,7 +36,8 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`booked` is by (tenant, model), and `month` what of it is of this month, UTC. `num_missing` records are missing from journals or between booked ones.
+    """`booked` is by (tenant, model), and `month` what of it is of this month, UTC. `num_missing` records are
+    missing from journals or between booked ones.
 
     What somebody has accepted counts no more. `difference` is what sources say they counted less what is booked of
     them, of those with nothing on its way.
