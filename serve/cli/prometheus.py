@@ -1,7 +1,7 @@
 """The ledger's sums beside a Prometheus server's, over the same time.
 
-Replicas count usage by tenant and model in `slipway_*_total`, each from zero and under a name of its own, so that what a
-series has grown by is what was counted: `increase()` would guess beyond the first and last scrape. How much of the
+Replicas count usage by tenant and model in `slipway_*_total`, each from zero and under a name of its own, so that what
+a series has grown by is what was counted: `increase()` would guess beyond the first and last scrape. How much of the
 time Prometheus was watching is told by the scrapes that it has.
 """
 

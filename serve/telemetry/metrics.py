@@ -48,18 +48,18 @@ class RequestCells:
 class CallWatch:
     """One call of a model, timed from its beginning to its end: `with metrics.call(...) as watch`."""
 
-    __slots__ = ("_first", "_is_whole", "_last", "_metrics", "_model", "_now", "_tenant", "_tokens")
+    __slots__ = ("_first", "_last", "_metrics", "_model", "_now", "_tenant", "_tokens", "is_whole")
 
     def __init__(self, metrics: "Metrics", tenant: str, model: str, now: Callable[[], float]) -> None:
         self._metrics, self._tenant, self._model, self._now = metrics, tenant, model, now
         self._first: Spread | None = metrics.first_token(model)
         self._tokens = metrics.inter_token(model)
         self._last = now()
-        self._is_whole = False
+        self.is_whole = False
 
     def saw(self, batch: EventBatch) -> None:
         """These events came just now."""
-        self._is_whole = bool(batch) and isinstance(batch[-1], Completed)
+        self.is_whole = bool(batch) and isinstance(batch[-1], Completed)
         moment = self._now()
         seconds, self._last = moment - self._last, moment
         if self._first is not None:
@@ -74,7 +74,7 @@ class CallWatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ended = None if self._is_whole and isinstance(error, GeneratorExit) else error
+        ended = None if self.is_whole and isinstance(error, GeneratorExit) else error
         self._metrics.requests(self._tenant, self._model, outcome_of(ended)).inc()
 
 

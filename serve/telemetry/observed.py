@@ -34,6 +34,10 @@ class ObservedModels:
                 async for batch in stream:
                     watch.saw(batch)
                     yield batch
+            except GeneratorExit:
+                # Who has read the last word may leave without asking for more: that is no cancellation.
+                if not watch.is_whole:
+                    raise
             finally:
                 await stream.aclose()
 

@@ -134,6 +134,7 @@ USAGE: tuple[Recording, ...] = (
 SERVICE: tuple[Recording, ...] = (
     Recording("model_outcome:slipway_requests:rate5m", "sum by (model, outcome) (rate(slipway_requests_total[5m]))"),
     Recording("model:slipway_requests:increase1h", "sum by (model) (increase(slipway_requests_total[1h]))"),
+    Recording("model:slipway_failures:increase1h", f"sum by (model) (increase(slipway_requests_total{{{OURS}}}[1h]))"),
     *(Recording(f"model:slipway_errors:ratio_rate{window}", _errors_ratio("model", window)) for window in BURN_WINDOWS),
     Recording("tenant_model:slipway_errors:ratio_rate1h", _errors_ratio("tenant, model", "1h")),
     Recording("model:slipway_first_token_seconds:p50_5m", _quantile(0.5, "slipway_time_to_first_token_seconds")),
@@ -161,7 +162,8 @@ SERVICE: tuple[Recording, ...] = (
     ),
     Recording(
         "model:slipway_adapter_evictions:per_request5m",
-        'sum by (model) (rate(slipway_adapter_evictions_total{tier="host"}[5m])) / '
+        '(sum by (model) (rate(slipway_adapter_evictions_total{tier="host"}[5m])) or '
+        'sum by (model) (rate(slipway_adapter_requests_total{tier!="gpu"}[5m])) * 0) / '
         '(sum by (model) (rate(slipway_adapter_requests_total{tier!="gpu"}[5m])) > 0)',
     ),
 )
@@ -175,6 +177,8 @@ def _burns(factor: float, long: str, short: str) -> str:
 
 
 _ENOUGH = "and on (model) model:slipway_requests:increase1h > 10"
+_SEVERAL = "and on (model) model:slipway_failures:increase1h > 3"
+"""In a quiet hour one attempt that died with its replica, and was made again, is above any limit, and wakes nobody."""
 
 AVAILABILITY: tuple[Alert, ...] = (
     Alert(
@@ -202,7 +206,7 @@ AVAILABILITY: tuple[Alert, ...] = (
     ),
     Alert(
         "SlipwayErrorBudgetBurnFast",
-        f"({_burns(14.4, '1h', '5m')} or {_burns(6, '6h', '30m')}) {_ENOUGH}",
+        f"({_burns(14.4, '1h', '5m')} or {_burns(6, '6h', '30m')}) {_SEVERAL}",
         "2m",
         Severity.PAGE,
         "{{ $labels.model }} fails {{ $value | humanizePercentage }} of its calls: the month's error budget is gone in "

@@ -208,7 +208,9 @@ class _ToldOnce:
 def _fail(span: Any, error: BaseException) -> None:
     from opentelemetry.trace import Status, StatusCode
 
+    if not isinstance(error, Exception):
+        span.set_attribute("error.type", "canceled")
+        return
     code = error.code if isinstance(error, SlipwayError) else type(error).__name__
     span.set_attribute("error.type", code)
-    if isinstance(error, Exception):
-        span.set_status(Status(StatusCode.ERROR, code))
+    span.set_status(Status(StatusCode.ERROR, code))

@@ -1,13 +1,18 @@
 """Prometheus's own judgement of the rules: valid, and each alert fires when it should and not when it should not."""
 
+import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
+from serve.cli.main import build_app
 from serve.telemetry import render, series
 from serve.telemetry.rules import ALERTS, RECORDINGS
 
@@ -137,6 +142,12 @@ CASES = (
         "one failure in the night",
         "SlipwayErrorBudgetBurnFast",
         calls({"succeeded": "0x100", "failed": "0x50 1x50"}),
+        55,
+    ),
+    Case(
+        "a replica that died in a quiet hour",
+        "SlipwayErrorBudgetBurnFast",
+        calls({"succeeded": "0+1x100", "unavailable": "0x50 1x50"}),
         55,
     ),
     Case(
@@ -413,6 +424,27 @@ def test_an_alert_has_a_page_that_says_what_it_means_how_to_see_and_what_to_do(a
     for heading in ("## What it means", "## How to see", "## What to do"):
         assert heading in page
     assert "```" in page
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """Every `slipway ...` of a page, in its blocks and in its sentences, as words."""
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    return [
+        shlex.split(part, comments=True)[1:]
+        for line in (*lines, *re.findall(r"`(slipway [^`]+)`", page))
+        for part in line.split("&&")
+        if part.strip().startswith("slipway ")
+    ]
+
+
+@pytest.mark.parametrize("page", sorted((K8S / "runbooks").glob("*.md")), ids=lambda page: page.stem)
+def test_the_commands_of_a_runbook_are_understood(page: Path):
+    for words in commands_of(page.read_text()):
+        command = typer.main.get_command(build_app())
+        while isinstance(command, TyperGroup) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        assert not isinstance(command, TyperGroup) or command.invoke_without_command, words
+        command.make_context("slipway", words)  # raises what a wrong use is told
 
 
 def test_there_are_no_pages_of_alerts_that_are_gone():

@@ -23,7 +23,9 @@ ACME, PROJECT = TenantName("acme"), ProjectName("default")
 
 
 @pytest.fixture
-async def pair(migrated_postgres_url: str, seaweedfs_server: S3Server, clock: ManualClock) -> AsyncIterator[list[Assets]]:
+async def pair(
+    migrated_postgres_url: str, seaweedfs_server: S3Server, clock: ManualClock
+) -> AsyncIterator[list[Assets]]:
     """Two processes' views of one installation."""
     objects = ObjectsSettings(
         endpoint=seaweedfs_server.endpoint,

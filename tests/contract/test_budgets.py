@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from fakes.budgets import (
@@ -14,7 +13,6 @@ from fakes.budgets import (
     book,
     call,
     held_and_spent,
-    migrated,
     num_holds,
     posting,
 )

@@ -5,8 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from fakes.budgets import ACME, add_budget, add_tenant, book, call, migrated, posting
+from fakes.budgets import ACME, add_budget, add_tenant, book, call, posting
 from fakes.clock import CountingIds, ManualClock
+from fakes.databases import memory, new_sqlite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -66,9 +67,8 @@ def bound(edges: set[tuple[int, int]], families: list[int], key: int) -> set[int
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(steps=st.lists(STEP, max_size=8))
 async def test_no_chain_of_makes_and_rotations_leads_out_of_what_binds_a_key(steps: list[tuple[str, int, int]]) -> None:
-    with TemporaryDirectory() as folder:
-        (Path(folder) / "a.db").write_bytes(migrated())
-        records = Records(f"sqlite+aiosqlite:///{folder}/a.db")
+    with TemporaryDirectory(dir=memory()) as folder:
+        records = Records(new_sqlite(Path(folder) / "a.db"))
         await add_tenant(records)
         await _follow(records, Keys(records, ManualClock(), cache_seconds=5.0), steps)
         await records.close()

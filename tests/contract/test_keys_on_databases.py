@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import ManualClock
+from fakes.databases import new_sqlite
 from fakes.gateway import gateway, settings_in
 from pydantic import SecretStr
 

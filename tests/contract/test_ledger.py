@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import ManualClock
+from fakes.databases import new_sqlite
 from fakes.ledger import ADMITTED_MS, GATEWAY, batch, event, priced, totals_of, unbilled, witnessed
 from sqlalchemy import select
 

@@ -1,7 +1,6 @@
 """What `/v1/usage` tells, against sums made by hand: corrections, other prices, free units, tags, borders of time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,13 +18,6 @@ from serve.settings import MeteringSettings
 from serve.storage.records import Records
 
 SETTINGS = MeteringSettings(tag_keys="team,stage")
-
-
-@pytest.fixture
-async def records(tmp_path) -> AsyncIterator[Records]:
-    made = Records(new_sqlite(tmp_path / "a.db"))
-    yield made
-    await made.close()
 
 
 @pytest.fixture

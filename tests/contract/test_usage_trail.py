@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +26,6 @@ from serve.storage.records import Records
 
 SETTINGS = MeteringSettings()
 MINUTE = 60.0
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[Records]:
-    made = Records(new_sqlite(tmp_path / "a.db"))
-    yield made
-    await made.close()
 
 
 def ledger_at(records: Records, later_seconds: float = 0) -> Ledger:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from fakes.budgets import (
@@ -16,7 +15,6 @@ from fakes.budgets import (
     book,
     call,
     held_and_spent,
-    migrated,
     num_holds,
     posting,
 )

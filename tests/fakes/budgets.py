@@ -1,13 +1,10 @@
 """Budgets, bookings and sums, for tests of wallets and spending."""
 
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from fakes.ledger import event
-from sqlalchemy import create_engine, func, insert, select
+from sqlalchemy import func, insert, select
 
 from serve.domain.names import KeyId, ProjectName, RequestId, TenantName
 from serve.domain.usage import HoldId, UsageEvent
@@ -18,7 +15,7 @@ from serve.metering.ledger import postings
 from serve.metering.ledger.booking import Booked, Kind
 from serve.metering.ledger.statements import insert_rows
 from serve.storage.metering_tables import budget_accounts, holds, usage_events
-from serve.storage.records import Records, upgrade
+from serve.storage.records import Records
 from serve.storage.tables import tenants
 
 ACME, DEFAULT, KEY = TenantName("acme"), ProjectName("default"), KeyId("k1")

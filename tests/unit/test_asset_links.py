@@ -18,14 +18,6 @@ ACME, OTHER = TenantName("acme"), TenantName("other")
 ONE, TWO = AssetId("asset-1"), AssetId("asset-2")
 
 
-@pytest.fixture
-async def records(tmp_path: Path):
-    made = Records(f"sqlite+aiosqlite:///{tmp_path / 'links.db'}")
-    await made.migrate()
-    yield made
-    await made.close()
-
-
 async def test_a_link_opens_its_asset_until_its_end(records: Records):
     clock = ManualClock()
     links = AssetLinks(records, clock)

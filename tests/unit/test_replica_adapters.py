@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.books import KeptBooks
+from fakes.databases import new_sqlite
 from fakes.gateway import settings_in
 from sqlalchemy import select
 

@@ -1,10 +1,10 @@
 """What holds however two runners' steps, silences and quarrels fall together."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from fakes.clock import ManualClock
+from fakes.databases import new_sqlite
 from fakes.runs import SETTINGS, made
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st

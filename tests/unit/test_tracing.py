@@ -174,6 +174,23 @@ def test_a_collector_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch)
         assert time.monotonic() - began < 1
 
 
+@pytest.mark.parametrize(("num_batches", "outcome"), [(2, "canceled"), (3, "succeeded")])
+async def test_who_leaves_after_the_last_word_has_canceled_nothing(
+    collector: Collector, num_batches: int, outcome: str
+):
+    metrics, traces = Metrics("runner"), Traces("runner", collector.url)
+    stream = ObservedModels(TwoTokens(Traces("replica")), metrics, lambda: 0.0, traces, "attempt").call(
+        "m", a_call(THEIRS)
+    )
+    for _ in range(num_batches):
+        await anext(stream)
+    await stream.aclose()
+    traces.stop()
+    assert metrics.requests("t", "m", outcome).value == 1
+    told = attributes_of(collector.spans()["attempt"][1])
+    assert told.get("error.type") == (None if outcome == "succeeded" else "canceled")
+
+
 def test_a_traceparent_is_passed_on_where_there_are_no_traces():
     traces = Traces("gateway")
     assert not traces.is_on
