@@ -42,9 +42,9 @@ def minilm() -> Path:
     return weights_of("minilm-l6-v2")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def vllm_engine(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[object]:
-    """SmolLM2 in vLLM, with 2,048 tokens of context."""
+    """SmolLM2 in vLLM, with 2,048 tokens of context; `test_vllm_without_its_core.py`, which is last, ends it."""
     from deployments.engines.vllm import VllmEngine
     from serve.domain.documents import VllmEngine as VllmSpec
 

@@ -14,7 +14,7 @@ from serve.domain.task import Task
 from serve.domain.usage import Quantities, Tally
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     # torch and vLLM warn of their own deprecations while they are imported.
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
 ]
