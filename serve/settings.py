@@ -39,6 +39,9 @@ class GatewaySettings(Part):
     """Requests that one gateway replica holds open; the next gets a 429 before it costs anything."""
     max_in_flight_per_tenant: int = Field(default=1024, ge=1)
     """The same for one tenant, so that one cannot take every place."""
+    metrics_token: SecretStr = SecretStr("")
+    """What Prometheus sends to /metrics, which tells every tenant's usage and cost; where there is none, `slipway up`
+    makes one. Administrators' keys open it as well."""
     key_cache_seconds: float = Field(default=5.0, ge=0)
     """How long a checked API key is trusted without asking the database; also how long a revoked one lives on."""
     model_wait_seconds: float = Field(default=300.0, ge=0)

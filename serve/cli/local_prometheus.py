@@ -8,13 +8,13 @@ import json
 
 from serve.settings import Settings
 from serve.telemetry.render import PROMETHEUS, prometheus_files
-from serve.telemetry.scraping import GATEWAY_JOB, RAY_JOB, targets, targets_file
+from serve.telemetry.scraping import GATEWAY_JOB, RAY_JOB, TOKEN_FILE, targets, targets_file
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-def write_files(settings: Settings, metrics_port: int) -> None:
-    """Write them; `metrics_port` is where Ray's agent offers the metrics of its processes."""
+def write_files(settings: Settings, metrics_port: int, token: str) -> None:
+    """Write them. Ray's agent offers the metrics of its processes at `metrics_port`; `token` opens the gateway's."""
     folder = settings.storage.state_dir / PROMETHEUS
     host = _ANY_ADDRESS.get(settings.gateway.host, settings.gateway.host)
     files = prometheus_files() | {
@@ -24,3 +24,5 @@ def write_files(settings: Settings, metrics_port: int) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    (folder / TOKEN_FILE).touch(mode=0o600)
+    (folder / TOKEN_FILE).write_text(token)

@@ -5,6 +5,7 @@ carries SLIPWAY_PLATFORM_ID in its environment; that is how none is left behind.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -87,6 +88,12 @@ def ray_token(settings: Settings) -> str:
     return token
 
 
+def metrics_token(settings: Settings) -> str:
+    """What opens the gateway's metrics: the setting, or else a word that is made from the platform's secret."""
+    made = hashlib.sha256(f"slipway metrics {ray_token(settings)}".encode()).hexdigest()
+    return settings.gateway.metrics_token.get_secret_value() or made
+
+
 def start(settings: Settings) -> Platform:
     """Start Ray's head in a session of its own, so that a terminal's Ctrl-C reaches only us."""
     dashboard, metrics = free_port(), free_port()
@@ -94,7 +101,7 @@ def start(settings: Settings) -> Platform:
     address = f"http://127.0.0.1:{dashboard}"
     if settings.ray.ha_proxy:
         _write_haproxy_launcher(_haproxy_folder(platform_id), peer_word(ray_token(settings)))
-    write_files(settings, metrics)
+    write_files(settings, metrics, metrics_token(settings))
     log_path = settings.storage.state_dir / "ray.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
@@ -137,6 +144,7 @@ def environment_of(settings: Settings, platform_id: str, address: str, token: st
         "SLIPWAY_PLATFORM_ID": platform_id,
         "SLIPWAY_RAY_ADDRESS": address,
         "SLIPWAY_RAY_TOKEN": token,
+        "SLIPWAY_GATEWAY_METRICS_TOKEN": metrics_token(settings),
         "SLIPWAY_STORAGE_DATA_DIR": str(storage.data_dir.resolve()),
         "SLIPWAY_STORAGE_CACHE_DIR": str(storage.cache_dir.resolve()),
         "SLIPWAY_STORAGE_STATE_DIR": str(storage.state_dir.resolve()),

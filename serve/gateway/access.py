@@ -103,7 +103,7 @@ class Access:
     async def _known(self, scope: Scope) -> Caller:
         """Who has the key, or else the session; without any, the playground's caller where that is enough. A key that
         is wrong is not made good by a cookie, nor either of them by the playground."""
-        token = _token(scope)
+        token = bearer(scope)
         session = await self._session(scope) if token is None else None
         if session is not None:
             return session.caller()
@@ -168,7 +168,8 @@ def _check_text(scope: Scope) -> None:
         raise InvalidRequest("The query has a NUL in it; no value has.", "invalid_value", name)
 
 
-def _token(scope: Scope) -> str | None:
+def bearer(scope: Scope) -> str | None:
+    """The token of the Authorization header, if it has one."""
     for name, value in scope["headers"]:
         if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             return bytes(value[len(_BEARER) :]).decode("latin-1").strip()

@@ -11,6 +11,8 @@ GATEWAY_JOB = "slipway-gateway"
 RAY_JOB = "slipway-ray"
 RULES_FILE = "rules.yaml"
 SCRAPE_FILE = "scrape.yaml"
+TOKEN_FILE = "token"
+"""Holds what a gateway asks of those who read its metrics: SLIPWAY_GATEWAY_METRICS_TOKEN."""
 _NOISE = "Version|SessionName|Component|JobId|otel_scope_.*"
 
 RELABELLING: tuple[dict[str, Any], ...] = (
@@ -32,7 +34,11 @@ def scrape_config() -> dict[str, Any]:
         "global": {"scrape_interval": "10s", "evaluation_interval": "15s"},
         "rule_files": [RULES_FILE],
         "scrape_configs": [
-            {"job_name": GATEWAY_JOB, "file_sd_configs": [{"files": [targets_file(GATEWAY_JOB)]}]},
+            {
+                "job_name": GATEWAY_JOB,
+                "authorization": {"credentials_file": TOKEN_FILE},
+                "file_sd_configs": [{"files": [targets_file(GATEWAY_JOB)]}],
+            },
             {
                 "job_name": RAY_JOB,
                 "file_sd_configs": [{"files": [targets_file(RAY_JOB)]}],

@@ -335,6 +335,7 @@ def as_promtool(case: Case) -> dict[str, object]:
 def test_promtool_accepts_the_rules_and_the_scrape_configuration(tmp_path: Path):
     for name, text in render.prometheus_files().items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "token").write_text("secret")
     (tmp_path / "targets").mkdir()
     for kind, name in (("rules", "rules.yaml"), ("config", "scrape.yaml")):
         checked = subprocess.run(

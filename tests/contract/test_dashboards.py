@@ -75,6 +75,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     folder = tmp_path_factory.mktemp("prometheus")
     for name, text in render.prometheus_files().items():
         (folder / name).write_text(text)
+    (folder / "token").write_text("secret")
     with running_prometheus(folder / "scrape.yaml", folder / "data") as running:
         yield running
 

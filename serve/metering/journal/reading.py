@@ -10,6 +10,8 @@ from serve.metering.journal.records import Record, parsed
 
 CHUNK_BYTES = 64 * 1024
 """Read at once: some dozens of calls, in less than a millisecond of an event loop's time."""
+TORN = "torn"
+"""Of the last record of a process that died: a power cut leaves one that was not written to its end."""
 MAX_GAPS = 100
 """Told one by one; a journal with more holes is lost anyway, and the last gap then reaches to its end."""
 
@@ -47,6 +49,7 @@ class JournalReader:
         self._files = files
         self._offset = 0
         self._num_bad = 0
+        self._is_cut = False
         self.line = line
         self.segment = 0
         self.gaps = list(gaps)
@@ -68,10 +71,12 @@ class JournalReader:
                 return []
 
     def finish(self, last_line: int = 0) -> None:
-        """Nothing follows: damage at the end is a gap as well, and so are lines up to `last_line`, if it is known."""
+        """Nothing follows: damage at the end is a gap as well, and so are lines up to `last_line`, which a writer that
+        lives knows."""
         last = last_line or self.line + self._num_bad
         if last > self.line:
-            self._gap(last, "unreadable" if self._num_bad else "missing")
+            is_torn = not last_line and self._num_bad == 1 and self._is_cut
+            self._gap(last, TORN if is_torn else "unreadable" if self._num_bad else "missing")
             self._num_bad = 0
 
     def _moved_on(self, ordinals: Sequence[int]) -> bool:
@@ -83,7 +88,8 @@ class JournalReader:
 
     def _records(self, data: bytes) -> list[Record]:
         found = []
-        for text in data.split(b"\n"):
+        *lines, rest = data.split(b"\n")
+        for text in (*lines, rest):
             text = text.lstrip(b"\0")
             record = parsed(text) if text else None
             if record is not None and record.line > self.line:
@@ -93,6 +99,7 @@ class JournalReader:
                 found.append(record)
             elif text:
                 self._num_bad += 1
+                self._is_cut = bool(rest)
         return found
 
     def _gap(self, last: int, reason: str) -> None:

@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serve.domain.usage import NO_USAGE, UNITS, Quantities
+from serve.domain.usage import NO_USAGE, UNITS, JournalGap, Quantities
+from serve.metering.journal.reading import TORN
 from serve.metering.ledger.sources import SourceBook
 
 COUNTER_UNITS = {
@@ -147,7 +148,13 @@ def _gaps(book: SourceBook) -> list[Difference]:
     return found + [
         Difference(Kind.GAP, f"Journal records {gap.first} to {gap.last}: {gap.reason}.", gap.last - gap.first + 1)
         for gap in book.report.gaps
+        if not _is_torn(book, gap)
     ]
+
+
+def _is_torn(book: SourceBook, gap: JournalGap) -> bool:
+    """Whether the gap is what a power cut leaves: the record that was being written."""
+    return book.report.killed and gap.reason == TORN
 
 
 def _sum(book: SourceBook) -> list[Difference]:
@@ -215,9 +222,13 @@ def _explained(book: SourceBook, now_ms: int, known: Evidence) -> list[str]:
             ]
     more = {unit: counter - getattr(report.cumulative, unit) for unit, counter in _counted(book).items()}
     beyond = [f"{number} {unit.replace('_', ' ')}" for unit, number in more.items() if number > 0]
+    found = []
+    if any(_is_torn(book, gap) for gap in report.gaps):
+        found.append("It died while it wrote its last record; a witness stands for the call.")
     if report.killed and beyond and not _counters(book, known.unchecked):
-        return [f"It was killed: its engine had counted {', '.join(beyond)} after the last checkpoints of its calls."]
-    return []
+        words = ", ".join(beyond)
+        found.append(f"It was killed: its engine had counted {words} after the last checkpoints of its calls.")
+    return found
 
 
 def _words(one: Quantities, other: Quantities, one_says: str, other_says: str) -> str:
