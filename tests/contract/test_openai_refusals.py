@@ -38,9 +38,9 @@ def tries(platform: Served, key: str) -> list[int]:
     """How often a client with `key` sends a chat, as the statuses that it gets."""
     statuses: list[int] = []
     http = httpx.Client(event_hooks={"response": [lambda answer: statuses.append(answer.status_code)]})
-    with openai.OpenAI(base_url=f"{platform.url}/v1", api_key=key, max_retries=2, http_client=http) as client:
-        with contextlib.suppress(openai.RateLimitError):
-            client.chat.completions.create(model=CHAT, messages=MESSAGES)
+    asking = openai.OpenAI(base_url=f"{platform.url}/v1", api_key=key, max_retries=2, http_client=http)
+    with asking as client, contextlib.suppress(openai.RateLimitError):
+        client.chat.completions.create(model=CHAT, messages=MESSAGES)
     return statuses
 
 
