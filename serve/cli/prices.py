@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import typer
 
+from serve.cli.arguments import read_text
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import Format, Output, cell, note, parse_time, plain, print_data, print_table
 from serve.cli.session import connect, segment
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     prices.callback()(list_prices)
     prices.command()(history)
     prices.command()(check)
+    prices.command("set")(set_prices)
     app.add_typer(prices, name="prices")
 
 
@@ -95,6 +97,36 @@ def check(
         moment = None if at is None else _moment(at)
         body = {"model": model, "quantities": given, "adapters": adapter or [], "at": moment, "price": price}
         _print_bill(_checked(client, body), output)
+
+
+def set_prices(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    source: Annotated[
+        str, typer.Option("--filename", "-f", help="YAML as under `prices:` of a model's document; - for stdin.")
+    ],
+    tenant: Annotated[str | None, typer.Option(help="The prices of this tenant alone.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a version of a model's prices; an empty mapping, {}, takes them away. For administrators."""
+    query = "" if tenant is None else f"?tenant={quote(tenant, safe='')}"
+    with connect(ctx) as client:
+        made = client.put(f"/v1/admin/prices/{segment(model)}{query}", _prices_in(source))
+    if output is not Format.TABLE:
+        print_data(made, output)
+        return
+    whose = f" of tenant {tenant}" if tenant else ""
+    typer.echo(f"price/{made['id']}")
+    note(f"Prices of {model}{whose} from {made['effective_at']}: {_told(made) or 'none'}.")
+
+
+def _prices_in(source: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(read_text(source))
+    except yaml.YAMLError as error:
+        raise CliError(f"{source} is no YAML: {error}", ExitCode.USAGE) from error
 
 
 def _checked(client: "Client", body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`slipway usage reconcile`, `accept` and `conflicts`: whether usage adds up, and what somebody decided about it."""
+"""`slipway usage reconcile`, `accept`, `conflicts` and `rerate`: whether usage adds up, and what somebody decided."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,7 @@ def register(group: typer.Typer) -> None:
     """Add the commands to `usage`."""
     group.command()(reconcile)
     group.command()(accept)
+    group.command()(rerate)
     conflicts = typer.Typer(name="conflicts", help="Records in quarantine.", invoke_without_command=True)
     conflicts.callback()(list_by_default)
     conflicts.command("list")(list_conflicts)
@@ -57,6 +58,25 @@ def reconcile(
             ExitCode.FAILED,
             "k8s/runbooks/SlipwayUsageUnreconciled.md says what to do about each.",
         )
+
+
+def rerate(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    price: Annotated[str, typer.Option(help="The version to charge by: `slipway prices history MODEL` lists them.")],
+    since: Annotated[str, typer.Option(help="Calls admitted since: 24h, 7d, or a time.")],
+    until: Annotated[str, typer.Option(help="Calls admitted before that; now, if nothing is said.")] = "0s",
+    wrong: Annotated[str | None, typer.Option(help="Calls charged by this version, not those without a price.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Charge what was booked without a price, or by a wrong one. Saying it again changes nothing."""
+    span = {"since": ago(since, "--since"), "until": ago(until, "--until")}
+    with connect(ctx) as client:
+        done = client.post("/v1/admin/rerate", {"model": model, "version": price, "wrong": wrong, **span})
+    if output is not Format.TABLE:
+        print_data(done, output)
+        return
+    typer.echo(f"{done['attempts']} attempts, {done['change']['usd']} USD in all")
 
 
 def _print_audit(found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from fakes.gateway import CHAT
@@ -103,3 +104,20 @@ def test_an_estimate_runs_nothing_and_a_run_says_what_it_cost() -> None:
     assert ok("get", "runs").splitlines()[1:] == []
     result = slipway("run", PAINTER, "prompt=a cat", "num_images=2", "-o", "json")
     assert '"usd": "0.0032768"' in result.stdout
+
+
+def test_prices_are_set_from_a_file_and_what_had_none_is_charged_once(tmp_path: Path):
+    (tmp_path / "prices.yaml").write_text("prompt: '2'\ncompletion: '4'\n")
+    made = ok("prices", "set", CHAT, "-f", str(tmp_path / "prices.yaml")).strip().removeprefix("price/")
+    assert made in ok("prices", "history", CHAT)
+    charged = ok("usage", "rerate", CHAT, "--price", made, "--since", "2000-01-01T00:00:00Z")
+    assert charged == "1 attempts, 0.00024 USD in all\n"
+    again = ok("usage", "rerate", CHAT, "--price", made, "--since", "2000-01-01T00:00:00Z")
+    assert again == "0 attempts, 0 USD in all\n"
+
+
+def test_prices_that_make_no_sense_are_refused_with_the_field(tmp_path: Path):
+    (tmp_path / "prices.yaml").write_text("promt: '2'\n")
+    refused = slipway("prices", "set", CHAT, "-f", str(tmp_path / "prices.yaml"))
+    assert refused.exit_code != 0
+    assert "promt" in refused.stderr
