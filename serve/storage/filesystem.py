@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,7 @@ class FilesystemObjects:
     async def _write(self, partial: Path, first_line: bytes, data: bytes | AsyncIterator[bytes]) -> int:
         num_bytes = 0
         with self._closing_later() as opened:
-            file = await self._in_thread(lambda: opened.enter_context(partial.open("xb")))
+            file = await self._in_thread(lambda: opened.keep(partial.open("xb")))
             await self._in_thread(file.write, first_line)
             async for chunk in _chunks(data):
                 num_bytes += len(chunk)
@@ -75,9 +76,9 @@ class FilesystemObjects:
                 yield chunk
 
     @contextlib.contextmanager
-    def _closing_later(self) -> Generator[contextlib.ExitStack, None, None]:
-        """A stack that a thread closes: nothing is awaited, so it works while a generator is thrown away."""
-        opened = contextlib.ExitStack()
+    def _closing_later(self) -> Generator["_Opened", None, None]:
+        """What is opened, for a thread to close: nothing is awaited, so it works while a generator is thrown away."""
+        opened = _Opened()
         try:
             yield opened
         finally:
@@ -168,9 +169,34 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _open(opened: contextlib.ExitStack, key: str, path: Path, offset: int) -> tuple[BinaryIO, StoredObject]:
+class _Opened:
+    """A file that is closed by whoever comes last: who opens it, or who needs it no more. A task that is canceled twice
+    does not wait for the thread that opens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._is_over = False
+
+    def keep(self, file: BinaryIO) -> BinaryIO:
+        """`file`, closed at once if nobody waits for it any more."""
+        with self._lock:
+            self._file = file
+            if self._is_over:
+                file.close()
+        return file
+
+    def close(self) -> None:
+        """Nothing that is kept, or will be, is needed any more."""
+        with self._lock:
+            self._is_over = True
+            if self._file is not None:
+                self._file.close()
+
+
+def _open(opened: _Opened, key: str, path: Path, offset: int) -> tuple[BinaryIO, StoredObject]:
     try:
-        file = opened.enter_context(path.open("rb"))
+        file = opened.keep(path.open("rb"))
     except FileNotFoundError:
         raise NotFound(f"there is no blob {key!r}") from None
     first_line = file.readline()
@@ -180,7 +206,7 @@ def _open(opened: contextlib.ExitStack, key: str, path: Path, offset: int) -> tu
 
 
 def _stat(key: str, path: Path) -> StoredObject:
-    with contextlib.ExitStack() as opened:
+    with contextlib.closing(_Opened()) as opened:
         return _open(opened, key, path, 0)[1]
 
 

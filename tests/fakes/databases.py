@@ -26,6 +26,9 @@ def _migrated() -> bytes:
         engine = create_engine(f"sqlite:///{file}")
         with engine.begin() as connection:
             upgrade(connection)
+        with engine.connect() as connection:
+            # As Records leaves it: to change to it, one has to have the file to oneself.
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         engine.dispose()
         return file.read_bytes()
 

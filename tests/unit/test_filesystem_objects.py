@@ -13,7 +13,7 @@ import pytest
 
 from serve.domain.errors import InvalidRequest, NotFound, StorageUnavailable
 from serve.settings import ObjectsSettings, Settings, StorageSettings
-from serve.storage.filesystem import FilesystemObjects
+from serve.storage.filesystem import FilesystemObjects, _Opened
 from serve.storage.objects import open_object_store
 from serve.storage.s3 import S3Objects
 
@@ -201,3 +201,12 @@ def test_the_store_is_a_folder_until_an_endpoint_is_set(tmp_path: Path) -> None:
     assert (tmp_path / "objects").is_dir()
     with_endpoint = Settings(storage=storage, objects=ObjectsSettings(endpoint="http://localhost:1"))
     assert isinstance(open_object_store(with_endpoint), S3Objects)
+
+
+def test_a_file_that_is_opened_when_nobody_waits_for_it_any_more_is_closed(tmp_path: Path):
+    early, late = _Opened(), _Opened()
+    kept = early.keep((tmp_path / "early").open("xb"))
+    early.close()
+    late.close()
+    assert kept.closed
+    assert late.keep((tmp_path / "late").open("xb")).closed
