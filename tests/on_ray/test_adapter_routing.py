@@ -45,7 +45,7 @@ class Replicas:
 
 
 @pytest.fixture(scope="module")
-def styled(platform: TestPlatform) -> TestPlatform:
+def styled(platform: TestPlatform) -> Iterator[TestPlatform]:
     """Three replicas of an engine that takes 200 ms to load an adapter, and 200 ms for a call; and seven adapters."""
     platform.apply(
         echo_document(MODEL, engine=ENGINE, adapters={"enabled": True}, scaling={"replicas": 3}), ready_seconds=120
@@ -53,7 +53,8 @@ def styled(platform: TestPlatform) -> TestPlatform:
     with platform.client() as client:
         for name in ("hot", *(f"style-{number}" for number in range(6))):
             upload(client, name)
-    return platform
+        yield platform
+        client.delete(f"/v1/admin/documents/Model/{MODEL}").raise_for_status()
 
 
 @pytest.fixture(scope="module")

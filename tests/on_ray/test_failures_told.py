@@ -5,22 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from fakes.platform import TestPlatform, echo_document, wait_for
+from fakes.platform import BROKEN, TestPlatform, wait_for
 
-BROKEN = "no-weights"
 MESSAGES = [{"role": "user", "content": "hello"}]
-
-
-@pytest.fixture
-def broken(platform: TestPlatform, tmp_path: Path) -> str:
-    """A model whose weights are nowhere, and that has failed to start; gives the reason that must be told."""
-    document = echo_document(BROKEN, tasks=["chat"], weights={"uri": f"file://{tmp_path}/nothing"})
-    document["spec"]["engine"] = {"kind": "vllm"}
-    with platform.client() as client:
-        client.put(f"/v1/admin/documents/Model/{BROKEN}", json=document).raise_for_status()
-        wait_for(lambda: platform.model_state(client, BROKEN) == "failed", 120, "the model has failed")
-    return f"there is nothing at {tmp_path}/nothing"
 
 
 def chat(client: httpx.Client, model: str, **fields: Any) -> httpx.Response:
@@ -32,8 +19,10 @@ def run_of(client: httpx.Client, run_id: str) -> dict[str, Any]:
     return found
 
 
-def test_a_model_that_cannot_start_says_why_and_its_runs_end_with_it(platform: TestPlatform, broken: str) -> None:
+def test_a_model_that_cannot_start_says_why_and_its_runs_end_with_it(platform: TestPlatform) -> None:
+    broken = "there is nothing at /nowhere/nothing"
     with platform.client() as client:
+        wait_for(lambda: platform.model_state(client, BROKEN) == "failed", 120, "the model has failed")
         assert broken in client.get(f"/v1/catalog/{BROKEN}").json()["message"]
         refused = chat(client, BROKEN)
         assert refused.status_code == 503

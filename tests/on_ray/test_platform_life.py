@@ -31,13 +31,23 @@ def test_a_taken_port_is_said_before_anything_starts(platform: TestPlatform, tmp
     assert f"Port {platform.port} is in use" in refused.stdout
 
 
+@pytest.mark.ends_its_platform
+def test_ctrl_c_leaves_no_process(object_references: TestPlatform) -> None:
+    known, state = object_references.state["id"], object_references.folder / "state/slipway/platform.json"
+    assert object_references.terminal is not None
+    object_references.terminal.send_signal(signal.SIGINT)
+    object_references.terminal.wait(60)
+    assert processes_of(known) == []
+    assert not state.exists()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("signal_number", "moment"),
     [
-        pytest.param(signal.SIGINT, "when it is ready", id="Ctrl-C when it is ready"),
-        pytest.param(signal.SIGINT, "while it starts", id="Ctrl-C while it starts", marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, "when it is ready", id="SIGTERM when it is ready", marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, "while it starts", id="SIGTERM while it starts", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, "while it starts", id="Ctrl-C while it starts"),
+        pytest.param(signal.SIGTERM, "when it is ready", id="SIGTERM when it is ready"),
+        pytest.param(signal.SIGTERM, "while it starts", id="SIGTERM while it starts"),
     ],
 )
 def test_a_platform_that_is_stopped_leaves_no_process(tmp_path: Path, signal_number: int, moment: str) -> None:

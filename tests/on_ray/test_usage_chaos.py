@@ -40,20 +40,21 @@ PAINT = echo_document(
     scaling={"replicas": 2},
     prices={"image": "0.002", "megapixelStep": "0.0001"},
 )
+pytestmark = pytest.mark.wants_a_new_platform
 
 
 @pytest.fixture(scope="module")
-def accountable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    """A platform with priced models, a budget over everything, and a short grace for the second witness."""
-    folder = tmp_path_factory.mktemp("accountable")
-    settings = {"models_builtin": "", "metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}
-    with running_platform(folder, **settings) as platform:
-        platform.apply(TALK)
-        platform.apply(PAINT)
-        with platform.client() as client:
-            body = {"period": "month", "limit_usd": "1000"}
-            client.post("/v1/budgets", json=body).raise_for_status()
+def accountable(platform: TestPlatform) -> Iterator[TestPlatform]:
+    """The platform, of which nobody else has made use yet, with priced models and a budget over everything."""
+    assert not Tables(platform.folder / "data/slipway/slipway.db").attempts(), "the audit has to come first"
+    platform.apply(TALK)
+    platform.apply(PAINT)
+    with platform.client() as client:
+        budget = client.post("/v1/budgets", json={"period": "month", "limit_usd": "1000"}).raise_for_status().json()
         yield platform
+        client.delete(f"/v1/budgets/{budget['id']}").raise_for_status()
+        for model in ("talk", "paint"):
+            client.delete(f"/v1/admin/documents/Model/{model}").raise_for_status()
 
 
 @dataclass(frozen=True)
