@@ -31,6 +31,6 @@ class RayBooks:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 receipt: Receipt = await response
         except BaseException:
-            response.cancel()  # type: ignore[no-untyped-call]
+            response.cancel()  # type: ignore[no-untyped-call]  # Ray's
             raise
         return receipt

@@ -148,7 +148,7 @@ async def test_a_process_gone_with_its_disk_is_explained_by_the_witnesses_of_its
     seen.seen(Quantities(completion_tokens=3))
     await reported(records, 1)
     await until(lambda: gone.sample().num_unshipped == 0)
-    gone._shipper._task.cancel()  # type: ignore[union-attr]
+    gone._shipper._task.cancel()
     shutil.rmtree(tmp_path / "node" / "journals")
     later = SILENT_MS / 1000 + MINUTE
     assert [one.kind for one in await silent(records, later)] == ["silent"]

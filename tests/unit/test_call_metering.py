@@ -254,7 +254,7 @@ def test_what_an_opening_record_says_is_whose_call_it_is() -> None:
 async def test_a_strict_answer_ends_when_it_is_on_the_disk(tmp_path: Path) -> None:
     bench, synced = Bench(tmp_path, durability="strict"), asyncio.Event()
     strict = CallMetering("m", bench.metering.meter, lambda *_: None, synced.wait)
-    begin: Callable[[Tally], Any] = lambda tally: echo().stream(asked(max_tokens=1), (), tally)  # noqa: E731
+    begin: Callable[[Tally], Any] = lambda tally: echo().stream(asked(max_tokens=1), (), tally)  # noqa: E731 - one argument of many
     async with bench.running(), aclosing(strict.metered(asked(), begin)) as stream:
         assert isinstance((await anext(stream))[0], TextDelta)
         last = asyncio.ensure_future(anext(stream))

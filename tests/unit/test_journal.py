@@ -205,7 +205,7 @@ def test_an_engines_own_kind_of_number_is_written_as_ours(tmp_path: Path) -> Non
             return other + 7
 
     made = journal(tmp_path)
-    made.close(made.open(subject(1), 1), OK, (Odd(), *values()[1:]), 1)  # type: ignore[arg-type]
+    made.close(made.open(subject(1), 1), OK, (Odd(), *values()[1:]), 1)
     made.release(remove=False)
     assert settled(made.folder.path)[0].quantities.prompt_tokens == 7
 

@@ -36,7 +36,7 @@ def counted(records: Records) -> CountedRecords:
 
 @pytest.fixture
 def rates(counted: CountedRecords, clock: ManualClock) -> Rates:
-    return Rates(counted, clock)  # type: ignore[arg-type]
+    return Rates(counted, clock)
 
 
 def limit(most: int, unit: str = "requests", scope: str = "key:a", **options: Any) -> Limit:
@@ -167,7 +167,7 @@ async def test_calls_that_come_together_share_one_slice(rates: Rates, counted: C
 
 
 async def test_a_stopped_gateway_keeps_nothing(counted: CountedRecords, records: Records, clock: ManualClock):
-    rates = Rates(counted, clock)  # type: ignore[arg-type]
+    rates = Rates(counted, clock)
     await rates.start()
     for _ in range(10):
         await rates.take([(limit(1000), 1)])

@@ -379,7 +379,7 @@ async def test_books_under_load_are_not_asked_for_every_few_events(tmp_path: Pat
     await metering.start()
     await asyncio.sleep(0.5)
     assert 1 < len(books.reports) <= 8, "two journals, three rounds"
-    books.book = KeptBooks.book.__get__(books)  # type: ignore[method-assign]
+    books.book = KeptBooks.book.__get__(books)
     await metering.stop()
 
 

@@ -19,7 +19,7 @@ TOKENS = {"prompt_tokens_total": 300.0, "generation_tokens_total": 30.0}
 def book_with(missing: int | None = None, num_booked: int = 3, **said: object) -> SourceBook:
     """The books of three events, with one missing, or only the first ones, and the report changed."""
     events = [one for one in THREE[:num_booked] if one.seq != missing]
-    report: SourceReport = replace(batch(*THREE, counters=TOKENS).report, **said)  # type: ignore[arg-type]
+    report: SourceReport = replace(batch(*THREE, counters=TOKENS).report, **said)
     return counted(SourceBook(report), events)
 
 

@@ -43,7 +43,7 @@ class ScriptedModels(RayModels):
     """Its replicas say what a script has for each submission."""
 
     def __init__(self, metering: ProcessMetering, *scripts: Sequence[Said]) -> None:
-        super().__init__(NoStatuses(), 1.0, metering.witness)  # type: ignore[arg-type]
+        super().__init__(NoStatuses(), 1.0, metering.witness)
         self.scripts = list(scripts)
         self.sent: list[str] = []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ HEARTBEAT_SECONDS = 10.0
 """Between two reports of a source at most, so that one that is alive can be told from one that is not."""
 
 
-class Outbox:
+class Outbox(ABC):
     """Reads a journal, and keeps what it read until it is booked."""
 
     def __init__(self, folder: JournalFolder, source: JournalSource, files: SegmentFiles, position: Position) -> None:
@@ -32,16 +33,16 @@ class Outbox:
         self.events: list[UsageEvent] = []
         self.is_over = False
 
+    @abstractmethod
     async def batch(self, now: float, now_ms: int) -> UsageBatch | None:
         """What is to be said now (seconds, monotonic, and Unix milliseconds), if anything: the same until it is booked.
 
         Raises OSError if the journal cannot be read.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def booked(self, batch: UsageBatch, now: float) -> None:
         """`batch` is in the books for ever."""
-        raise NotImplementedError
 
     async def _read(self) -> bool:
         """Read until there are events enough for a batch; whether there may be more."""

@@ -116,7 +116,7 @@ async def save(connection: AsyncConnection, books: Mapping[str, SourceBook]) -> 
     rows = [_row(book) for _, book in sorted(books.items())]
     if rows:
         insert = _INSERT[connection.dialect.name](usage_sources)
-        changed = {name: insert.excluded[name] for name in usage_sources.columns.keys() if name != "source"}  # noqa: SIM118
+        changed = {name: insert.excluded[name] for name in usage_sources.columns.keys() if name != "source"}  # noqa: SIM118 - of columns, keys are not what is iterated
         await connection.execute(insert.on_conflict_do_update(index_elements=["source"], set_=changed), rows)
 
 
