@@ -109,6 +109,28 @@ class RunsSettings(Part):
     """How often what is over its retention is removed."""
 
 
+class WorkflowsSettings(Part):
+    """Workflows."""
+
+    max_per_tenant: int = Field(default=1000, ge=1)
+    """Names that one tenant may have."""
+    max_versions: int = Field(default=1000, ge=1)
+    """Versions of one workflow; older ones can be deleted."""
+    max_concurrent_steps: int = Field(default=64, ge=1, le=4096)
+    """Steps of one run that are worked on at the same time."""
+    max_wait_seconds: float = Field(default=900.0, gt=0)
+    """How long a step of a run without deadline asks for a model that is full or starting, before it fails."""
+    cache_days: float = Field(default=7.0, gt=0)
+    """How long a result that nobody asks for is kept; never longer than the run that made it."""
+    cache_max_bytes: int = Field(default=20 * 2**30, ge=0)
+    """Kept results of one tenant, in bytes with their assets; the least recently used go first. 0 keeps none."""
+    draft_run_days: float = Field(default=1.0, gt=0)
+    """How long a document is kept that neither a version nor a run has."""
+    image_metadata: bool = True
+    """Whether the PNG files that workflows make carry their workflow and inputs; a run may say no for itself. Whoever
+    has the picture can read them."""
+
+
 class WebhookSettings(Part):
     """Outgoing notifications."""
 
@@ -291,6 +313,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     objects: ObjectsSettings = ObjectsSettings()
     runs: RunsSettings = RunsSettings()
+    workflows: WorkflowsSettings = WorkflowsSettings()
     webhooks: WebhookSettings = WebhookSettings()
     images: ImagesSettings = ImagesSettings()
     adapters: AdaptersSettings = AdaptersSettings()

@@ -17,6 +17,7 @@ class Scope(StrEnum):
     READ = "read"
     KEYS = "keys"
     ADAPTERS_WRITE = "adapters.write"
+    WORKFLOWS_WRITE = "workflows.write"
     BUDGETS = "budgets"
     MEMBERS = "members"
     ADMIN = "admin"
@@ -35,6 +36,8 @@ ROUTE_SCOPES: Mapping[str, Scope] = {
     "assets.read": Scope.READ,
     "adapters.write": Scope.ADAPTERS_WRITE,
     "adapters.read": Scope.READ,
+    "workflows.write": Scope.WORKFLOWS_WRITE,
+    "workflows.read": Scope.READ,
     "webhooks.secret": Scope.KEYS,
     "keys": Scope.KEYS,
     "members": Scope.MEMBERS,
@@ -45,9 +48,9 @@ ROUTE_SCOPES: Mapping[str, Scope] = {
     "projects.write": Scope.MEMBERS,
     "admin": Scope.ADMIN,
 }
-"""Route group -> the scope it asks for. Moving an adapter's name changes what running applications answer, so
-a key that only calls models cannot. The webhook secret signs in the platform's name, so reading it is as grave as
-making a key."""
+"""Route group -> the scope it asks for. Moving an adapter's name, or publishing a workflow, changes what running
+applications answer, so a key that only calls models cannot. The webhook secret signs in the platform's name, so reading
+it is as grave as making a key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from serve.catalog.inputs import card_problems
 from serve.domain import validation
-from serve.domain.documents import API_VERSION, KINDS, AnyDocument, ModelDocument
+from serve.domain.documents import API_VERSION, ModelDocument
 from serve.domain.errors import InvalidRequest
+from serve.domain.kinds import KINDS, AnyDocument
 from serve.domain.validation import Path
 
 MAX_TEXT_BYTES = 1 << 20

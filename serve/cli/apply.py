@@ -14,7 +14,7 @@ from serve.cli.session import connect, segment
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
-    from serve.domain.documents import AnyDocument
+    from serve.domain.kinds import AnyDocument
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 

@@ -1,7 +1,7 @@
 """The documents that say what should be served. These classes are also the schemas of the custom resources.
 
-YAML keys are camelCase, as Kubernetes has them; attributes are snake_case. `Workflow` joins `KINDS` when workflows are
-served.
+YAML keys are camelCase, as Kubernetes has them; attributes are snake_case. `serve.domain.workflow` has that of
+workflows, `serve.domain.kinds` the table of all.
 """
 
 import hashlib
@@ -471,11 +471,3 @@ class AdapterDocument(Document):
 
     kind: Literal["Adapter"]
     spec: AdapterSpec
-
-
-KINDS: dict[str, type[ModelDocument] | type[AdapterDocument] | type[PlatformDocument]] = {
-    "Model": ModelDocument,
-    "Adapter": AdapterDocument,
-    "Platform": PlatformDocument,
-}
-AnyDocument = ModelDocument | AdapterDocument | PlatformDocument

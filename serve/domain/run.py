@@ -28,9 +28,10 @@ _TERMINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELED
 
 
 class RunKind(StrEnum):
-    """What a run executes. Workflows and fine-tunes join here."""
+    """What a run executes. Fine-tunes join here."""
 
     MODEL = "model"
+    WORKFLOW = "workflow"
 
 
 class RunEventKind(StrEnum):
@@ -41,6 +42,8 @@ class RunEventKind(StrEnum):
     PROGRESS = "progress"
     PREVIEW = "preview"
     OUTPUT = "output"
+    STEP = "step"
+    """A step of a workflow has begun, or ended."""
     LOG = "log"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -84,11 +87,36 @@ class RunAdapter(Frozen):
     scale: float
 
 
+class ModelTerms(Frozen):
+    """What a workflow's run may ask of one model, and what that costs: decided when the run was accepted."""
+
+    digest: str
+    """Of the model's document and its weights: what results are kept under."""
+    price: str | None = None
+    """The price version that was in force."""
+    max_prompt_tokens: int | None = None
+    """More than this was not reckoned with, in any call."""
+
+
+class WorkflowTerms(Frozen):
+    """Which workflow a run executes, and all that was decided about it when the run was accepted."""
+
+    digest: str
+    """Of the document (`serve.workflow.documents` has it by this)."""
+    models: dict[str, ModelTerms] = Field(default_factory=dict)
+    seeds: dict[str, int] = Field(default_factory=dict)
+    """Drawn for nodes that are given none, by label without items."""
+    targets: tuple[str, ...] = ()
+    """Nodes to run to; none of them, the outputs of the interface."""
+    use_cache: bool = True
+    """False runs everything anew; results are kept all the same."""
+
+
 class NewRun(Frozen):
     """What is written when a run is accepted: complete, so that any attempt repeats the same work.
 
-    `inputs` are valid for the card, with defaults and seed resolved. `request_hash` is the sha256 of the request's
-    canonical body: an Idempotency-Key joins only a request with the same one.
+    `inputs` are valid for the card, or the workflow's interface, with defaults and seed resolved. `request_hash` is the
+    sha256 of the request's canonical body: an Idempotency-Key joins only a request with the same one.
     """
 
     id: RunId
@@ -98,8 +126,12 @@ class NewRun(Frozen):
     key_id: KeyId
     kind: RunKind = RunKind.MODEL
     target: str
-    task: Task
+    """The model; of a workflow `name@version`, or `name@draft`."""
+    task: Task | None = None
+    """Of a model's run."""
     inputs: dict[str, Any]
+    workflow: WorkflowTerms | None = None
+    """Of a workflow's run."""
     adapters: tuple[RunAdapter, ...] = ()
     request_hash: str
     idempotency_key: str | None = None

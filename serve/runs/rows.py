@@ -58,6 +58,7 @@ class Result:
 def to_run(row: Row[Any]) -> Run:
     """The run in a row of RUN_COLUMNS."""
     own = {"cancel_requested": bool(row.cancel_requested), "adapters": row.adapters or (), "tags": row.tags or {}}
+    own["task"] = row.task or None
     return Run.model_validate({**row._mapping, **own})
 
 

@@ -83,6 +83,7 @@ class RunStore:
 
     async def _insert(self, run: Run) -> bool:
         values = run.model_dump(mode="json") | {"not_before_ms": 0, "num_events": 0, "cancel_requested": 0}
+        values["task"] = values["task"] or ""
         values["adapters"] = values["adapters"] or None  # so that those that use any are found without reading others
         async with self.records.write() as connection:
             is_new = await insert_if_absent(connection, runs, values, ["tenant", "idempotency_key"])

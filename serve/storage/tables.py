@@ -170,6 +170,7 @@ runs = Table(
     Column("cost_nano", BigInteger),
     Column("tags", Json),
     Column("trace", String(55)),
+    Column("workflow", Json),
     Index(None, "status", "not_before_ms", "tenant", "priority", "id"),
     Index(None, "status", "lease_expires_ms"),
     Index(None, "status", "deadline_ms"),

@@ -12,8 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Table, inspect
 
 from serve.storage import records as records_module
-from serve.storage.metering_tables import metadata
 from serve.storage.records import Records
+from serve.storage.workflow_tables import metadata
 
 MIGRATE = """
 import asyncio, sys

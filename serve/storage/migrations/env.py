@@ -2,10 +2,10 @@
 
 from alembic import context
 
-from serve.storage import metering_tables
+from serve.storage import workflow_tables
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metering_tables.metadata, render_as_batch=True
+    connection=context.config.attributes["connection"], target_metadata=workflow_tables.metadata, render_as_batch=True
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,252 @@
+"""The `workflow/v1` document: nodes, what flows between them, and the interface that makes an API of them.
+
+An input of a node is a JSON value, in which at any depth stand references:
+
+    {"$ref": ["node", "port"]}     the output of another node
+    {"$input": "name"}             an input of the workflow
+    {"$literal": value}            `value` itself, where it would read as one of these
+
+What a document means (`Meaning`) is kept apart from how it is drawn (`Layout`) and where it came from (`Provenance`):
+its digest covers the meaning alone, so moving a node makes no new version and misses no cache.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, StringConstraints, model_validator
+
+from serve.domain.documents import Document, Spec
+from serve.domain.port_types import TypeText
+from serve.domain.task import Task
+
+FORMAT = "workflow/v1"
+MAX_NODES = 500
+"""Of one document."""
+MAX_STEPS = 5000
+"""Of one run: nodes, those of nested workflows and items of lists together."""
+MAX_NESTING = 4
+"""Workflows within workflows."""
+MAX_ITEMS = 256
+"""Of a list that a node is run over."""
+MAX_DEPTH = 16
+"""Of a JSON value."""
+MAX_BYTES = 2**20
+"""Of a document as JSON."""
+MAX_PORTS = 64
+"""Inputs of an interface, and outputs."""
+
+PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Output = Annotated[list[str], Field(min_length=2, max_length=2)]
+"""[node, port]."""
+
+
+class NodePrefix(StrEnum):
+    """What the type of a node begins with."""
+
+    MODEL = "model"
+    """`model:<name>`: a served model."""
+    TASK = "task"
+    """`task:<task>`: any model that does it, named by the node's input `model`."""
+    OPERATION = "op"
+    """`op:<name>`: an operation of ours."""
+    WORKFLOW = "workflow"
+    """`workflow:<name>@<version>`: a published workflow of the same tenant; in drafts also `@<alias>`."""
+    COMFY = "comfy"
+    """`comfy:<class>`: a node of an imported graph that has no equivalent here. It is kept, and never runs."""
+
+
+NodeType = Annotated[
+    str,
+    StringConstraints(pattern=r"^(model|task|op|workflow|comfy):\S(.*\S)?$", max_length=120, strip_whitespace=False),
+]
+
+
+class CacheUse(StrEnum):
+    """Whether a node's results are kept, and looked for."""
+
+    AUTO = "auto"
+    """Where the same inputs give the same outputs: operations, and models whose seed is given."""
+    OFF = "off"
+
+
+class Policy(Spec):
+    """How a node is run."""
+
+    cache: CacheUse = CacheUse.AUTO
+    retries: int = Field(default=0, ge=0, le=5)
+    """Tries after one that failed. What the platform loses is repeated anyway, and costs none of these."""
+    timeout_seconds: float | None = Field(default=None, gt=0, le=86_400)
+    """Of one try; one that takes longer is stopped, and counts as failed."""
+
+
+class NodeSpec(Spec):
+    """One node."""
+
+    type: NodeType
+    task: Task | None = None
+    """Of a model that does several: which; unset, the first that has these inputs."""
+    inputs: dict[str, JsonValue] = Field(default_factory=dict, max_length=128)
+    map: list[PortName] = Field(default_factory=list, max_length=8)
+    """Inputs that are given a list each, all of one length; the node is run once for each item, and each of its
+    outputs is the list of what came out, in order."""
+    max_items: int = Field(default=16, ge=1, le=MAX_ITEMS)
+    """Of those lists; a run is refused, or fails, beyond it. What a run may cost is reckoned with this."""
+    concurrency: int = Field(default=8, ge=1, le=64)
+    """Items that are worked on at the same time."""
+    when: JsonValue = None
+    """A reference to a boolean: the node is skipped where it is false, and with it what needs its outputs."""
+    policy: Policy = Policy()
+    original: JsonValue = None
+    """Of an inert node: what it was in the graph that it came from."""
+
+
+class InputConstraints(Spec):
+    """What values an input takes, in the words of JSON Schema."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    multiple_of: float | None = Field(default=None, gt=0)
+    integer: bool = False
+    max_length: int | None = Field(default=None, ge=0)
+    enum: list[JsonValue] | None = Field(default=None, min_length=1, max_length=256)
+    max_items: int | None = Field(default=None, ge=0, le=MAX_ITEMS)
+
+
+class Widget(Spec):
+    """How a form shows an input; it means nothing."""
+
+    widget: str | None = Field(default=None, max_length=40)
+    group: str | None = Field(default=None, max_length=80)
+    order: int | None = None
+    advanced: bool = False
+
+
+class WorkflowInput(Spec):
+    """A named input. It is required where it has no default and does not say `optional`."""
+
+    name: PortName
+    type: TypeText
+    title: str = Field(default="", max_length=120)
+    description: str = Field(default="", max_length=2000)
+    default: JsonValue = None
+    optional: bool = False
+    """May be left out, as a seed that is then drawn. What it goes to must be optional, too."""
+    constraints: InputConstraints = InputConstraints()
+    ui: Widget = Widget()
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is None and not self.optional
+
+
+class WorkflowOutput(Spec):
+    """A named output: a port of a node."""
+
+    name: PortName
+    from_: Output = Field(alias="from")
+    title: str = Field(default="", max_length=120)
+    description: str = Field(default="", max_length=2000)
+    primary: bool = False
+    """The one that is shown where there is room for one."""
+
+
+class Interface(Spec):
+    """What the workflow is called with, and what it answers."""
+
+    inputs: list[WorkflowInput] = Field(default_factory=list, max_length=MAX_PORTS)
+    outputs: list[WorkflowOutput] = Field(default_factory=list, max_length=MAX_PORTS)
+
+
+class Place(Spec):
+    """Where a node is drawn."""
+
+    x: float = 0
+    y: float = 0
+    width: float | None = None
+    height: float | None = None
+    collapsed: bool = False
+    title: str = Field(default="", max_length=120)
+    color: str = Field(default="", max_length=32)
+
+
+class Group(Spec):
+    """A frame around nodes."""
+
+    title: str = Field(default="", max_length=120)
+    color: str = Field(default="", max_length=32)
+    nodes: list[str] = Field(default_factory=list, max_length=MAX_NODES)
+
+
+class Note(Spec):
+    """Words on the canvas."""
+
+    text: str = Field(max_length=4000)
+    x: float = 0
+    y: float = 0
+    width: float | None = None
+    height: float | None = None
+
+
+class Layout(Spec):
+    """How a workflow is drawn; it means nothing."""
+
+    nodes: dict[str, Place] = Field(default_factory=dict, max_length=MAX_NODES)
+    groups: list[Group] = Field(default_factory=list, max_length=100)
+    notes: list[Note] = Field(default_factory=list, max_length=100)
+
+
+class Provenance(Spec):
+    """Where a workflow came from."""
+
+    imported_from: str | None = Field(default=None, max_length=80)
+    source_digest: str | None = Field(default=None, max_length=71)
+    warnings: list[Annotated[str, Field(max_length=1000)]] = Field(default_factory=list, max_length=1000)
+
+
+class WorkflowSpec(Spec):
+    """A workflow."""
+
+    format: Literal["workflow/v1"] = "workflow/v1"
+    title: str = Field(default="", max_length=120)
+    description: str = Field(default="", max_length=4000)
+    tags: list[Annotated[str, Field(max_length=40)]] = Field(default_factory=list, max_length=32)
+    interface: Interface = Interface()
+    nodes: dict[NodeName, NodeSpec] = Field(default_factory=dict)
+    layout: Layout = Layout()
+    provenance: Provenance = Provenance()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        """Counted before anything else is looked at: a million nodes must cost nothing."""
+        nodes = value.get("nodes") if isinstance(value, dict) else None
+        if isinstance(nodes, dict) and len(nodes) > MAX_NODES:
+            raise ValueError(f"nodes: a workflow has at most {MAX_NODES} nodes, and this one has {len(nodes)}")
+        return value
+
+    def meaning(self) -> bytes:
+        """What it does, as canonical JSON: interface without words and widgets, and nodes."""
+        plain = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        interface = {
+            side: [{name: one[name] for name in one if name not in _WORDS} for one in ports]
+            for side, ports in plain.get("interface", {}).items()
+        }
+        body = {"format": FORMAT, "interface": interface, "nodes": plain.get("nodes", {})}
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> str:
+        """`sha256:...` of the meaning: the same for two workflows that do the same."""
+        return "sha256:" + hashlib.sha256(self.meaning()).hexdigest()
+
+
+_WORDS = frozenset({"title", "description", "ui"})
+
+
+class WorkflowDocument(Document):
+    """A tenant's workflow. Applying it publishes a version, where its meaning is a new one."""
+
+    kind: Literal["Workflow"]
+    spec: WorkflowSpec

@@ -1,0 +1,1 @@
+"""Import of ComfyUI graphs: what has an equivalent becomes nodes of ours, and everything else is kept and said."""
