@@ -91,7 +91,7 @@ class RunnerReplica:
         )
         self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
         self._sweeper = Sweeper(
-            records, clock, settings.runs, assets, AdapterDisposal(records, blobs, clock, settings.adapters)
+            records, clock, settings.runs, assets, [AdapterDisposal(records, blobs, clock, settings.adapters)]
         )
         for part in (self._metering, self._runner, self._webhooks, self._sweeper):
             await part.start()

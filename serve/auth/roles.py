@@ -24,7 +24,7 @@ class Role(StrEnum):
 
 
 _VIEWER = frozenset({Scope.READ})
-_DEVELOPER = _VIEWER | {Scope.INFERENCE, Scope.ADAPTERS_WRITE}
+_DEVELOPER = _VIEWER | {Scope.INFERENCE, Scope.ADAPTERS_WRITE, Scope.WORKFLOWS_WRITE}
 ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.VIEWER: _VIEWER,
     Role.DEVELOPER: _DEVELOPER,

@@ -37,7 +37,7 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="inference, read, adapters.write, keys, budgets, members or admin; repeatable.",
+            help="inference, read, adapters.write, workflows.write, keys, budgets, members or admin; repeatable.",
             show_default="inference, read",
         ),
     ] = None,

@@ -10,6 +10,7 @@ life and an hour after it was made: no gateway takes longer from a picture to it
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import select
@@ -44,11 +45,11 @@ class SweptAssets(RunAssets, Protocol):
         ...
 
 
-class SweptAdapters(Protocol):
-    """Adapters that were deleted while runs used them."""
+class Swept(Protocol):
+    """What is kept for runs and goes by rules of its own: deleted adapters, kept results, documents of workflows."""
 
     async def sweep(self) -> object:
-        """Remove those that no run uses any more."""
+        """Remove what nothing needs any more."""
         ...
 
 
@@ -61,13 +62,13 @@ class Sweeper:
         clock: Clock,
         settings: RunsSettings,
         assets: SweptAssets,
-        adapters: SweptAdapters | None = None,
+        others: Sequence[Swept] = (),
     ) -> None:
         self._records = records
         self._clock = clock
         self._settings = settings
         self._assets = assets
-        self._adapters = adapters
+        self._others = others
         self._seen_asset_id = ""
         self._loop: asyncio.Task[None] | None = None
 
@@ -93,8 +94,8 @@ class Sweeper:
             _log.info("%d runs were over their retention and are removed", num_removed)
         await self._assets.sweep()
         await self._sweep_orphans()
-        if self._adapters is not None:
-            await self._adapters.sweep()
+        for other in self._others:
+            await other.sweep()
         return num_removed
 
     async def _sweep_orphans(self) -> None:

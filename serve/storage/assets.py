@@ -14,7 +14,7 @@ import asyncio
 import builtins
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from itertools import groupby, takewhile
 from typing import Any
@@ -163,6 +163,22 @@ class Assets:
     async def get(self, tenant: TenantName, asset_id: AssetId) -> Asset:
         """Raises NotFound, for another tenant's asset too."""
         return _asset_of(await self._row((assets.c.tenant == tenant) & (assets.c.id == asset_id)))
+
+    async def taken_over(
+        self, tenant: TenantName, project: str, asset_ids: Collection[str], run_id: RunId
+    ) -> dict[str, Asset]:
+        """Further rows of these assets for a run, by the ids that were given; the content is shared. Those that are
+        gone, or another tenant's, are left out."""
+        async with self._records.read() as connection:
+            mine = (assets.c.tenant == tenant) & assets.c.id.in_(sorted(asset_ids)) & assets.c.deleting_ms.is_(None)
+            rows = (await connection.execute(select(assets).where(mine))).all()
+        taken = {}
+        for row in rows:
+            asset = replace(_asset_of(row), id=AssetId(self._ids.new()), created_ms=self._clock.now_ms())
+            owner = {"tenant": tenant, "project": project, "run_id": run_id}
+            if await self._claim(asdict(asset) | owner, is_written=False) is _Claim.DONE:
+                taken[row.id] = asset
+        return taken
 
     async def list(self, tenant: TenantName, limit: int, after: AssetId | None = None) -> builtins.list[Asset]:
         """The newest first; `after` is the last id of the page before."""

@@ -161,6 +161,12 @@ async def insert_if_absent(
     return (await connection.execute(insert.on_conflict_do_nothing(index_elements=unique))).rowcount == 1
 
 
+async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those of `rows` whose primary key is not there yet, in one statement."""
+    insert = _INSERT[connection.dialect.name](table).on_conflict_do_nothing()
+    await connection.execute(insert, [dict(row) for row in rows])
+
+
 def upgrade(connection: Connection) -> None:
     """Run the migrations that `connection`'s database lacks, inside its transaction."""
     command.upgrade(_config(connection), "head")

@@ -78,7 +78,7 @@ async def test_a_person_logs_in_and_is_what_the_groups_say(made: Gateway, provid
     assert me["tenants"] == [{"tenant": "acme", "role": "developer"}, {"tenant": "lab", "role": "viewer"}]
     assert (me["tenant"], me["scopes"], me["administrator"]) == (
         "acme",
-        ["adapters.write", "inference", "read"],
+        ["adapters.write", "inference", "read", "workflows.write"],
         False,
     )
     assert len(me["key_id"]) <= 24

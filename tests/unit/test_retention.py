@@ -63,7 +63,7 @@ async def test_a_finished_run_goes_with_all_it_left_and_a_waiting_one_stays(
     young = await made(store)
     await store.request_cancel(ACME, young.id)
     blobs, adapters = Blobs(), Blobs()
-    assert await Sweeper(store.records, clock, SETTINGS, blobs, adapters).sweep() == 1
+    assert await Sweeper(store.records, clock, SETTINGS, blobs, [adapters]).sweep() == 1
     assert adapters.num_sweeps == 1
     assert blobs.removed == [old.id]
     assert blobs.num_sweeps == 1, "deletions that were cut short are finished, too"

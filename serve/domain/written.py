@@ -1,0 +1,53 @@
+"""Values as rows and messages have them: a stored blob is `{"asset": {...}}`, with what is known of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from serve.domain.media import Asset
+
+_WRITTEN = "asset"
+
+
+def written_asset(asset: Asset) -> dict[str, Any]:
+    """An asset, written; what is not known of it is left out."""
+    return {_WRITTEN: {key: value for key, value in asdict(asset).items() if value is not None}}
+
+
+def is_asset(value: Any) -> bool:
+    """Whether `value` is a written asset."""
+    return isinstance(value, dict) and value.keys() == {_WRITTEN} and isinstance(value[_WRITTEN], dict)
+
+
+def read_asset(value: Mapping[str, Any]) -> Asset:
+    """The asset that was written. Raises TypeError or KeyError for anything else."""
+    return Asset(**value[_WRITTEN])
+
+
+def assets_in(value: Any) -> Iterator[dict[str, Any]]:
+    """What is written of every asset in `value`, at any depth."""
+    if is_asset(value):
+        yield value[_WRITTEN]
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from assets_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from assets_in(one)
+
+
+def asset_ids_in(value: Any) -> dict[str, int]:
+    """The id of every asset in `value`, with its bytes."""
+    return {str(one["id"]): int(one.get("num_bytes", 0)) for one in assets_in(value) if "id" in one}
+
+
+def with_assets(value: Any, replaced: Mapping[str, Asset]) -> Any:
+    """`value` with these assets, by id, in the place of those that it has."""
+    if is_asset(value):
+        found = replaced.get(value[_WRITTEN].get("id"))
+        return value if found is None else written_asset(found)
+    if isinstance(value, Mapping):
+        return {key: with_assets(one, replaced) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_assets(one, replaced) for one in value]
+    return value

@@ -1,0 +1,145 @@
+"""References within the values of a document: how `{"$ref": ...}`, `{"$input": ...}` and `{"$literal": ...}` are read.
+
+A value that holds a reference somewhere becomes a `Composite`: the value with None where a reference stood, and the
+references with their places. Everything is read with a bound on depth, so no value can exhaust the stack.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from serve.domain.workflow import MAX_DEPTH
+from serve.workflow.graph import Composite, Literal, OfInput, OfNode, Source
+from serve.workflow.problems import Code
+
+REF = "$ref"
+INPUT = "$input"
+LITERAL = "$literal"
+_MARKS = frozenset({REF, INPUT, LITERAL})
+
+Place = tuple[str | int, ...]
+Wrong = tuple[Code, Place, str]
+"""Code, place within the value, sentence."""
+
+_SHAPES = {REF: '{"$ref": ["node", "port"]}', INPUT: '{"$input": "name"}'}
+_IN_LITERAL = 'a value that only looks like a reference is written {"$literal": ...}'
+
+
+def read_source(value: Any) -> tuple[Source, list[Wrong]]:
+    """What `value` says, and what is wrong with it. A part that is wrong reads as None."""
+    if not isinstance(value, (dict, list)):
+        return Literal(value), []
+    reading = _Reading()
+    template = reading.plain(value, ())
+    if not reading.parts:
+        return Literal(template), reading.wrong
+    if reading.parts[0][0] == ():
+        return reading.parts[0][1], reading.wrong
+    return Composite(template, tuple(reading.parts)), reading.wrong
+
+
+def parts_of(source: Source | None) -> tuple[tuple[Place, Literal | OfInput | OfNode], ...]:
+    """The references in a source with their places; a literal has none."""
+    if isinstance(source, Composite):
+        return source.parts
+    return () if source is None or isinstance(source, Literal) else (((), source),)
+
+
+def references_in(values: Mapping[str, Any]) -> Iterator[tuple[str, OfInput | OfNode]]:
+    """(field, reference) for every reference in these values."""
+    for name, value in values.items():
+        for _, part in parts_of(read_source(value)[0]):
+            if not isinstance(part, Literal):
+                yield name, part
+
+
+def written(source: Source) -> Any:
+    """The JSON value that reads as `source`."""
+    if isinstance(source, OfNode):
+        return {REF: [source.node, source.port]}
+    if isinstance(source, OfInput):
+        return {INPUT: source.name}
+    if isinstance(source, Composite):
+        parts: dict[Place, Any] = {place: written(part) for place, part in source.parts}
+        return _rebuilt(source.template, (), parts)
+    return {LITERAL: source.value} if _looks_marked(source.value) else source.value
+
+
+def _rebuilt(value: Any, place: Place, parts: Mapping[Place, Any]) -> Any:
+    if place in parts:
+        return parts[place]
+    if isinstance(value, dict):
+        inner = {key: _rebuilt(item, (*place, key), parts) for key, item in value.items()}
+        return {LITERAL: inner} if _is_marked(value) else inner
+    if isinstance(value, list):
+        return [_rebuilt(item, (*place, index), parts) for index, item in enumerate(value)]
+    return value
+
+
+def _is_marked(value: Mapping[str, Any]) -> bool:
+    return not _MARKS.isdisjoint(value)
+
+
+def _looks_marked(value: Any) -> bool:
+    if isinstance(value, dict):
+        return _is_marked(value) or any(map(_looks_marked, value.values()))
+    return isinstance(value, list) and any(map(_looks_marked, value))
+
+
+class _Reading:
+    """One value: what was found in it so far."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[Place, OfInput | OfNode]] = []
+        self.wrong: list[Wrong] = []
+
+    def plain(self, value: Any, place: Place) -> Any:
+        """`value` with None where references stand."""
+        if not isinstance(value, (dict, list)):
+            return value
+        if len(place) >= MAX_DEPTH:
+            self._reject(Code.TOO_DEEP, place, f"a value is at most {MAX_DEPTH} levels deep")
+            return None
+        if isinstance(value, list):
+            return [self.plain(item, (*place, index)) for index, item in enumerate(value)]
+        if _MARKS.isdisjoint(value):
+            return {key: self.plain(item, (*place, key)) for key, item in value.items()}
+        return self._marked(value, place)
+
+    def _marked(self, value: Mapping[str, Any], place: Place) -> Any:
+        if len(value) > 1:
+            marks = ", ".join(sorted(_MARKS.intersection(value)))
+            self._reject(Code.INVALID_VALUE, place, f"beside {marks} nothing else may stand; {_IN_LITERAL}")
+            return None
+        ((mark, inner),) = value.items()
+        if mark == LITERAL:
+            return self._literal(inner, place)
+        reference = _reference(mark, inner)
+        if reference is None:
+            self._reject(Code.INVALID_VALUE, place, f"a reference reads {_SHAPES[mark]}; {_IN_LITERAL}")
+        else:
+            self.parts.append((place, reference))
+        return None
+
+    def _literal(self, value: Any, place: Place) -> Any:
+        if _is_deeper(value, MAX_DEPTH - len(place)):
+            self._reject(Code.TOO_DEEP, place, f"a value is at most {MAX_DEPTH} levels deep")
+            return None
+        return value
+
+    def _reject(self, code: Code, place: Place, message: str) -> None:
+        self.wrong.append((code, place, message))
+
+
+def _reference(mark: str, inner: Any) -> OfInput | OfNode | None:
+    if mark == INPUT:
+        return OfInput(inner) if isinstance(inner, str) else None
+    if isinstance(inner, list) and len(inner) == 2 and all(isinstance(word, str) for word in inner):
+        return OfNode(inner[0], inner[1])
+    return None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels <= 0 or any(_is_deeper(item, levels - 1) for item in inner)
