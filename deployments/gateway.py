@@ -27,6 +27,7 @@ from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.playground import prepare
 from serve.gateway.run_limits import RunLimits
 from serve.gateway.services import Services
+from serve.gateway.workflows.known import Knowledge
 from serve.metering.budgets.wallets import Wallets
 from serve.metering.meter import Meter
 from serve.metering.prices.price_book import PriceBook
@@ -42,6 +43,7 @@ from serve.storage.records import Records
 from serve.telemetry import logs
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
+from serve.workflow.library import Library
 
 _CARDS_FRESH_SECONDS = 5.0
 """A safety net: `reconfigure` announces every change of a card."""
@@ -112,6 +114,7 @@ def compose(settings: Settings, witness: Meter) -> Services:
     keys = Keys(records, clock, settings.gateway.key_cache_seconds)
     objects = open_object_store(settings)
     assets = Assets(records, objects, clock, ids)
+    catalog, library = Catalog(records, clock, _CARDS_FRESH_SECONDS), Library(records, clock, settings.workflows)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)
     rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
     listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
@@ -121,7 +124,7 @@ def compose(settings: Settings, witness: Meter) -> Services:
         ids=ids,
         records=records,
         models=RayModels(RayStatuses(rest), settings.gateway.model_wait_seconds, witness),
-        catalog=Catalog(records, clock, _CARDS_FRESH_SECONDS),
+        catalog=catalog,
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),
         wallets=Wallets(records, clock, ids, settings.metering, f"gateway-{ids.new()}"),
@@ -132,6 +135,8 @@ def compose(settings: Settings, witness: Meter) -> Services:
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
         adapters=registry,
+        workflows=library,
+        knowledge=Knowledge(catalog, library),
         bases=Bases(registry, KnownLayouts(records, clock)),
         adapter_sources=open_adapter_sources(settings),
         adapter_downloads=GuardedFetcher(settings.adapters.allow_private_addresses),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from deployments.engines.engine import EngineBatch, Produced
 from deployments.engines.generation_plan import read_inputs
-from serve.domain.errors import EngineFailed
+from serve.domain.errors import EngineFailed, InvalidRequest
 from serve.domain.generation import ModelCall, Preview, Progress
 from serve.domain.images import IMAGE_FIELDS, MAX_SIDE, Denoising, ImageToImageInput, TextToImageInput
 from serve.domain.task import Task
@@ -98,6 +98,12 @@ def _from_picture(given: Mapping[str, Any]) -> Painting:
     asked = read_inputs(ImageToImageInput, {**given, **{name: "asset:input" for name in pictures}})
     image = images.decode(pictures["image"], max_pixels=MAX_PIXELS, param="image")
     width, height = asked.result_size(image.width, image.height)
+    if width * height > MAX_SIDE * MAX_SIDE:
+        raise InvalidRequest(
+            f"{width} x {height} pixels are more than this model's {MAX_SIDE * MAX_SIDE}. Ask for a smaller one.",
+            "image_too_large",
+            "image",
+        )
     at = None if asked.width is not None else (asked.outpaint_left, asked.outpaint_top)
     source = _placed(image, (width, height), at, background=0)
     mask = None

@@ -8,6 +8,7 @@
     ├── NotFound                 no such thing, or not yours: the same answer
     ├── Conflict                 the thing is there already, in another shape, or in another's hands
     ├── Unprocessable            well formed, and still impossible (a wrong base model)
+    │   └── InvalidWorkflow      a workflow that cannot run as it is written, with everything that is wrong with it
     ├── Overloaded               the queue is full
     │   └── RateLimited          ... of what a key, project or tenant may ask for in a minute
     ├── QuotaExceeded            a budget, the credit, or a cap is used up: trying again does not help
@@ -23,6 +24,8 @@
 HTTP statuses are chosen in `serve.gateway.errors` alone. Errors travel through Ray by pickle, which rebuilds an
 exception from `args`: so constructors are positional and hand exactly their arguments to `Exception.__init__`.
 """
+
+from collections.abc import Mapping, Sequence
 
 
 class SlipwayError(Exception):
@@ -83,6 +86,25 @@ class Unprocessable(SlipwayError):
     """Understood, and impossible."""
 
     default_code = "unprocessable"
+
+
+class InvalidWorkflow(Unprocessable):
+    """A workflow that cannot run. `problems` are all that is wrong with it, each with node, field, code, message and
+    severity, as they are answered."""
+
+    default_code = "invalid_workflow"
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "",
+        param: str | None = None,
+        retry_after_seconds: float | None = None,
+        problems: Sequence[Mapping[str, str | None]] = (),
+    ) -> None:
+        super().__init__(message, code, param, retry_after_seconds)
+        self.args = (message, code, param, retry_after_seconds, problems)
+        self.problems = problems
 
 
 class Overloaded(SlipwayError):

@@ -110,6 +110,8 @@ class WorkflowTerms(Frozen):
     """Nodes to run to; none of them, the outputs of the interface."""
     use_cache: bool = True
     """False runs everything anew; results are kept all the same."""
+    metadata: bool = True
+    """Whether its PNG files carry the workflow and the inputs; never where `settings.workflows.image_metadata` says no."""
 
 
 class NewRun(Frozen):

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Scope
 
@@ -23,7 +23,7 @@ from serve.auth.limits import UNLIMITED, Limits
 from serve.catalog.cards import Card
 from serve.domain.errors import SlipwayError, StorageUnavailable
 from serve.domain.generation import CallContext
-from serve.domain.run import NewRun
+from serve.domain.run import NewRun, WorkflowTerms
 from serve.domain.task import Task
 from serve.domain.usage import HoldId, Quantities
 from serve.gateway.client_addresses import Client
@@ -88,8 +88,12 @@ class Admitted:
     @property
     def max_prompt_tokens(self) -> int | None:
         """More than this was not reckoned with, where a budget or a limit reckons at all."""
-        is_bound = self.hold is not None or self._limits_tokens
-        return self.ceiling.prompt_tokens if is_bound and self.ceiling.prompt_tokens else None
+        return self.ceiling.prompt_tokens if self.is_bound and self.ceiling.prompt_tokens else None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether a budget or a limit of tokens reckons with it."""
+        return self.hold is not None or self._limits_tokens
 
     def reserve(self, reserved: Reservation | None, nano: int) -> None:
         """The call's cost is drawn from here, `nano` at the most."""
@@ -181,6 +185,27 @@ class AdmittedRun:
             _log.warning("what run %s held, which was not accepted, stays held until it is swept", self.new.id)
 
 
+class WorkflowBound(Protocol):
+    """What a workflow's run consumes and costs at the most (`serve.gateway.workflows.ceilings`)."""
+
+    @property
+    def quantities(self) -> Quantities:
+        """Of all calls together."""
+        ...
+
+    def models(self) -> Mapping[str, bool]:
+        """Those that are called, and whether with adapters."""
+        ...
+
+    def prompt_tokens(self, model: str) -> int:
+        """Of the longest prompt that is reckoned with."""
+        ...
+
+    def cost(self, prices: Mapping[str, PriceVersion | None]) -> int:
+        """In nano-dollars, by the prices of the models."""
+        ...
+
+
 class Admission:
     """Lets calls in; one per gateway."""
 
@@ -224,23 +249,38 @@ class Admission:
 
     async def admit_run(self, scope: Scope, card: Card, new: NewRun) -> AdmittedRun:
         """Let a run in: its cost is held until it is booked, however long it waits. Raises as `admit`."""
-        exchange, wallets = exchange_of(scope), self._services.wallets
+        exchange = exchange_of(scope)
         seconds = None if new.deadline_ms is None else (new.deadline_ms - self._services.clock.now_ms()) / 1000
-        asked = _Asked(card, new.task, new.inputs, [adapter.id for adapter in new.adapters], seconds)
+        asked = _Asked(card, task_of(new), new.inputs, [adapter.id for adapter in new.adapters], seconds)
         with _Refusals(self._services, exchange):
             admitted, nano = await self._let_in(scope, exchange, asked)
+            await self._hold(admitted, new, nano)
+        return AdmittedRun(new.model_copy(update=_row(exchange, admitted)), admitted, self._services)
+
+    async def admit_workflow(self, scope: Scope, new: NewRun, bound: WorkflowBound) -> AdmittedRun:
+        """Let a workflow's run in, as one request: all that its models consume at the most is taken off the limits, and
+        all that it costs is held, at once. Raises as `admit`."""
+        exchange, prices = exchange_of(scope), self._services.prices
+        caller, models = exchange.authenticated, bound.models()
+        with _Refusals(self._services, exchange):
+            for model, with_adapters in models.items():
+                check_model(caller, model, with_adapters=with_adapters)
+            tags = tags_of(scope, self._tag_keys)
+            limits = self._limits_of(caller, exchange.client)
+            taken = await self._take(exchange, limits, bound.quantities) if limits else None
+            admitted = Admitted(self._services.clock.now_ms(), (), tags, bound.quantities, taken)
             with _Forgotten(admitted):
-                if nano:
-                    hold = await wallets.hold_for_run(new.tenant, new.project, new.key_id, new.id, nano)
-                    admitted.hold, admitted.reserved_nano = hold, nano if hold else 0
-        row = {
-            "price": None if admitted.price is None else admitted.price.id,
-            "hold": admitted.hold,
-            "reserved_nano": admitted.reserved_nano,
-            "tags": dict(admitted.tags),
-            "trace": exchange.trace,
-        }
+                found = {model: await prices.at(model, caller.tenant, admitted.admitted_ms) for model in models}
+            await self._hold(admitted, new, bound.cost(found))
+        row = _row(exchange, admitted) | {"workflow": _workflow_terms(new, found, admitted, bound)}
         return AdmittedRun(new.model_copy(update=row), admitted, self._services)
+
+    async def _hold(self, admitted: Admitted, new: NewRun, nano: int) -> None:
+        """Hold what a run costs at the most."""
+        with _Forgotten(admitted):
+            if nano:
+                hold = await self._services.wallets.hold_for_run(new.tenant, new.project, new.key_id, new.id, nano)
+                admitted.hold, admitted.reserved_nano = hold, nano if hold else 0
 
     async def _let_in(self, scope: Scope, exchange: Exchange, asked: _Asked) -> tuple[Admitted, int]:
         """The call, and what it costs at the most."""
@@ -314,6 +354,38 @@ class _Refusals:
         if isinstance(error, SlipwayError):
             logs.bind(refused=error.code)
             self._services.metrics.refused(self._exchange.authenticated.tenant, error)
+
+
+def task_of(new: NewRun) -> Task:
+    """The task of a model's run. Raises RuntimeError for another's; a mistake of ours."""
+    if new.task is None:
+        raise RuntimeError(f"a {new.kind} run has no one task")
+    return new.task
+
+
+def _row(exchange: Exchange, admitted: Admitted) -> dict[str, Any]:
+    """What a run's row says of its admission."""
+    return {
+        "price": None if admitted.price is None else admitted.price.id,
+        "hold": admitted.hold,
+        "reserved_nano": admitted.reserved_nano,
+        "tags": dict(admitted.tags),
+        "trace": exchange.trace,
+    }
+
+
+def _workflow_terms(
+    new: NewRun, prices: Mapping[str, PriceVersion | None], admitted: Admitted, bound: WorkflowBound
+) -> WorkflowTerms | None:
+    """With prices, and the longest prompts where these are reckoned with."""
+    if new.workflow is None:
+        return None
+    models = {}
+    for name, terms in new.workflow.models.items():
+        price, most = prices.get(name), bound.prompt_tokens(name) if admitted.is_bound else 0
+        update = {"price": None if price is None else price.id, "max_prompt_tokens": most or None}
+        models[name] = terms.model_copy(update=update)
+    return new.workflow.model_copy(update={"models": models})
 
 
 def _is_unlimited(caller: Caller) -> bool:

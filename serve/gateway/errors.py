@@ -1,6 +1,7 @@
 """From errors to HTTP: the only place that knows statuses.
 
-Bodies are OpenAI's, `{"error": {message, type, param, code}}`, on every route. A 5xx of ours says nothing of our
+Bodies are OpenAI's, `{"error": {message, type, param, code}}`, on every route; a workflow that cannot run has
+`problems` beside them, everything that is wrong with it. A 5xx of ours says nothing of our
 insides; the request id finds them in the log. `x-should-retry` tells OpenAI's clients, which otherwise retry every
 408, 409, 429 and 5xx, whether another attempt can succeed.
 """
@@ -92,7 +93,10 @@ def envelope(error: Exception, request_id: str) -> dict[str, Any]:
     rule = rule_for(error)
     known = error if isinstance(error, errors.SlipwayError) else errors.SlipwayError("")
     message = rule.instead.format(request_id=request_id) if rule.instead else known.message
-    return {"error": {"message": message, "type": rule.type, "param": known.param, "code": known.code}}
+    told: dict[str, Any] = {"message": message, "type": rule.type, "param": known.param, "code": known.code}
+    if isinstance(error, errors.InvalidWorkflow):
+        told["problems"] = list(error.problems)
+    return {"error": told}
 
 
 def answer(error: Exception, request_id: str) -> Response:

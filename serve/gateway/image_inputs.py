@@ -109,15 +109,20 @@ class ImageInputs:
         found: list[Picture] = []
         for field, kind in IMAGE_FIELDS.get(task, {}).items():
             source = uploads.files[field] if field in uploads.files else inputs.get(field)
-            if source is None:
-                continue
-            if isinstance(source, str) and _HTTP.match(source):
-                source = await self._fetched(held, tenant, field, source)
-            async with self._reading:
+            if source is not None:
                 holes = uploads.masks_are_holes and kind == "mask"
-                found.append(await self._picture(tenant, field, source, holes))
+                found.append(await self.picture(held, tenant, field, source, holes=holes))
         _check_together(card, task, inputs, found)
         return found
+
+    async def picture(
+        self, held: HeldBytes, tenant: TenantName, field: str, source: str | bytes, *, holes: bool = False
+    ) -> Picture:
+        """One picture, checked by itself: `source` is its bytes, or what names it. Raises as `read`."""
+        if isinstance(source, str) and _HTTP.match(source):
+            source = await self._fetched(held, tenant, field, source)
+        async with self._reading:
+            return await self._picture(tenant, field, source, holes)
 
     async def store(self, pictures: list[Picture], run: NewRun) -> dict[str, str]:
         """`asset:<id>` by field. New assets belong to the run, and go with it."""

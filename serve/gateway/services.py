@@ -16,6 +16,7 @@ from serve.catalog.catalog import Catalog
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, DesiredState, Ids, Models
 from serve.gateway.run_limits import RunLimits
+from serve.gateway.workflows.known import Knowledge
 from serve.metering.budgets.wallets import Wallets
 from serve.metering.prices.price_book import PriceBook
 from serve.metering.rates.rates import Rates
@@ -25,6 +26,7 @@ from serve.storage.assets import Assets
 from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
+from serve.workflow.library import Library
 
 _SEED_BITS = 31
 
@@ -71,6 +73,9 @@ class Services:
     runs: RunStore
     assets: Assets
     adapters: AdapterRegistry
+    workflows: Library
+    knowledge: Knowledge
+    """What workflows may name."""
     bases: Bases
     adapter_sources: AdapterSources
     adapter_downloads: Downloads

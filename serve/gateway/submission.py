@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from serve.catalog.cards import Card
 from serve.domain.errors import Conflict, InvalidRequest, Overloaded
 from serve.domain.names import RunId
 from serve.domain.run import NewRun, Run, RunAdapter
-from serve.gateway.admission import AdmittedRun
+from serve.gateway.admission import AdmittedRun, task_of
 from serve.gateway.body_budget import HeldBytes
 from serve.gateway.image_inputs import NO_UPLOADS, ImageInputs, Picture, Uploads
 from serve.gateway.run_requests import about_input
@@ -25,20 +25,64 @@ ResolvesAdapters = Callable[[], Awaitable[tuple[RunAdapter, ...]]]
 Admits = Callable[[NewRun], Awaitable[AdmittedRun]]
 
 
+class Wish(Protocol):
+    """A run that is asked for. What it needs is looked for in this order, and no further than to what is refused."""
+
+    @property
+    def new(self) -> NewRun:
+        """The row as far as the request alone says it."""
+        ...
+
+    async def resolved(self) -> NewRun:
+        """The row with what it names looked up: nothing of it changes later."""
+        ...
+
+    async def admit(self, new: NewRun) -> AdmittedRun:
+        """Let it in, and hold what it costs at the most."""
+        ...
+
+    async def pictures(self, image_inputs: ImageInputs) -> list[Picture]:
+        """The pictures of its inputs, checked."""
+        ...
+
+    async def complete(self, new: NewRun, stored: Mapping[str, str]) -> NewRun:
+        """The row with its pictures, `asset:<id>` by field, and all that must be there before it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A run that is asked for. `held` is what its request holds, `path` the part of the body that has the inputs."""
+    """A model's run that is asked for. `held` is what its request holds, `path` the part of the body that has the
+    inputs."""
 
     card: Card
     new: NewRun
     held: HeldBytes
     adapters: ResolvesAdapters
-    admit: Admits
+    admits: Admits
     uploads: Uploads = NO_UPLOADS
     path: str = ""
 
+    async def resolved(self) -> NewRun:
+        """See `Wish`."""
+        return self.new.model_copy(update={"adapters": await self.adapters()})
 
-async def submit(services: Services, image_inputs: ImageInputs, order: Order) -> tuple[Run, bool]:
+    async def admit(self, new: NewRun) -> AdmittedRun:
+        """See `Wish`."""
+        return await self.admits(new)
+
+    async def pictures(self, image_inputs: ImageInputs) -> list[Picture]:
+        """See `Wish`."""
+        new = self.new
+        with about_input(self.path):
+            return await image_inputs.read(self.held, new.tenant, self.card, task_of(new), new.inputs, self.uploads)
+
+    async def complete(self, new: NewRun, stored: Mapping[str, str]) -> NewRun:
+        """See `Wish`."""
+        return new.model_copy(update={"inputs": {**new.inputs, **stored}}) if stored else new
+
+
+async def submit(services: Services, image_inputs: ImageInputs, order: Wish) -> tuple[Run, bool]:
     """The stored run, and whether it is new.
 
     A request that joins the run of its Idempotency-Key looks for no adapter and reads no picture again: both may be
@@ -55,16 +99,14 @@ async def submit(services: Services, image_inputs: ImageInputs, order: Order) ->
     if first := await services.runs.replayed(new):
         logs.bind(run_id=first.id)
         return first, False
-    new = new.model_copy(update={"adapters": await order.adapters()})
-    admitted = await order.admit(new)
+    admitted = await order.admit(await order.resolved())
     try:
-        with about_input(order.path):
-            pictures = await image_inputs.read(order.held, new.tenant, order.card, new.task, new.inputs, order.uploads)
+        pictures = await order.pictures(image_inputs)
     except BaseException:
         await _whatever_happens(admitted.forget())
         raise
     # A row, its pictures and its hold come together, also for a client that has left.
-    return await _whatever_happens(_promise(services, image_inputs, admitted, pictures))
+    return await _whatever_happens(_promise(services, image_inputs, order, admitted, pictures))
 
 
 async def _whatever_happens(work: Coroutine[Any, Any, T]) -> T:
@@ -78,7 +120,7 @@ async def _whatever_happens(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _promise(
-    services: Services, image_inputs: ImageInputs, admitted: AdmittedRun, pictures: list[Picture]
+    services: Services, image_inputs: ImageInputs, order: Wish, admitted: AdmittedRun, pictures: list[Picture]
 ) -> tuple[Run, bool]:
     """Pictures that were stored, and what is held, go again where there is surely no row that needs them.
 
@@ -87,9 +129,7 @@ async def _promise(
     """
     new, is_needed = admitted.new, False
     try:
-        if pictures:
-            stored = await image_inputs.store(pictures, new)
-            new = new.model_copy(update={"inputs": {**new.inputs, **stored}})
+        new = await order.complete(new, await image_inputs.store(pictures, new))
         is_needed = True
         run, is_kept = await services.runs.create(new)
         is_needed = is_kept

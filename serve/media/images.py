@@ -91,6 +91,17 @@ def decode_mask(data: bytes, *, max_pixels: int, param: str) -> Image.Image:
     return _flattened(_loaded(data, max_pixels, param), _BLACK).convert("L")
 
 
+def decode_whole(data: bytes, *, max_pixels: int, param: str) -> Image.Image:
+    """A picture with its transparency, upright: 8-bit grey, RGB, or RGBA where any of it may be transparent. Raises as
+    `decode`."""
+    image = _loaded(data, max_pixels, param)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image)
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
 def pixels(data: bytes, *, max_pixels: int, param: str) -> NDArray[np.uint8]:
     """`decode` as an array [height, width, 3]."""
     return np.array(decode(data, max_pixels=max_pixels, param=param))

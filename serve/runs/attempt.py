@@ -22,9 +22,12 @@ from serve.domain.generation import (
     Verdict,
 )
 from serve.domain.run import Run, RunEventKind
+from serve.domain.steps import Step
 from serve.domain.usage import HoldId, PriceId, Quantities
+from serve.runs.held_answers import HeldAnswers
 from serve.runs.outputs import clean, view
 from serve.runs.rows import Line
+from serve.runs.step_news import StepNews
 
 
 class Stop(StrEnum):
@@ -37,7 +40,9 @@ class Stop(StrEnum):
 
 
 def call_of(run: Run) -> ModelCall:
-    """What the model is asked for this attempt."""
+    """What the model is asked for this attempt at a model's run."""
+    if run.task is None:
+        raise ValueError(f"run {run.id} is of a {run.kind}: no one model is called for it")
     context = CallContext(
         request_id=run.request_id,
         tenant=run.tenant,
@@ -68,6 +73,8 @@ class Attempt:
     lines: list[Line] = field(default_factory=list)
     admitted: bool = False
     """Whether the model has begun to answer."""
+    is_whole: bool = False
+    """Whether it came to the run's own end, and well."""
     num_failed_writes: int = 0
     verdict: Verdict = field(default_factory=Verdict)
     """What the model's caller says of a call that is stopped."""
@@ -75,6 +82,10 @@ class Attempt:
     """What the call has consumed as far as is known; all of it once the answer is whole."""
     answering: AsyncGenerator[list[Event], None] | None = None
     """The stream of a whole answer, open until the run's end is written: until then nobody knows who pays for it."""
+    steps: list[Step] = field(default_factory=list)
+    """Sealed and unwritten, as lines are; of a workflow's run."""
+    news: StepNews = field(default_factory=StepNews)
+    held: HeldAnswers = field(default_factory=HeldAnswers)
     _text: dict[int, list[str]] = field(default_factory=dict)
     _arguments: dict[tuple[int, int], list[ToolCallDelta]] = field(default_factory=dict)
     _progress: dict[str, Progress] = field(default_factory=dict)
@@ -93,10 +104,11 @@ class Attempt:
         for event in events:
             self._tell(event)
 
-    def log(self, message: str) -> None:
-        """Tell the run's owner what happened, after what was said before."""
-        self.seal()
-        self.lines.append(Line(RunEventKind.LOG, {"level": "warning", "message": message}))
+    def log(self, message: str, label: str | None = None) -> None:
+        """Tell the run's owner what happened, to the whole or to a step, after what was said before."""
+        self._seal_answer()
+        of_step = {} if label is None else {"step": label}
+        self.lines.append(Line(RunEventKind.LOG, {**of_step, "level": "warning", "message": clean(message)}))
 
     def _tell(self, event: Event) -> None:
         match event:
@@ -116,13 +128,27 @@ class Attempt:
                 shown = {"index": event.index, "name": event.name, "asset": view(event.asset)}
                 self.lines.append(Line(RunEventKind.OUTPUT, shown))
 
-    @property
-    def has_news(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.lines or self._text or self._arguments or self._progress)
+    def has_news(self, max_events: int) -> bool:
+        """Whether there is anything to write; of what workflows' steps say in passing, only if it is time for it."""
+        if self.lines or self.steps or self._text or self._arguments or self._progress:
+            return True
+        return self.news.is_due(_now(), self._share(max_events))
 
-    def seal(self) -> list[Line]:
-        """Every unwritten line, what was gathered included. They stay until `written` takes them away."""
+    def _share(self, max_events: int) -> float:
+        return min(1.0, self.run.num_events / max_events)
+
+    def seal(self, max_events: int, *, everything: bool = True) -> list[Line]:
+        """Every unwritten line, what was gathered included. They stay until `written` takes them away.
+
+        Without `everything` some news of a workflow's steps may wait for the next time.
+        """
+        self._seal_answer()
+        lines, steps = self.news.seal(_now(), self._share(max_events), everything=everything)
+        self.lines += lines
+        self.steps += steps
+        return list(self.lines)
+
+    def _seal_answer(self) -> None:
         for phase, event in self._progress.items():
             data = {"phase": phase, "done": event.done, "total": event.total}
             self.lines.append(Line(RunEventKind.PROGRESS, data))
@@ -132,13 +158,24 @@ class Attempt:
         for (index, call_index), deltas in self._arguments.items():
             self.lines.append(_tool_call_line(index, call_index, deltas))
         self._progress, self._text, self._arguments = {}, {}, {}
-        return list(self.lines)
 
-    def written(self, num_lines: int, run: Run) -> None:
-        """The first `num_lines` are in the table, and the row is `run`."""
+    def written(self, num_lines: int, num_steps: int, run: Run) -> None:
+        """The first `num_lines` and `num_steps` are in the tables, and the row is `run`."""
+        self.held.settle(step.label for step in self.steps[:num_steps] if step.status.is_terminal)
         del self.lines[:num_lines]
+        del self.steps[:num_steps]
         self.run = run
         self.num_failed_writes = 0
+
+    def forget_news(self) -> None:
+        """What was to be written cannot be."""
+        self.lines.clear()
+        self.steps.clear()
+        self.news.clear()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _tool_call_line(index: int, call_index: int, deltas: list[ToolCallDelta]) -> Line:

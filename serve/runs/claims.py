@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.ports import Clock
 from serve.domain.run import Run, RunStatus
-from serve.runs import lifecycle
+from serve.domain.steps import Step
+from serve.runs import lifecycle, steps
 from serve.runs.fairness import Account, choose
 from serve.runs.lifecycle import Decision
 from serve.runs.rows import RUN_COLUMNS, Line, Result, append, kept, to_run, transition
@@ -38,12 +39,13 @@ _QUEUE_ORDER = (runs.c.tenant, runs.c.priority, runs.c.id)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What one attempt has to say: lines, and perhaps its end."""
+    """What one attempt has to say: lines, a workflow's steps, and perhaps its end."""
 
     run: Run
     lines: Sequence[Line]
     decision: Decision | None = None
     result: Result | None = None
+    steps: Sequence[Step] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ class Claims:
         lines = kept(write.lines, run.num_events, self._settings.max_events)
         guards = (runs.c.status == RunStatus.RUNNING, runs.c.fence == run.fence)
         last = await append(connection, run.id, lines, now_ms, guards)
+        if last is not None:
+            await steps.save(connection, run.id, write.steps)
         return None if last is None else run.model_copy(update={"num_events": last})
 
     async def _end(
@@ -154,6 +158,7 @@ class Claims:
             max_events=self._settings.max_events,
             guards=guards,
             lines=write.lines,
+            steps=write.steps,
             result=write.result,
         )
 

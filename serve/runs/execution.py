@@ -14,25 +14,26 @@ input, or is announced by this attempt, stays; and a claim that is over can remo
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
 from serve.domain.errors import ReplicaLost
-from serve.domain.modality import Modality
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, Models
-from serve.domain.run import Run, RunStatus
-from serve.domain.task import TASKS
-from serve.domain.usage import Quantities
+from serve.domain.run import Run, RunKind, RunStatus
+from serve.domain.steps import WorkflowExecution
 from serve.runs import lifecycle
-from serve.runs.attempt import Attempt, Stop, call_of
+from serve.runs.attempt import Attempt, Stop
 from serve.runs.claims import Claims
 from serve.runs.lifecycle import Decision
 from serve.runs.loops import cancel, detached, every, forever
-from serve.runs.outputs import OutputSink, assets_of, outputs_of
+from serve.runs.outputs import OutputSink
 from serve.runs.rows import Result
+from serve.runs.stage import Watch
 from serve.runs.store import RunStore
+from serve.runs.work import CLOSE_SECONDS, ModelWork, RunCosts, Work
+from serve.runs.workflow_work import Workflows, WorkflowWork
 from serve.runs.writer import Writer
 from serve.settings import RunsSettings
 
@@ -40,13 +41,7 @@ _log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.1
 """How often the table is asked which held runs were canceled: one read by primary key, whatever their number."""
-_CLOSE_SECONDS = 10.0
-"""How long a model may take to let go of a call that was stopped. After it the run ends, and the call is left to it."""
 _HEARTBEATS_PER_LEASE = 3
-
-RunCosts = Callable[[Run], Awaitable[Callable[[Quantities], int | None]]]
-"""What a run's usage will cost, in nano-dollars, by the prices it was accepted under. Asked before the model is called,
-so that a database that is away then costs no work."""
 
 
 class Runner:
@@ -63,14 +58,17 @@ class Runner:
         max_concurrency: int,
         outputs: OutputSink,
         costs: RunCosts | None = None,
+        workflows: WorkflowExecution | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """Without `costs` no run's cost is known."""
+        """Without `costs` no run's cost is known; without `workflows` runs of workflows fail. `watch` sees steps."""
         self._models = models
         self._clock = clock
         self._settings = settings
         self._max_concurrency = max_concurrency
         self._outputs = outputs
         self._costs = costs
+        self._workflows = None if workflows is None else Workflows(store.records, workflows, watch)
         self._claims = Claims(store.records, clock, settings, owner)
         self._writer = Writer(self._claims, settings.max_events)
         self._performing: dict[Attempt, asyncio.Task[None]] = {}
@@ -116,7 +114,7 @@ class Runner:
         for attempt in self._performing:
             attempt.stop(Stop.HANDED_BACK)
         if self._performing:
-            await asyncio.wait(self._performing.values(), timeout=_CLOSE_SECONDS + self._settings.lease_seconds)
+            await asyncio.wait(self._performing.values(), timeout=CLOSE_SECONDS + self._settings.lease_seconds)
         await cancel([*self._others, *self._performing.values()])
 
     async def _claim(self) -> None:
@@ -145,82 +143,75 @@ class Runner:
     def _begin(self, run: Run) -> None:
         attempt = Attempt(run, asyncio.get_running_loop().create_future())
         self._writer.open(attempt)
-        self._performing[attempt] = detached(self._perform(attempt))
+        self._performing[attempt] = detached(self._perform(attempt, self._work_of(attempt)))
 
-    async def _perform(self, attempt: Attempt) -> None:
+    def _work_of(self, attempt: Attempt) -> Work:
+        if attempt.run.kind is RunKind.WORKFLOW:
+            return WorkflowWork(attempt, self._models, self._clock, self._outputs, self._costs, self._workflows)
+        return ModelWork(attempt, self._models, self._outputs, self._costs)
+
+    async def _perform(self, attempt: Attempt, work: Work) -> None:
         run, began, is_ended = attempt.run, self._clock.monotonic(), False
         try:
-            is_ended = await self._see_to_its_end(attempt)
+            is_ended = await self._see_to_its_end(attempt, work)
         except Exception:
             _log.exception("run %s: its runner failed it; its lease will end", run.id)
         finally:
-            await self._let_go(attempt, is_ended)
+            await work.let_go(is_ended=is_ended)
             self._writer.drop(attempt)
             del self._performing[attempt]
             took_ms = (self._clock.monotonic() - began) * 1000
-            self._claims.account.settle(run.id, took_ms, is_whole=attempt.answer.usage is not None)
+            self._claims.account.settle(run.id, took_ms, is_whole=attempt.is_whole)
             self._wake.set()
 
-    async def _let_go(self, attempt: Attempt, is_ended: bool) -> None:
-        """Of a whole answer that did not become its run's, another attempt does the work again: it is not billed."""
-        answering, attempt.answering = attempt.answering, None
-        if answering is None:
-            return
-        if not is_ended:
-            attempt.verdict.platform_retry = True
-        try:
-            await answering.aclose()
-        except Exception:
-            _log.warning("run %s: its model did not let go of it well", attempt.run.id, exc_info=True)
-
-    async def _see_to_its_end(self, attempt: Attempt) -> bool:
+    async def _see_to_its_end(self, attempt: Attempt, work: Work) -> bool:
         """Whether the run's end was written."""
-        decision, result = await self._outcome(attempt)
+        decision, result = await self._outcome(attempt, work)
         if decision is None:
             return False
         if decision.status.is_terminal:
-            await self._clear_away(attempt, result)
-            result = result or _so_far(attempt)
+            result = work.ended(result)
+            await self._clear_away(attempt.run, work.kept(result))
         ended = await self._writer.end(attempt, decision, result)
         if ended is not None:
             _log.info("run %s is %s: %s", ended.id, ended.status, decision.reason)
         return ended is not None and decision.status.is_terminal
 
-    async def _clear_away(self, attempt: Attempt, result: Result | None) -> None:
+    async def _clear_away(self, run: Run, kept: Collection[str] | None) -> None:
         """Remove what attempts that were lost had stored; see the module. A run does not fail for what stays of it."""
-        run = attempt.run
-        if run.fence == 1 and Modality.IMAGE not in TASKS[run.task].outputs:
+        if kept is None:
             return
         try:
-            kept = assets_of(run, attempt.answer, result.outputs if result else None)
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._outputs.keep_only(run, kept)
         except Exception:
             _log.warning("what lost attempts at run %s left stays as long as the run", run.id, exc_info=True)
 
-    async def _outcome(self, attempt: Attempt) -> tuple[Decision | None, Result | None]:
+    async def _outcome(self, attempt: Attempt, work: Work) -> tuple[Decision | None, Result | None]:
         """What to write; None for a run that is another's by now."""
-        answering = asyncio.create_task(self._answer(attempt))
+        performing = asyncio.create_task(work.perform())
         try:
-            either: set[asyncio.Future[Any]] = {answering, attempt.stopped}
+            either: set[asyncio.Future[Any]] = {performing, attempt.stopped}
             await asyncio.wait(either, timeout=self._seconds_left(attempt.run), return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                return await self._stopped(attempt, answering), None
-            if answering.cancelled():
+            if not performing.done():
+                return await self._stopped(attempt, performing), None
+            if performing.cancelled():
                 raise ReplicaLost("The model canceled a call that nobody canceled.")
-            return lifecycle.completed(), answering.result()
+            decision, result = performing.result()
+            attempt.is_whole = decision.status is RunStatus.SUCCEEDED
+            return decision, result
         except Exception as error:
             return self._raised(attempt, error), None
         finally:
-            await cancel([answering], _CLOSE_SECONDS)
+            await cancel([performing], CLOSE_SECONDS)
 
     def _seconds_left(self, run: Run) -> float | None:
         if run.deadline_ms is None:
             return None
         return max(0.0, (run.deadline_ms - self._clock.now_ms()) / 1000)
 
-    async def _stopped(self, attempt: Attempt, answering: "asyncio.Task[Result]") -> Decision | None:
-        await cancel([answering], _CLOSE_SECONDS)
+    async def _stopped(self, attempt: Attempt, performing: "asyncio.Task[tuple[Decision, Result]]") -> Decision | None:
+        await cancel([performing], CLOSE_SECONDS)
         if not attempt.stopped.done():
             return lifecycle.overdue()
         match attempt.stopped.result():
@@ -247,24 +238,6 @@ class Runner:
             attempt.log(decision.reason)
         return decision
 
-    async def _answer(self, attempt: Attempt) -> Result:
-        cost_of = await self._costs(attempt.run) if self._costs else None
-        stream = self._models.call(attempt.run.target, call_of(attempt.run), attempt.verdict)
-        try:
-            async for batch in stream:
-                attempt.add(batch)
-                if attempt.answer.usage is not None:
-                    attempt.answering = stream
-                    break
-        finally:
-            if attempt.answering is None:
-                await stream.aclose()
-        outputs = await outputs_of(attempt.run, attempt.answer, self._outputs)
-        usage = attempt.answer.usage
-        if usage is None:
-            return Result(outputs)
-        return Result(outputs, usage.nonzero(), cost_of(usage) if cost_of else None)
-
     async def _watch(self) -> None:
         held = {attempt.run.id: attempt for attempt in self._performing}
         if not held:
@@ -278,8 +251,3 @@ class Runner:
     async def _keep(self) -> None:
         if self._performing:
             await self._claims.heartbeat(attempt.run for attempt in self._performing)
-
-
-def _so_far(attempt: Attempt) -> Result | None:
-    """Of a run that did not succeed: what it is known to have consumed, at least."""
-    return Result(usage=attempt.usage.nonzero()) if attempt.usage else None

@@ -70,6 +70,13 @@ def completed() -> Decision:
     return Decision(RunStatus.SUCCEEDED, "The model answered.")
 
 
+def performed(error: RunError | None) -> Decision:
+    """The workflow ran to its end. With `error` one of the outputs that were wanted did not come to be."""
+    if error is None:
+        return Decision(RunStatus.SUCCEEDED, "The workflow ran to its end.")
+    return Decision(RunStatus.FAILED, error.message, error)
+
+
 def canceled() -> Decision:
     """Its owner said stop."""
     return Decision(RunStatus.CANCELED, "Canceled on request.")

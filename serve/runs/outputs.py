@@ -8,7 +8,7 @@ A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": 
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -52,7 +52,11 @@ async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, An
     """
     if answer.usage is None:
         raise EngineFailed("The model ended its answer early.")
-    document = _document(run, answer)
+    return await fitting(run, _document(run, answer), sink)
+
+
+async def fitting(run: Run, document: dict[str, Any], sink: OutputSink) -> dict[str, Any]:
+    """The document as its row has it: itself, or where it is kept. Raises EngineFailed: it holds what is no number."""
     try:
         data = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError:
@@ -64,11 +68,26 @@ async def outputs_of(run: Run, answer: Answer, sink: OutputSink) -> dict[str, An
 
 def assets_of(run: Run, answer: Answer, outputs: Mapping[str, Any] | None) -> frozenset[str]:
     """The ids of the assets that a run is about: its pictures, what was announced of its answer, its document."""
-    sources = [str(run.inputs.get(name) or "") for name in IMAGE_FIELDS.get(run.task, ())]
+    sources = [str(run.inputs.get(name) or "") for name in IMAGE_FIELDS.get(run.task, ())] if run.task else []
     given = {source.removeprefix(ASSET_SCHEME) for source in sources if source.startswith(ASSET_SCHEME)}
     made = {artifact.asset.id for artifact in answer.artifacts}
     document = (outputs or {}).get("document")
     return frozenset(given | made | ({document["id"]} if document else set()))
+
+
+def assets_within(value: Any) -> Iterator[str]:
+    """The ids of the assets that written values name, at any depth: `asset:<id>`, and `{"asset": {"id": ...}}`."""
+    match value:
+        case str() if value.startswith(ASSET_SCHEME):
+            yield value.removeprefix(ASSET_SCHEME)
+        case {"asset": {"id": str(asset_id)}}:
+            yield asset_id
+        case Mapping():
+            for one in value.values():
+                yield from assets_within(one)
+        case list() | tuple():
+            for one in value:
+                yield from assets_within(one)
 
 
 def _document(run: Run, answer: Answer) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.money import cost_shown
 from serve.domain.names import RunId
-from serve.domain.run import DeliveryStatus, Run, RunEventKind, RunStatus
+from serve.domain.run import DeliveryStatus, Run, RunEventKind, RunKind, RunStatus
+from serve.domain.steps import Step, StepStatus
 from serve.runs import payloads
+from serve.runs import steps as step_rows
 from serve.runs.lifecycle import Decision, may
 from serve.storage.tables import run_events, runs, webhook_deliveries
 
@@ -25,6 +27,7 @@ _NOT_IN_RUN = frozenset({"lease_owner", "lease_expires_ms", "not_before_ms"})
 RUN_COLUMNS = [column for column in runs.c if column.name not in _NOT_IN_RUN]
 
 _ALWAYS_KEPT = frozenset({RunEventKind.OUTPUT, RunEventKind.SUCCEEDED, RunEventKind.FAILED, RunEventKind.CANCELED})
+_UNFINISHED = frozenset({StepStatus.QUEUED, StepStatus.RUNNING})
 
 WEBHOOK_EVENTS = {
     RunStatus.RUNNING: RunEventKind.STARTED,
@@ -44,6 +47,14 @@ class Line:
 
     kind: RunEventKind
     data: dict[str, Any]
+
+    @property
+    def is_always_kept(self) -> bool:
+        """Outputs and endings, of a run and of a workflow's steps. What such a step puts out in parts is not one: it is
+        whole in what is stored of the step."""
+        if self.kind is RunEventKind.STEP:
+            return self.data["status"] not in _UNFINISHED
+        return self.kind in _ALWAYS_KEPT and "step" not in self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def kept(lines: Sequence[Line], num_events: int, max_events: int) -> list[Line]:
     """Those of `lines` that the run has room for. Outputs and endings always have it."""
     found: list[Line] = []
     for line in lines:
-        if line.kind in _ALWAYS_KEPT or num_events + len(found) < max_events:
+        if line.is_always_kept or num_events + len(found) < max_events:
             found.append(line)
     return found
 
@@ -107,9 +118,11 @@ async def transition(
     guards: Guards = (),
     values: Mapping[str, Any] | None = None,
     lines: Sequence[Line] = (),
+    steps: Sequence[Step] = (),
     result: Result | None = None,
 ) -> Run | None:
-    """Carry out `decision`, after `lines`; the run as it is then. None, and nothing written, if it is not ours to make.
+    """Carry out `decision`, after `lines` and `steps`; the run as it is then. None, and nothing written, if it is not
+    ours to make.
 
     Beyond `guards`, the row must still have the status and the fence of `run`.
     """
@@ -122,6 +135,9 @@ async def transition(
     last = await append(connection, run.id, written, now_ms, mine, changed)
     if last is None:
         return None
+    await step_rows.save(connection, run.id, steps)
+    if run.kind is RunKind.WORKFLOW and after.status.is_terminal:
+        await step_rows.end(connection, run.id, now_ms)
     after = after.model_copy(update={"num_events": last})
     await _announce(connection, after, now_ms)
     return after
@@ -188,7 +204,9 @@ def _ending(after: Run, decision: Decision) -> Line:
             cost = cost_shown(after.cost_nano)
             return Line(RunEventKind.SUCCEEDED, {"output": after.outputs, "usage": after.usage, "cost": cost})
         case RunStatus.FAILED:
-            error = after.error.model_dump() if after.error else {}
-            return Line(RunEventKind.FAILED, {"error": error})
+            failed: dict[str, Any] = {"error": after.error.model_dump() if after.error else {}}
+            if after.outputs is not None:
+                failed |= {"output": after.outputs, "usage": after.usage, "cost": cost_shown(after.cost_nano)}
+            return Line(RunEventKind.FAILED, failed)
         case RunStatus.CANCELED:
             return Line(RunEventKind.CANCELED, {"reason": decision.reason})

@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serve.domain.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from serve.domain.names import RunId, TenantName
 from serve.domain.ports import Clock
-from serve.domain.run import DeliveryStatus, NewRun, Run, RunEvent, RunEventKind, RunStatus
+from serve.domain.run import DeliveryStatus, NewRun, Run, RunEvent, RunEventKind, RunKind, RunStatus
+from serve.domain.steps import Step
 from serve.runs import lifecycle
+from serve.runs import steps as step_rows
 from serve.runs.rows import RUN_COLUMNS, WEBHOOK_EVENTS, Line, append, to_run, transition
 from serve.settings import RunsSettings
 from serve.storage.records import Records, insert_if_absent
@@ -97,7 +99,7 @@ class RunStore:
             return None
         mine = (runs.c.tenant == new.tenant, runs.c.idempotency_key == new.idempotency_key)
         first = await self._first(select(*RUN_COLUMNS).where(*mine))
-        if first is not None and (first.request_hash, first.target) != (new.request_hash, new.target):
+        if first is not None and not _is_same(first, new):
             raise Conflict(
                 "This Idempotency-Key belongs to another request. Use a new key for a new request.",
                 "idempotency_key_reuse",
@@ -205,6 +207,15 @@ class RunStore:
         async with self.records.read() as connection:
             return [RunEvent.model_validate(dict(row._mapping)) for row in await connection.execute(query)]
 
+    async def steps(
+        self, tenant: TenantName, run_id: RunId, *, after: str = "", limit: int | None = None
+    ) -> Sequence[Step]:
+        """What is known of a workflow's run's steps, by label; `after` is the last label of the page before. A step
+        that was not told of yet is absent. Raises NotFound."""
+        await self.progress(tenant, run_id)
+        async with self.records.read() as connection:
+            return await step_rows.load(connection, run_id, after=after, limit=limit)
+
     async def deliveries(self, tenant: TenantName, run_id: RunId) -> Sequence[Delivery]:
         """The webhook log of one run, oldest first. Raises NotFound."""
         await self.progress(tenant, run_id)
@@ -229,9 +240,16 @@ class RunStore:
 
 async def forget(connection: AsyncConnection, run_ids: Sequence[str]) -> None:
     """Remove the rows of these runs."""
+    await step_rows.forget(connection, run_ids)
     await connection.execute(delete(run_events).where(run_events.c.run_id.in_(run_ids)))
     await connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.run_id.in_(run_ids)))
     await connection.execute(delete(runs).where(runs.c.id.in_(run_ids)))
+
+
+def _is_same(first: Run, new: NewRun) -> bool:
+    """A workflow's request hash has the address as it was written: what `@prod` means may have changed since."""
+    is_same_target = new.kind is RunKind.WORKFLOW or first.target == new.target
+    return is_same_target and (first.kind, first.request_hash) == (new.kind, new.request_hash)
 
 
 def _missing(run_id: RunId) -> NotFound:

@@ -40,6 +40,7 @@ class Writer:
 
     def __init__(self, claims: Claims, max_events: int) -> None:
         self._claims = claims
+        self._max_events = max_events
         self._many_events = max_events // 2
         self._urgent = asyncio.Event()
         self._attempts: dict[Attempt, _Ending | None] = {}
@@ -76,7 +77,7 @@ class Writer:
                 self._urgent.set()
 
     def _is_due(self, attempt: Attempt) -> bool:
-        if not attempt.has_news or attempt.stopped.done():
+        if attempt.stopped.done() or not attempt.has_news(self._max_events):
             return False
         if attempt.run.num_events < self._many_events:
             return True
@@ -94,16 +95,21 @@ class Writer:
 
     async def _write_together(self, due: Collection[Attempt]) -> None:
         endings = {attempt: self._attempts.get(attempt) for attempt in due}
-        writes = [_write_of(attempt, ending) for attempt, ending in endings.items()]
+        writes = [self._write_of(attempt, ending) for attempt, ending in endings.items()]
         written = await self._claims.write(writes)
         for (attempt, ending), write, run in zip(endings.items(), writes, written, strict=True):
-            self._settle(attempt, ending, len(write.lines), run)
+            self._settle(attempt, ending, write, run)
 
-    def _settle(self, attempt: Attempt, ending: _Ending | None, num_lines: int, run: Run | None) -> None:
+    def _write_of(self, attempt: Attempt, ending: _Ending | None) -> Write:
+        lines = attempt.seal(self._max_events, everything=ending is not None)
+        decision, result = (ending.decision, ending.result) if ending else (None, None)
+        return Write(attempt.run, lines, decision, result, tuple(attempt.steps))
+
+    def _settle(self, attempt: Attempt, ending: _Ending | None, write: Write, run: Run | None) -> None:
         if run is None:
             attempt.stop(Stop.LEASE_LOST)
         else:
-            attempt.written(num_lines, run)
+            attempt.written(len(write.lines), len(write.steps), run)
             self._last_written[attempt] = asyncio.get_running_loop().time()
         if ending and not ending.done.done():
             ending.done.set_result(run)
@@ -117,17 +123,10 @@ class Writer:
         if attempt.num_failed_writes < _MAX_FAILED_WRITES:
             return False
         _log.error("run %s cannot be written and is given up", attempt.run.id, exc_info=error)
-        attempt.lines.clear()
+        attempt.forget_news()
         ending = self._attempts.get(attempt)
         if ending is None:
             attempt.stop(Stop.UNWRITABLE)
         else:
             ending.decision, ending.result = lifecycle.crashed(), None
         return False
-
-
-def _write_of(attempt: Attempt, ending: _Ending | None) -> Write:
-    lines = attempt.seal()
-    if ending is None:
-        return Write(attempt.run, lines)
-    return Write(attempt.run, lines, ending.decision, ending.result)

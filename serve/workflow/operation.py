@@ -42,6 +42,11 @@ class Out:
 class Files(Protocol):
     """The blobs that an operation reads and writes."""
 
+    @property
+    def max_pixels(self) -> int:
+        """Of a picture that is read, and of one that is made."""
+        ...
+
     async def read(self, asset: Any) -> bytes:
         """The bytes of an `Asset`. Raises InvalidRequest where it is there no longer."""
         ...

@@ -28,7 +28,7 @@ def pinned(spec: WorkflowSpec, numbers: Mapping[str, int]) -> WorkflowSpec:
     nodes = {}
     for name, node in spec.nodes.items():
         named = workflow_named(node)
-        if named in numbers and not is_pinned(named):
+        if named is not None and named in numbers and not is_pinned(named):
             bare = named.partition("@")[0]
             node = node.model_copy(update={"type": f"{_PREFIX}{bare}@{numbers[named]}"})
         nodes[name] = node

@@ -37,6 +37,7 @@ from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.run_limits import RunLimits
 from serve.gateway.services import Services
+from serve.gateway.workflows.known import Knowledge
 from serve.metering.budgets.wallets import Wallets
 from serve.metering.prices.price_book import PriceBook
 from serve.metering.rates.rates import Rates
@@ -48,6 +49,7 @@ from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
+from serve.workflow.library import Library
 
 CHAT = "echo-chat"
 EMBEDDER = "echo-embed"
@@ -159,6 +161,7 @@ def _services(
     keys = Keys(records, clock, settings.gateway.key_cache_seconds)
     objects = open_object_store(settings)
     assets = Assets(records, objects, clock, ids)
+    catalog, library = Catalog(records, clock), Library(records, clock, settings.workflows)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)
     held = EngineAdapters(lambda: open_adapter_files(settings, registry, objects))
     services = Services(
@@ -167,7 +170,7 @@ def _services(
         ids=ids,
         records=records,
         models=InMemoryModels({**echoes, **engines}, CallAssets(assets), held),
-        catalog=Catalog(records, clock),
+        catalog=catalog,
         prices=PriceBook(records, clock),
         rates=Rates(records, clock),
         wallets=Wallets(records, clock, ids, settings.metering, f"gateway-{ids.new()}"),
@@ -178,6 +181,8 @@ def _services(
         runs=RunStore(records, clock, settings.runs, assets),
         assets=assets,
         adapters=registry,
+        workflows=library,
+        knowledge=Knowledge(catalog, library),
         bases=Bases(registry, KnownLayouts(records, clock)),
         adapter_sources=AdapterSources(settings.objects, os.environ.get("HF_ENDPOINT", "")),
         adapter_downloads=GuardedFetcher(settings.adapters.allow_private_addresses),

@@ -135,6 +135,8 @@ def _platform_in(folder: Path, settings: dict[str, str]) -> TestPlatform:
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "SLIPWAY_GATEWAY_PORT": str(port),
+        # Every ten seconds by default, which whoever reads the metrics would have to wait for.
+        "RAY_metrics_report_interval_ms": "2000",
         **{f"SLIPWAY_{name}".upper(): value for name, value in settings.items()},
     }
     return TestPlatform(folder, port, environment)

@@ -1,0 +1,250 @@
+"""The model calls that a run can make at the most: found by walking its graph with what is known before it runs.
+
+What is written down is known, and what the run is given; what a node makes is not, and a call is then noted as open in
+that input. Every branch counts, whichever is taken, and every item of a list, as many as there may be. So whatever a
+run does, its calls are among these.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve.domain.errors import InvalidRequest, NotFound
+from serve.domain.port_types import Kind
+from serve.domain.task import Task
+from serve.workflow.facts import ModelFacts
+from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, OfNode, Port, Source
+from serve.workflow.model_ports import ports_of
+from serve.workflow.references import parts_of
+from serve.workflow.values import as_text
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that is known. `origin` is where it stands: the path of a field of the request, or of the document."""
+
+    value: Any
+    origin: str
+
+
+Fact = Given | None
+"""None where only the run will tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a model. `label` is its node's, without items; it is made `times` times at the most.
+
+    `given` are the inputs that are known, `open` those that other nodes will give. `timeout_seconds` is of one try.
+    """
+
+    label: str
+    place: str
+    """Of its node in the document, `nodes.gen`."""
+    facts: ModelFacts
+    task: Task
+    ports: Mapping[str, Port]
+    given: Mapping[str, Given]
+    open: frozenset[str]
+    times: int
+    timeout_seconds: float | None = None
+
+    @property
+    def model(self) -> str:
+        return self.facts.name
+
+    def values(self) -> dict[str, Any]:
+        """What is known, by port."""
+        return {name: one.value for name, one in self.given.items()}
+
+    def adapters(self) -> list[Given]:
+        """The adapters that it names, one by one."""
+        found = []
+        for name, one in self.given.items():
+            if name in self.ports and self.ports[name].type.kind is Kind.ADAPTER and one.value is not None:
+                listed = one.value if isinstance(one.value, list) else [one.value]
+                found += [Given(value, one.origin) for value in listed if value is not None]
+        return found
+
+    @property
+    def wants_seed(self) -> bool:
+        """Whether a seed is to be drawn for it: it takes one, and is not known to be given any."""
+        if "seed" not in self.ports:
+            return False
+        given = self.given.get("seed")
+        return given is None or given.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """A graph that is walked: what its inputs are, and where it stands."""
+
+    graph: Graph
+    inputs: Mapping[str, Fact]
+    times: int = 1
+    label: str = ""
+    place: str = ""
+
+
+@dataclass(slots=True)
+class _Walk:
+    models: Mapping[str, ModelFacts]
+    found: list[Call] = field(default_factory=list)
+
+    def graph(self, scope: _Scope, ends: Iterable[str]) -> None:
+        for node in needed(scope.graph, ends):
+            if node.kind is not NodeKind.OPERATION and not _is_off(node, scope):
+                self._node(node, scope)
+
+    def _node(self, node: Node, scope: _Scope) -> None:
+        place = f"{scope.place}nodes.{node.name}"
+        bound = {name: _fact(source, scope, f"{place}.inputs.{name}") for name, source in node.inputs.items()}
+        for item, num_items in _items(node, bound, place):
+            times = scope.times * num_items * (1 + node.policy.retries)
+            if node.graph is not None:
+                inner = _Scope(
+                    node.graph, dict(_inner(node, item, place)), times, f"{scope.label}{node.name}/", f"{place}/"
+                )
+                self.graph(inner, (end.node for end in node.graph.outputs.values()))
+            else:
+                self.found.append(self._call(node, item, times, scope.label + node.name, place))
+
+    def _call(self, node: Node, bound: Mapping[str, Fact], times: int, label: str, place: str) -> Call:
+        facts = node.model or self._named(bound.get("model"))
+        if node.task is None:
+            raise RuntimeError(f"{place} was compiled without a task")
+        ports = ports_of(facts, node.task)
+        inputs = {name: fact for name, fact in bound.items() if name in ports}
+        given = {name: _fitting(fact, ports[name]) for name, fact in inputs.items() if fact is not None}
+        unknown = frozenset(name for name, fact in inputs.items() if fact is None)
+        return Call(label, place, facts, node.task, ports, given, unknown, times, node.policy.timeout_seconds)
+
+    def _named(self, model: Fact) -> ModelFacts:
+        """The model of a `task:` node."""
+        name = None if model is None else model.value
+        if model is None or not isinstance(name, str):
+            where = "model" if model is None else model.origin
+            raise InvalidRequest(
+                f"{where} names no model, which it must do before the run begins.", "not_static", where
+            )
+        if name not in self.models:
+            raise NotFound(f"There is no model {name[:80]!r}.", "model_not_found", model.origin)
+        return self.models[name]
+
+
+def calls_of(
+    graph: Graph, models: Mapping[str, ModelFacts], inputs: Mapping[str, Any], targets: Iterable[str] = ()
+) -> list[Call]:
+    """The calls of a run of `graph`, at the most. `inputs` are complete; `targets` as in the request, or none.
+
+    Raises:
+        InvalidRequest: lists of different lengths, or too long ones; no model is named. NotFound: an unknown model.
+    """
+    facts = {name: Given(inputs.get(name), f"input.{name}") for name in graph.inputs}
+    walk = _Walk(models)
+    walk.graph(_Scope(graph, facts), list(targets) or [end.node for end in graph.outputs.values()])
+    return walk.found
+
+
+def needed(graph: Graph, ends: Iterable[str]) -> list[Node]:
+    """The nodes that `ends` need, and these, in the graph's order."""
+    seen: set[str] = set()
+    left = list(ends)
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            node = graph.nodes[name]
+            for source in (*node.inputs.values(), node.when):
+                left.extend(part.node for _, part in parts_of(source) if isinstance(part, OfNode))
+    return [node for node in graph.nodes.values() if node.name in seen]
+
+
+def _is_off(node: Node, scope: _Scope) -> bool:
+    """Whether it is known to be skipped."""
+    fact = None if node.when is None else _fact(node.when, scope, "")
+    return fact is not None and fact.value is False
+
+
+def _fact(source: Source, scope: _Scope, where: str) -> Fact:
+    if isinstance(source, Literal):
+        return Given(source.value, where)
+    if isinstance(source, OfInput):
+        return scope.inputs[source.name]
+    if isinstance(source, Composite):
+        return _composed(source, scope, where)
+    return None
+
+
+def _composed(source: Composite, scope: _Scope, where: str) -> Fact:
+    """Known where all its parts are."""
+    value = source.template
+    origin = where
+    for path, part in source.parts:
+        fact = _fact(part, scope, where)
+        if fact is None:
+            return None
+        value, origin = with_part(value, path, fact.value), fact.origin
+    return Given(value, origin)
+
+
+def with_part(template: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """A copy of `template` that has `value` at `path`."""
+    if not path:
+        return value
+    first, rest = path[0], path[1:]
+    copied = list(template) if isinstance(template, list) else dict(template)
+    copied[first] = with_part(copied[first], rest, value)
+    return copied
+
+
+def _items(node: Node, bound: Mapping[str, Fact], place: str) -> Iterator[tuple[Mapping[str, Fact], int]]:
+    """What the node is run with, each with how often: once, or for the items of its lists."""
+    if not node.map:
+        yield bound, 1
+        return
+    lists = {name: fact for name in node.map if (fact := bound.get(name)) is not None}
+    if not lists:
+        yield {**bound, **dict.fromkeys(node.map)}, node.max_items
+        return
+    for index in range(_length(node, lists, place)):
+        items = {name: Given(fact.value[index], fact.origin) for name, fact in lists.items()}
+        yield {**bound, **dict.fromkeys(node.map), **items}, 1
+
+
+def _length(node: Node, lists: Mapping[str, Given], place: str) -> int:
+    lengths = {}
+    for name, fact in lists.items():
+        if not isinstance(fact.value, list):
+            raise InvalidRequest(
+                f"{fact.origin} must be a list: {place} is run over the items of {name}.", "invalid_type", fact.origin
+            )
+        lengths[fact.origin] = len(fact.value)
+    origin, most = max(lengths.items(), key=lambda one: one[1])
+    if most > node.max_items:
+        raise InvalidRequest(
+            f"{origin} has {most} items, and {place} is run over {node.max_items} at the most.", "out_of_range", origin
+        )
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{origin} has {length}" for origin, length in lengths.items())
+        raise InvalidRequest(f"{place} is run over lists of one length, and {told}.", "invalid_value", origin)
+    return most
+
+
+def _inner(node: Node, bound: Mapping[str, Fact], place: str) -> Iterator[tuple[str, Fact]]:
+    """The inputs of a workflow within."""
+    for name, port in node.graph.inputs.items() if node.graph else ():
+        if name not in bound:
+            yield name, Given(port.default, f"{place}.inputs.{name}")
+            continue
+        fact = bound[name]
+        is_nothing = fact is not None and fact.value is None
+        yield name, Given(port.default, f"{place}.inputs.{name}") if is_nothing else fact
+
+
+def _fitting(fact: Given, port: Port) -> Given:
+    """As its port takes it: what is no text becomes one where a text is asked for."""
+    if port.type.kind is not Kind.TEXT or fact.value is None:
+        return fact
+    value = fact.value
+    return Given([as_text(one) for one in value] if isinstance(value, list) else as_text(value), fact.origin)

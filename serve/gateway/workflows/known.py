@@ -1,0 +1,95 @@
+"""What workflows are told of the models that are served and of one another: for the gateway, and for the runner."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from serve.catalog.cards import Card
+from serve.catalog.catalog import Catalog
+from serve.domain.documents import takes_adapters
+from serve.domain.names import TenantName
+from serve.domain.task import Task
+from serve.domain.workflow import MAX_NESTING, MAX_NODES, WorkflowSpec
+from serve.gateway.workflows.findings import invalid_workflow
+from serve.workflow.facts import Known, ModelFacts, PublishedWorkflow
+from serve.workflow.library import Library
+from serve.workflow.pinning import workflows_named
+from serve.workflow.problems import Code, Problem
+
+
+class CardInputs:
+    """`facts.ChecksInputs` over a card."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+
+    def complete(self, task: Task, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ChecksInputs`."""
+        return self._card.validate(task, inputs).model_dump(mode="json", by_alias=True)
+
+
+def facts_of(card: Card) -> ModelFacts:
+    """What workflows need to know of a model."""
+    spec = card.document.spec
+    weights = card.record.weights_digest if card.record else None
+    adapters = spec.adapters.enabled and takes_adapters(spec.engine)
+    return ModelFacts(
+        name=card.name,
+        tasks=tuple(spec.tasks),
+        schemas={task: card.input_schema(task) for task in spec.tasks},
+        digest="sha256:" + hashlib.sha256(f"{card.digest} {weights}".encode()).hexdigest(),
+        takes_adapters=adapters,
+        max_adapters=spec.adapters.max_per_call if adapters else 0,
+        card=CardInputs(card),
+    )
+
+
+class Knowledge:
+    """All that a tenant's workflows may name. Cards come from the catalogue's own memory, versions never change."""
+
+    def __init__(self, catalog: Catalog, library: Library, *, with_deleted: bool = False) -> None:
+        """`with_deleted` knows versions that were deleted, too: those that runs were let in with."""
+        self._catalog = catalog
+        self._library = library
+        self._with_deleted = with_deleted
+        self._facts: dict[str, tuple[str, str | None, ModelFacts]] = {}
+
+    async def models(self) -> Mapping[str, ModelFacts]:
+        """Every served model, by name."""
+        cards = await self._catalog.cards()
+        self._facts = {name: self._remembered(card) for name, card in cards.items()}
+        return {name: facts for name, (_, _, facts) in self._facts.items()}
+
+    def _remembered(self, card: Card) -> tuple[str, str | None, ModelFacts]:
+        weights = card.record.weights_digest if card.record else None
+        known = self._facts.get(card.name)
+        is_same = known is not None and known[:2] == (card.digest, weights)
+        return known if known is not None and is_same else (card.digest, weights, facts_of(card))
+
+    async def known(self, tenant: TenantName, spec: WorkflowSpec) -> Known:
+        """What `spec`, of this tenant, may name, with all that is inside the workflows that it names.
+
+        Raises:
+            InvalidWorkflow: they are more than the nodes of one document, nested ones together.
+        """
+        found: dict[str, PublishedWorkflow] = {}
+        wanted = workflows_named(spec)
+        for _ in range(MAX_NESTING + 1):  # one level too deep is looked at, to be refused as such
+            fresh = wanted - found.keys()
+            if not fresh:
+                break
+            if len(fresh) + len(found) > MAX_NODES:
+                told = f"There are more than {MAX_NODES} workflows inside, nested ones together."
+                raise invalid_workflow([Problem(Code.TOO_LARGE, told, field="nodes")])
+            found |= await self._published(tenant, fresh)
+            wanted = {named for one in fresh & found.keys() for named in workflows_named(found[one].spec)}
+        return Known(await self.models(), found)
+
+    async def _published(self, tenant: TenantName, named: set[str]) -> dict[str, PublishedWorkflow]:
+        versions = await self._library.versions.named(tenant, named, with_deleted=self._with_deleted)
+        specs = await self._library.documents.get_all(tenant, [version.digest for version in versions.values()])
+        return {
+            text: PublishedWorkflow(version.name, version.version, specs[version.digest])
+            for text, version in versions.items()
+            if version.digest in specs
+        }

@@ -1,0 +1,197 @@
+"""A workflow's run on the stage: what its execution asks of it (`serve.domain.steps.Stage`), over one attempt."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from serve.domain.adapters import AdapterId
+from serve.domain.errors import DeadlineExceeded, EngineFailed
+from serve.domain.folds import Answer
+from serve.domain.generation import CallContext, Event, EventBatch, Metered, ModelCall, Verdict
+from serve.domain.ports import Models
+from serve.domain.run import ModelTerms, Run, RunAdapter
+from serve.domain.steps import ModelStep, Step, StepAnswer, StepStatus, try_number
+from serve.domain.usage import HoldId, PriceId, Quantities
+from serve.domain.workflow import NodePrefix
+from serve.runs.attempt import Attempt
+from serve.runs.rows import Result
+from serve.runs.work import RunCosts
+
+Watch = Callable[[Step], None]
+"""Is told of every state of every step."""
+
+
+class WorkflowStage:
+    """One attempt at a workflow's run; a `Stage`."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        models: Models,
+        stored: Iterable[Step],
+        costs: RunCosts | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        """`stored` is all that earlier attempts have written down."""
+        self._attempt = attempt
+        self._run = attempt.run
+        self._models = models
+        self._costs = costs
+        self._watch = watch
+        self._known = {step.label: step for step in stored}
+        self._stored = {label: step for label, step in self._known.items() if step.status.is_done}
+        self._consumed: dict[str, Quantities] = {}
+        """By calls that are under way, or whose end is not told: by label of their step."""
+        self._stopped: dict[str, Quantities] = {}
+        """By calls that were stopped, and are charged for what ran."""
+        self._is_cost_known = not any(_may_have_been_stopped(step) for step in self._known.values())
+
+    @property
+    def run(self) -> Run:
+        """See `Stage`."""
+        return self._run
+
+    @property
+    def stored(self) -> Mapping[str, Step]:
+        """See `Stage`."""
+        return self._stored
+
+    @property
+    def is_cost_known(self) -> bool:
+        """Whether the run costs what its steps say. Of a call that was stopped, and is charged for what ran of it, only
+        the ledger will know what that was."""
+        return self._is_cost_known
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """The last that is known of every step, of earlier attempts too, by label."""
+        return self._known
+
+    def tell(self, steps: Sequence[Step]) -> None:
+        """See `Stage`."""
+        self._attempt.admitted = True
+        self._attempt.news.tell(steps)
+        for step in steps:
+            self._known[step.label] = step
+            if step.status.is_terminal:
+                self._consumed.pop(step.label, None)
+            if self._watch is not None:
+                self._watch(step)
+
+    def say(self, label: str, event: Event) -> None:
+        """See `Stage`."""
+        self._attempt.news.say(label, event)
+
+    def log(self, label: str, message: str) -> None:
+        """See `Stage`."""
+        self._attempt.log(message, label)
+
+    async def call(self, step: ModelStep, said: Callable[[Sequence[Event]], None]) -> StepAnswer:
+        """See `Stage`."""
+        cost_of = await self._cost_of(step)
+        call, verdict = self._call_of(step), Verdict()
+        self._attempt.admitted = True
+        stream = self._models.call(step.model, call, verdict)
+        answer = await self._answer(step, stream, verdict, said)
+        if answer.usage is None:
+            raise EngineFailed("The model ended its answer early.")
+        self._consumed[step.label] = answer.usage
+        self._attempt.held.hold(step.label, stream, verdict)
+        return StepAnswer(answer, answer.usage, cost_of(answer.usage) if cost_of else None)
+
+    async def _answer(
+        self,
+        step: ModelStep,
+        stream: AsyncGenerator[EventBatch, None],
+        verdict: Verdict,
+        said: Callable[[Sequence[Event]], None],
+    ) -> Answer:
+        """What the model answers; the stream is left open where that is whole."""
+        answer, is_whole = Answer(), False
+        try:
+            async for batch in stream:
+                answer.add(batch)
+                said(batch)
+                if answer.usage is not None:
+                    is_whole = True
+                    break
+                if batch and isinstance(batch[-1], Metered):
+                    self._consumed[step.label] = batch[-1].usage
+        except (asyncio.CancelledError, DeadlineExceeded):
+            verdict.platform_retry = self._attempt.verdict.platform_retry
+            if not verdict.platform_retry:
+                self._stop(step.label)
+            raise
+        finally:
+            if not is_whole:
+                self._consumed.pop(step.label, None)
+                await stream.aclose()
+        return answer
+
+    def _stop(self, label: str) -> None:
+        """A call is charged for what ran of it; how much, only its replica knows."""
+        self._is_cost_known = False
+        seen = self._consumed.pop(label, Quantities())
+        self._stopped[label] = self._stopped.get(label, Quantities()) + seen
+
+    async def _cost_of(self, step: ModelStep) -> Callable[[Quantities], int | None] | None:
+        if self._costs is None:
+            return None
+        adapters = tuple(RunAdapter.model_construct(id=AdapterId(use.id), scale=use.scale) for use in step.adapters)
+        price = self._terms(step.model).price
+        return await self._costs(self._run.model_copy(update={"price": price, "adapters": adapters}))
+
+    def _terms(self, model: str) -> ModelTerms:
+        terms = self._run.workflow.models.get(model) if self._run.workflow else None
+        if terms is None:
+            raise EngineFailed(f"The run was accepted without terms for the model {model}.")
+        return terms
+
+    def _call_of(self, step: ModelStep) -> ModelCall:
+        run, terms = self._run, self._terms(step.model)
+        context = CallContext(
+            request_id=run.request_id,
+            tenant=run.tenant,
+            project=run.project,
+            key_id=run.key_id,
+            attempt=try_number(run.fence, step.number),
+            run_id=run.id,
+            step=step.label,
+            priority=run.priority,
+            deadline_at=None if run.deadline_ms is None else run.deadline_ms / 1000,
+            workflow=run.target,
+            tags=tuple(sorted(run.tags.items())),
+            admitted_ms=run.created_ms,
+            price=None if terms.price is None else PriceId(terms.price),
+            hold=None if run.hold is None else HoldId(run.hold),
+            reserved_nano=run.reserved_nano,
+            max_prompt_tokens=terms.max_prompt_tokens,
+            trace=run.trace,
+        )
+        return ModelCall(task=step.task, inputs=step.inputs, context=context, adapters=step.adapters)
+
+    def so_far(self) -> Result:
+        """Of a run that did not come to its own end: what it has consumed, at least, and what that costs, if known."""
+        ended = [step for step in self._known.values() if step.usage]
+        known = [Quantities(**step.usage or {}) for step in ended]
+        usage = sum((*known, *self._consumed.values(), *self._stopped.values()), Quantities())
+        costs = [step.cost_nano for step in ended]
+        is_known = self._is_cost_known and not self._consumed and None not in costs
+        return Result(usage=usage.nonzero() or None, cost_nano=sum(cost or 0 for cost in costs) if is_known else None)
+
+    def cancel_rest(self, now_ms: int) -> None:
+        """The run ends: so does what was under way."""
+        under_way = [step for step in self._known.values() if not step.status.is_terminal]
+        self.tell([self._canceled(step, now_ms) for step in under_way])
+
+    def _canceled(self, step: Step, now_ms: int) -> Step:
+        answered = self._consumed.get(step.label, Quantities())
+        consumed = answered + self._stopped.pop(step.label, Quantities())
+        usage = consumed.nonzero() or None
+        return replace(step, status=StepStatus.CANCELED, finished_ms=now_ms, usage=usage)
+
+
+def _may_have_been_stopped(step: Step) -> bool:
+    """Whether an earlier attempt may have had a call of this step stopped that is charged for what ran."""
+    is_call = step.type.partition(":")[0] in (NodePrefix.MODEL, NodePrefix.TASK)
+    return is_call and (step.tries > 1 or step.status in (StepStatus.FAILED, StepStatus.CANCELED))

@@ -1,0 +1,45 @@
+"""The table of operations: what `op:<name>` means."""
+
+from collections.abc import Mapping
+
+from serve.workflow.nodes import embeddings, flow, json_values, lists, numbers, template, texts
+from serve.workflow.operation import Operation
+
+_ALL: tuple[Operation, ...] = (
+    template.Template(),
+    texts.Join(),
+    texts.Split(),
+    texts.Replace(),
+    texts.Case(),
+    texts.Trim(),
+    texts.Test(),
+    texts.Length(),
+    numbers.Calculate(),
+    numbers.Round(),
+    numbers.ParseNumber(),
+    numbers.FormatNumber(),
+    numbers.CompareNumbers(),
+    embeddings.Similarity(),
+    json_values.Path(),
+    json_values.Parse(),
+    json_values.Write(),
+    json_values.Object(),
+    lists.Make(),
+    lists.Collect(),
+    lists.Concat(),
+    lists.Zip(),
+    lists.Select(),
+    lists.Slice(),
+    lists.Range(),
+    lists.Repeat(),
+    lists.Length(),
+    flow.Condition(),
+    flow.Switch(),
+    flow.First(),
+    flow.Logic(),
+    flow.Constant(),
+    flow.ConstantImage(),
+    flow.ConstantMask(),
+)
+OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}
+"""By name, without `op:`."""

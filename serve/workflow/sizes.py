@@ -1,0 +1,50 @@
+"""How large a run of a graph can become: its steps, and the labels that they have."""
+
+from collections.abc import Iterable
+
+from serve.domain.workflow import WorkflowInput
+from serve.workflow.graph import Composite, Graph, Literal, Node, Source
+
+
+def written_length(source: Source | None) -> int | None:
+    """Of a list that is written down, with references for items or without; None of what is not."""
+    value = source.value if isinstance(source, Literal) else None
+    if isinstance(source, Composite):
+        value = source.template
+    return len(value) if isinstance(value, list) else None
+
+
+def num_items(node: Node) -> int:
+    """How often a node runs, at the most."""
+    if not node.map:
+        return 1
+    lengths = [length for name in node.map if (length := written_length(node.inputs.get(name))) is not None]
+    return min([node.max_items, *lengths])
+
+
+def num_steps(node: Node) -> int:
+    """The steps of a node, at the most: itself, its items, and what is within them."""
+    inner = node.graph.num_steps if node.graph is not None else 0
+    return 1 + (num_items(node) * (1 + inner) if node.map else inner)
+
+
+def longest_label(graph: Graph) -> int:
+    """Characters of the longest label that a step of this graph can have."""
+    return max(map(label_length, graph.nodes.values()), default=0)
+
+
+def label_length(node: Node) -> int:
+    """Characters of the longest label that a step of this node can have."""
+    item = 1 + len(str(max(num_items(node) - 1, 0))) if node.map else 0
+    within = 1 + longest_label(node.graph) if node.graph is not None else 0
+    return len(node.name) + item + within
+
+
+def largest(nodes: Iterable[Node]) -> Node:
+    """The node with the most steps."""
+    return max(nodes, key=num_steps)
+
+
+def may_be_nothing(one: WorkflowInput) -> bool:
+    """Whether a run can leave an input without a value."""
+    return one.optional and one.default is None

@@ -1,0 +1,141 @@
+"""Whether what an input is given goes where it is put: written values, references, and values with references in
+them."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+from serve.domain.port_types import Kind, PortType
+from serve.domain.workflow import WorkflowInput
+from serve.workflow.findings import Findings, field_at
+from serve.workflow.graph import Composite, Literal, OfInput, OfNode, Port, Source
+from serve.workflow.literals import value_problems
+from serve.workflow.problems import Code
+from serve.workflow.references import Place
+from serve.workflow.sizes import may_be_nothing
+
+Outputs = Mapping[str, PortType | None]
+"""Types by port; None where it is in doubt, since something before it is wrong."""
+MAX_TOLD = 16
+"""Names that a sentence lists."""
+_NUMBER, _JSON = PortType(Kind.NUMBER), PortType(Kind.JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the nodes of one document can refer to. `outputs` are of the nodes whose kind is known, as they are checked;
+    `models` are the names of those that are served."""
+
+    inputs: Mapping[str, WorkflowInput]
+    input_types: Mapping[str, PortType]
+    outputs: dict[str, Outputs]
+    models: Container[str]
+    findings: Findings
+
+    def type_of(self, part: Literal | OfInput | OfNode) -> PortType | None:
+        """Of what a reference stands for; None where that is in doubt."""
+        if isinstance(part, OfNode):
+            return self.outputs.get(part.node, {}).get(part.port)
+        return self.input_types.get(part.name) if isinstance(part, OfInput) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """An input that is given something: what problems with it say. `is_listed` if the node is run over it."""
+
+    node: str
+    field: str
+    name: str
+    port: Port
+    wanted: PortType
+    is_listed: bool = False
+
+
+def check_source(scope: Scope, where: Where, source: Source) -> None:
+    """Find every problem with what one input is given."""
+    if isinstance(source, Literal):
+        _check_written(scope, where, source.value, ())
+    elif isinstance(source, Composite):
+        places = {place for place, _ in source.parts}
+        _check_written(scope, where, source.template, places)
+        for place, part in source.parts:
+            wanted = _within(where.wanted, place)
+            if wanted is not None:
+                _check_reference(scope, where, place, part, wanted)
+            else:
+                told = f"{where.name} takes {where.wanted}, and can have no reference within its parts"
+                scope.findings.add(Code.WRONG_TYPE, told, where.node, field_at(where.field, place))
+    else:
+        _check_reference(scope, where, (), source, where.wanted)
+
+
+def _check_written(scope: Scope, where: Where, value: object, places: Container[Place]) -> None:
+    schema = where.port.schema
+    if where.is_listed and schema:
+        schema = {"items": schema}
+    for code, place, says in value_problems(value, where.wanted, schema, scope.models, places):
+        scope.findings.add(code, f"{where.name} {says}", where.node, field_at(where.field, place))
+
+
+def _within(wanted: PortType, place: Place) -> PortType | None:
+    """What may stand at a place within a value of a type."""
+    if wanted == _JSON:
+        return _JSON
+    if wanted.is_list and len(place) == 1:
+        return wanted.item
+    if wanted.kind is Kind.JSON:
+        return _JSON
+    is_scale = place[-1] == "scale" and len(place) == (2 if wanted.is_list else 1)
+    return _NUMBER if wanted.kind is Kind.ADAPTER and is_scale else None
+
+
+def _check_reference(
+    scope: Scope, where: Where, place: Place, part: Literal | OfInput | OfNode, wanted: PortType
+) -> None:
+    field = field_at(where.field, place)
+    if isinstance(part, OfNode) and not _has_port(scope, where.node, field, part):
+        return
+    given = scope.type_of(part)
+    if given is not None and not given.fits(wanted):
+        told = f"{where.name} takes {wanted}, and {_told(part)} is {given}{_hint(where, given, wanted)}"
+        scope.findings.add(Code.WRONG_TYPE, told, where.node, field)
+    elif isinstance(part, OfNode) and where.wanted.kind.is_static:
+        told = f"{where.name} is {where.wanted}: it is written down, or an input of the workflow; it cannot be computed"
+        scope.findings.add(Code.NOT_STATIC, told, where.node, field)
+    elif isinstance(part, OfInput) and part.name in scope.inputs and may_be_nothing(scope.inputs[part.name]):
+        if where.port.is_required or where.is_listed or (place and wanted != _JSON):
+            told = f"{where.name} needs a value, and the input {part.name} may be left out; give it a default"
+            scope.findings.add(Code.MISSING_INPUT, told, where.node, field)
+
+
+def _has_port(scope: Scope, node: str | None, field: str, part: OfNode) -> bool:
+    outputs = scope.outputs.get(part.node)
+    if outputs is None or part.port in outputs:
+        return True
+    told = f"{part.node} has no output {part.port[:80]!r}; it has {listed(outputs)}"
+    scope.findings.add(Code.UNKNOWN_PORT, told, node, field)
+    return False
+
+
+def has_port(scope: Scope, field: str, part: OfNode) -> bool:
+    """Whether a port that the document itself names is there; if not, that is told."""
+    return _has_port(scope, None, field, part)
+
+
+def _told(part: Literal | OfInput | OfNode) -> str:
+    if isinstance(part, OfNode):
+        return f"{part.node}.{part.port}"
+    return f"the input {part.name}" if isinstance(part, OfInput) else "the value"
+
+
+def _hint(where: Where, given: PortType, wanted: PortType) -> str:
+    if where.is_listed:
+        return "; the node is run over it (map), so it takes a list"
+    if given.is_list and not wanted.is_list and given.item.fits(wanted):
+        return "; name it in `map` to run the node for each item"
+    return ""
+
+
+def listed(names: Mapping[str, object]) -> str:
+    """The first of these names, for a sentence."""
+    told = ", ".join(list(names)[:MAX_TOLD])
+    return f"{told}, ..." if len(names) > MAX_TOLD else told or "none"
