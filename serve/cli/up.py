@@ -31,7 +31,14 @@ from serve.domain.errors import EngineFailed, SlipwayError
 from serve.domain.serving import ModelState
 from serve.metering.prices.price_book import PriceBook
 from serve.serving.ray_rest import RayDesiredState, RayRest
-from serve.serving.serve_config import GATEWAY_APP, LEDGER_APP, RUNNER_APP, Listener, default_platform
+from serve.serving.serve_config import (
+    GATEWAY_APP,
+    LEDGER_APP,
+    OPERATIONS_APP,
+    RUNNER_APP,
+    Listener,
+    default_platform,
+)
 from serve.serving.statuses import read_statuses, why_failed
 from serve.settings import Settings
 from serve.storage.objects import open_object_store
@@ -40,7 +47,7 @@ from serve.storage.records import Records
 _POLL_SECONDS = 0.5
 _RAY_SECONDS = 90
 _DRAIN_SECONDS = 10
-_PARTS = (GATEWAY_APP, RUNNER_APP, LEDGER_APP)
+_PARTS = (GATEWAY_APP, RUNNER_APP, LEDGER_APP, OPERATIONS_APP)
 _GPU_SHARE = 0.25
 """Of one GPU, for a built-in model: room for three more beside it."""
 
@@ -191,7 +198,7 @@ async def _fetch(settings: Settings, model: ModelDocument, board: Board) -> None
 async def _all_ready(
     rest: RayRest, platform: local_ray.Platform, warm: set[str], models: Sequence[ModelDocument], board: Board
 ) -> None:
-    """Until gateway, runner, ledger and the warm models are up. A warm model that cannot start is shown, not fatal."""
+    """Until the platform's own parts and the warm models are up. A warm model that cannot start is shown, not fatal."""
     waiting_for = {*_PARTS} | warm
     while waiting_for:
         if not local_ray.is_alive(platform):

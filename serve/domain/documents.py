@@ -424,12 +424,23 @@ class LedgerSpec(Spec):
     replicas: int = Field(default=1, ge=1, le=16)
 
 
+class OperationsSpec(Spec):
+    """The application that works on the pictures of workflows: resizing, masks, grids."""
+
+    replicas: int = Field(default=1, ge=1, le=100)
+    max_concurrency: int = Field(default=4, ge=1, le=64)
+    """Operations that one replica works on at the same time, each in a thread: up to 12 bytes for each pixel of the
+    largest picture (SLIPWAY_IMAGES_MAX_PIXELS) and operation."""
+    cpus: float = Field(default=0.1, gt=0, le=64)
+
+
 class PlatformSpec(Spec):
     """What an installation consists of besides its models."""
 
     gateway: GatewaySpec = GatewaySpec()
     runner: RunnerSpec = RunnerSpec()
     ledger: LedgerSpec = LedgerSpec()
+    operations: OperationsSpec = OperationsSpec()
     pools: list[Pool] = Field(default_factory=lambda: [Pool(name="default", cpu=True)], min_length=1)
 
 

@@ -38,6 +38,10 @@ from serve.gateway.routes import (
     tenants,
     usage,
     usage_audit,
+    workflow_documents,
+    workflow_runs,
+    workflow_versions,
+    workflows,
 )
 from serve.gateway.services import Services
 from serve.gateway.tenant_places import TenantPlaces
@@ -50,8 +54,12 @@ _ROUTERS = (
     catalog.router,
     assets.router,
     adapters.router,
+    workflow_runs.router,
+    workflows.router,
+    workflow_versions.router,
     keys.router,
     adapter_documents.router,
+    workflow_documents.router,
     admin.router,
     me.router,
     members.router,

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, PayloadTooLarge
+from serve.domain.workflow import MAX_BYTES
 from serve.gateway.body_budget import BodyBudget, HeldBytes, attach
 from serve.gateway.errors import RequestTimedOut
 from serve.gateway.exchange import exchange_of
@@ -21,7 +22,12 @@ Model = TypeVar("Model", bound=BaseModel)
 UPLOAD_PATH = "/v1/assets"
 _IMAGES_PREFIX = "/v1/images/"
 EDITS_PATH = f"{_IMAGES_PREFIX}edits"
-_RUNS_PATH = re.compile(r"/v1/models/.+/(runs|plan)")
+_RUNS_PATH = re.compile(r"/v1/(models/.+|workflows/[^/]+)/(runs|plan)")
+_NUM_PICTURES = 4
+"""As large as they may be, in one form that starts a run."""
+_WORKFLOW_PATH = re.compile(r"/v1/workflows/(validate|[^/]+/draft)|/v1/admin/documents/Workflow/[^/]+")
+_WORKFLOW_BYTES = 4 * MAX_BYTES
+"""A document as people write it, with room between its words."""
 ADAPTERS_PATH = "/v1/adapters"
 _ASK_FOR_MORE = "Send a smaller adapter, or ask an administrator to raise SLIPWAY_ADAPTERS_MAX_BYTES."
 MAX_DEPTH = 64
@@ -70,6 +76,10 @@ class BodyLimit:
             return _Limit(self._adapters.max_bytes + settings.max_body_bytes, _ASK_FOR_MORE)
         if path == EDITS_PATH:
             return _Limit(min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes))
+        if is_run and is_form:
+            return _Limit(min(settings.max_upload_bytes, _NUM_PICTURES * images.max_bytes + settings.max_body_bytes))
+        if _WORKFLOW_PATH.fullmatch(path):
+            return _Limit(min(settings.max_body_bytes, _WORKFLOW_BYTES), "A workflow has at most a megabyte.")
         return _Limit(max(settings.max_body_bytes, images.max_body_bytes if is_run else 0))
 
 

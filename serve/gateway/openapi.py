@@ -18,6 +18,7 @@ from pydantic.json_schema import models_json_schema
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
 from serve.domain.documents import AdapterDocument, ModelDocument, Prices
 from serve.domain.images import ImageToImageInput, TextToImageInput
+from serve.domain.workflow import WorkflowDocument, WorkflowSpec
 from serve.gateway.access import PUBLIC_PATHS
 from serve.gateway.adapter_views import AdapterWords, NewAdapterBody
 from serve.gateway.audit_views import AcceptBody, ResolveBody
@@ -37,17 +38,21 @@ from serve.gateway.people_views import (
 from serve.gateway.price_views import PriceCheckBody
 from serve.gateway.usage_views import RerateBody
 from serve.gateway.views import NewKeyBody, NewRunBody, RotationBody
+from serve.gateway.workflows.run_requests import NewWorkflowRunBody
+from serve.gateway.workflows.views import AliasBody, ProblemView, PublishBody, RollbackBody
 
 _REF = "#/components/schemas/{model}"
 
 
 class ErrorDetail(BaseModel):
-    """`code` is for programs, `message` for people, `param` the path of the field that is wrong."""
+    """`code` is for programs, `message` for people, `param` the path of the field that is wrong. `problems` are there
+    where a workflow cannot run: all that is wrong with it."""
 
     message: str
     type: str
     param: str | None
     code: str
+    problems: list[ProblemView] | None = None
 
 
 class Error(BaseModel):
@@ -92,6 +97,14 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "updateAdapter": AdapterWords,
     "updateTenantAdapter": AdapterWords,
     "applyAdapterDocument": AdapterDocument,
+    "createWorkflowRun": NewWorkflowRunBody,
+    "planWorkflowRun": NewWorkflowRunBody,
+    "validateWorkflow": WorkflowSpec,
+    "saveWorkflowDraft": WorkflowSpec,
+    "publishWorkflow": PublishBody,
+    "setWorkflowAlias": AliasBody,
+    "rollBackWorkflowAlias": RollbackBody,
+    "applyWorkflowDocument": WorkflowDocument,
 }
 """Operation id -> what its body is."""
 

@@ -7,10 +7,10 @@ So every gateway answers the same, whichever a scrape meets. What cannot be read
 import asyncio
 import logging
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from serve.domain.money import NANO_PER_USD
-from serve.domain.run import RunStatus
+from serve.domain.run import RunKind, RunStatus
 from serve.domain.serving import ModelState, ModelStatus
 from serve.domain.usage import UNITS
 from serve.gateway.services import Services
@@ -24,6 +24,8 @@ _log = logging.getLogger("slipway.gateway")
 _FRESH_SECONDS = 5.0
 """Scrapes in between are answered with the same."""
 _TIMEOUT_SECONDS = 5.0
+_WORKFLOWS = "workflows"
+"""What stands for every workflow where models are told apart."""
 _ATTEMPTS = {
     "num_attempts": "all",
     "num_unbilled": "unbilled",
@@ -67,7 +69,10 @@ class PlatformMetrics:
             tell_model(recorder, model, status)
 
     async def _tell_runs(self, recorder: Recorder) -> None:
-        queued = select(runs.c.target, func.count()).where(runs.c.status == RunStatus.QUEUED).group_by(runs.c.target)
+        # The names of workflows are their tenants' own, and any number.
+        target = case((runs.c.kind == RunKind.WORKFLOW.value, _WORKFLOWS), else_=runs.c.target).label("target")
+        waiting = select(target).where(runs.c.status == RunStatus.QUEUED).subquery()
+        queued = select(waiting.c.target, func.count()).group_by(waiting.c.target)
         async with self._services.records.read() as connection:
             for model, number in (await connection.execute(queued)).all():
                 recorder.level(series.QUEUED_RUNS, model).set(number)

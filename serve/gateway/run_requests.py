@@ -55,7 +55,7 @@ async def new_run(services: Services, asked: RunRequest) -> tuple[NewRun, tuple[
     body = validated(NewRunBody, asked.body)
     task = body.task or asked.card.tasks[0]
     check_run(asked.caller, task, body.input, body.webhook is not None)
-    webhook = None if body.webhook is None else await _webhook(services, body.webhook)
+    webhook = None if body.webhook is None else await webhook_of(services, body.webhook)
     adapters = chosen(asked.address, body.adapters)
     new = NewRun(
         id=RunId(services.ids.new()),
@@ -71,7 +71,7 @@ async def new_run(services: Services, asked: RunRequest) -> tuple[NewRun, tuple[
         ),
         idempotency_key=asked.idempotency_key,
         priority=body.priority,
-        deadline_ms=_deadline_ms(services, body),
+        deadline_ms=deadline_ms(services, body.deadline_s),
         max_attempts=services.settings.runs.max_attempts,
         webhook=webhook,
     )
@@ -106,11 +106,13 @@ def hash_of(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _deadline_ms(services: Services, body: NewRunBody) -> int | None:
-    return None if body.deadline_s is None else services.clock.now_ms() + round(body.deadline_s * 1000)
+def deadline_ms(services: Services, deadline_s: float | None) -> int | None:
+    """The moment, in Unix milliseconds, that is so many seconds away."""
+    return None if deadline_s is None else services.clock.now_ms() + round(deadline_s * 1000)
 
 
-async def _webhook(services: Services, webhook: WebhookBody) -> WebhookTarget:
+async def webhook_of(services: Services, webhook: WebhookBody) -> WebhookTarget:
+    """Where news of the run go. Raises InvalidRequest for an address that nothing may be sent to."""
     await services.fetcher.check_url(webhook.url)
     if webhook.events is None:
         return WebhookTarget(url=webhook.url)

@@ -14,7 +14,7 @@ from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.modality import Modality
 from serve.domain.moments import at, rfc3339
 from serve.domain.money import shown
-from serve.domain.run import DeliveryStatus, RunStatus
+from serve.domain.run import DeliveryStatus, RunKind, RunStatus
 from serve.domain.serving import ModelState
 from serve.domain.task import Family, Task
 from serve.gateway.adapter_choices import CHOICES_FIELD, AdapterChoices
@@ -136,6 +136,7 @@ class RunUrls(BaseModel):
     self: str
     events: str
     cancel: str
+    steps: str | None = None
 
 
 class CostView(BaseModel):
@@ -151,12 +152,16 @@ def cost_view(nano: int | None) -> CostView | None:
 
 
 class RunView(BaseModel):
-    """A run. `cost` is what its usage costs before free tiers and credit, null where the model is unpriced."""
+    """A run, of a `model` for a `task`, or of a `workflow`: `name@version`. `cost` is what its usage costs before free
+    tiers and credit, null where a model without price took part. A workflow's output is by name; what was skipped or
+    failed is null."""
 
     id: str
     object: Literal["run"] = "run"
-    model: str
-    task: Task
+    kind: RunKind
+    model: str | None
+    task: Task | None
+    workflow: str | None
     status: RunStatus
     attempt: int
     created_at: Timestamp

@@ -94,6 +94,8 @@ class Attempt:
         """Ask the attempt to end; the first reason counts. Only its owner's cancel is the owner's to pay for."""
         if not self.stopped.done():
             self.verdict.platform_retry = why is not Stop.CANCELED
+            if self.verdict.platform_retry:
+                self.held.stop()
             self.stopped.set_result(why)
 
     def add(self, events: Iterable[Event]) -> None:
@@ -161,7 +163,9 @@ class Attempt:
 
     def written(self, num_lines: int, num_steps: int, run: Run) -> None:
         """The first `num_lines` and `num_steps` are in the tables, and the row is `run`."""
-        self.held.settle(step.label for step in self.steps[:num_steps] if step.status.is_terminal)
+        for step in self.steps[:num_steps]:
+            if step.status.is_terminal:
+                self.held.settle(step.label, is_used=step.usage is not None)
         del self.lines[:num_lines]
         del self.steps[:num_steps]
         self.run = run

@@ -20,8 +20,9 @@ from serve.domain.errors import (
     Overloaded,
     ReplicaLost,
     SlipwayError,
+    StorageUnavailable,
 )
-from serve.domain.run import Run, RunError, RunEventKind, RunStatus
+from serve.domain.run import Run, RunError, RunEventKind, RunKind, RunStatus
 
 TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.CANCELED, RunStatus.FAILED}),
@@ -111,6 +112,8 @@ def raised(run: Run, error: BaseException, *, admitted: bool, now_ms: int, jitte
             return overdue()
         case ModelUnavailable(code="model_failed"):
             return _failed(error.code, error.message, error.param)  # nothing but a new document mends it
+        case StorageUnavailable() if run.kind is RunKind.WORKFLOW and not admitted:
+            return _before_trying_again(run, now_ms) or _refused(run, error, now_ms, jitter)
         case Overloaded() | ModelUnavailable() if not admitted:
             return _before_trying_again(run, now_ms) or _refused(run, error, now_ms, jitter)
         case ReplicaLost() | ModelUnavailable() | Overloaded() | Canceled():
@@ -151,7 +154,8 @@ def _refused(run: Run, error: SlipwayError, now_ms: int, jitter: float) -> Decis
     asked = error.retry_after_seconds or FIRST_BACKOFF_SECONDS
     aged = min(MAX_BACKOFF_SECONDS, _WAIT_PER_AGE * (now_ms - run.created_ms) / 1000)
     delay = max(asked, aged) * (1 + jitter / 4)
-    return Decision(RunStatus.QUEUED, f"Waiting for the model: {error.message}", None, delay, spends_attempt=False)
+    waits_for = "the database" if isinstance(error, StorageUnavailable) else "the model"
+    return Decision(RunStatus.QUEUED, f"Waiting for {waits_for}: {error.message}", None, delay, spends_attempt=False)
 
 
 def _failed(code: str, message: str, param: str | None = None) -> Decision:

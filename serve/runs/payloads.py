@@ -5,7 +5,7 @@ from typing import Any
 
 from serve.domain.moments import at, rfc3339
 from serve.domain.money import cost_shown
-from serve.domain.run import Run, RunEventKind
+from serve.domain.run import Run, RunEventKind, RunKind
 
 
 def notification(run: Run, kind: RunEventKind, now_ms: int) -> str:
@@ -16,10 +16,13 @@ def notification(run: Run, kind: RunEventKind, now_ms: int) -> str:
 
 def _small_view(run: Run) -> dict[str, Any]:
     """The run without its inputs: the receiver knows what it asked."""
+    is_workflow = run.kind is RunKind.WORKFLOW
     return {
         "id": run.id,
         "object": "run",
-        "model": run.target,
+        "kind": run.kind,
+        "model": None if is_workflow else run.target,
+        "workflow": run.target if is_workflow else None,
         "task": run.task,
         "status": run.status,
         "attempt": run.attempt,

@@ -12,7 +12,6 @@ from serve.domain.ports import Models
 from serve.domain.run import ModelTerms, Run, RunAdapter
 from serve.domain.steps import ModelStep, Step, StepAnswer, StepStatus, try_number
 from serve.domain.usage import HoldId, PriceId, Quantities
-from serve.domain.workflow import NodePrefix
 from serve.runs.attempt import Attempt
 from serve.runs.rows import Result
 from serve.runs.work import RunCosts
@@ -42,9 +41,12 @@ class WorkflowStage:
         self._stored = {label: step for label, step in self._known.items() if step.status.is_done}
         self._consumed: dict[str, Quantities] = {}
         """By calls that are under way, or whose end is not told: by label of their step."""
-        self._stopped: dict[str, Quantities] = {}
-        """By calls that were stopped, and are charged for what ran."""
-        self._is_cost_known = not any(_may_have_been_stopped(step) for step in self._known.values())
+        self._stopped = {
+            label: Quantities(**step.usage)
+            for label, step in self._known.items()
+            if step.usage is not None and not step.status.is_done
+        }
+        """By calls that were stopped, in this or an earlier attempt, and are charged for what ran: at least."""
 
     @property
     def run(self) -> Run:
@@ -59,8 +61,10 @@ class WorkflowStage:
     @property
     def is_cost_known(self) -> bool:
         """Whether the run costs what its steps say. Of a call that was stopped, and is charged for what ran of it, only
-        the ledger will know what that was."""
-        return self._is_cost_known
+        the ledger will know what that was; its step then has a usage, and no cost."""
+        consuming = (step for step in self._known.values() if step.usage is not None)
+        are_known = self._stopped.keys() <= self._known.keys() and not self._consumed
+        return are_known and all(step.cost_nano is not None for step in consuming)
 
     @property
     def steps(self) -> Mapping[str, Step]:
@@ -70,6 +74,8 @@ class WorkflowStage:
     def tell(self, steps: Sequence[Step]) -> None:
         """See `Stage`."""
         self._attempt.admitted = True
+        if self._stopped:
+            steps = [self._with_stopped(step) for step in steps]
         self._attempt.news.tell(steps)
         for step in steps:
             self._known[step.label] = step
@@ -77,6 +83,13 @@ class WorkflowStage:
                 self._consumed.pop(step.label, None)
             if self._watch is not None:
                 self._watch(step)
+
+    def _with_stopped(self, step: Step) -> Step:
+        stopped = self._stopped.get(step.label)
+        if stopped is None:
+            return step
+        usage = Quantities(**step.usage or {}) + stopped
+        return replace(step, usage=usage.nonzero(), cost_nano=None)
 
     def say(self, label: str, event: Event) -> None:
         """See `Stage`."""
@@ -89,7 +102,7 @@ class WorkflowStage:
     async def call(self, step: ModelStep, said: Callable[[Sequence[Event]], None]) -> StepAnswer:
         """See `Stage`."""
         cost_of = await self._cost_of(step)
-        call, verdict = self._call_of(step), Verdict()
+        call, verdict = self._call_of(step), self._attempt.held.begin()
         self._attempt.admitted = True
         stream = self._models.call(step.model, call, verdict)
         answer = await self._answer(step, stream, verdict, said)
@@ -118,21 +131,22 @@ class WorkflowStage:
                 if batch and isinstance(batch[-1], Metered):
                     self._consumed[step.label] = batch[-1].usage
         except (asyncio.CancelledError, DeadlineExceeded):
-            verdict.platform_retry = self._attempt.verdict.platform_retry
             if not verdict.platform_retry:
-                self._stop(step.label)
+                self._was_stopped(step.label)
             raise
         finally:
             if not is_whole:
                 self._consumed.pop(step.label, None)
+                self._attempt.held.broken_off(verdict)
                 await stream.aclose()
         return answer
 
-    def _stop(self, label: str) -> None:
-        """A call is charged for what ran of it; how much, only its replica knows."""
-        self._is_cost_known = False
+    def _was_stopped(self, label: str) -> None:
+        """A call is charged for what ran of it; how much, only its replica knows. A later attempt must know that."""
         seen = self._consumed.pop(label, Quantities())
         self._stopped[label] = self._stopped.get(label, Quantities()) + seen
+        if known := self._known.get(label):
+            self.tell([replace(known, usage=None)])
 
     async def _cost_of(self, step: ModelStep) -> Callable[[Quantities], int | None] | None:
         if self._costs is None:
@@ -172,12 +186,11 @@ class WorkflowStage:
 
     def so_far(self) -> Result:
         """Of a run that did not come to its own end: what it has consumed, at least, and what that costs, if known."""
-        ended = [step for step in self._known.values() if step.usage]
-        known = [Quantities(**step.usage or {}) for step in ended]
-        usage = sum((*known, *self._consumed.values(), *self._stopped.values()), Quantities())
-        costs = [step.cost_nano for step in ended]
-        is_known = self._is_cost_known and not self._consumed and None not in costs
-        return Result(usage=usage.nonzero() or None, cost_nano=sum(cost or 0 for cost in costs) if is_known else None)
+        told = [step for step in self._known.values() if step.usage is not None]
+        untold = [used for label, used in self._stopped.items() if label not in self._known]
+        used = [*(Quantities(**step.usage or {}) for step in told), *untold, *self._consumed.values()]
+        cost_nano = sum(step.cost_nano or 0 for step in told) if self.is_cost_known else None
+        return Result(usage=sum(used, Quantities()).nonzero() or None, cost_nano=cost_nano)
 
     def cancel_rest(self, now_ms: int) -> None:
         """The run ends: so does what was under way."""
@@ -185,13 +198,7 @@ class WorkflowStage:
         self.tell([self._canceled(step, now_ms) for step in under_way])
 
     def _canceled(self, step: Step, now_ms: int) -> Step:
-        answered = self._consumed.get(step.label, Quantities())
-        consumed = answered + self._stopped.pop(step.label, Quantities())
-        usage = consumed.nonzero() or None
-        return replace(step, status=StepStatus.CANCELED, finished_ms=now_ms, usage=usage)
-
-
-def _may_have_been_stopped(step: Step) -> bool:
-    """Whether an earlier attempt may have had a call of this step stopped that is charged for what ran."""
-    is_call = step.type.partition(":")[0] in (NodePrefix.MODEL, NodePrefix.TASK)
-    return is_call and (step.tries > 1 or step.status in (StepStatus.FAILED, StepStatus.CANCELED))
+        """What a whole answer consumed whose step did not come to its end is charged, as what ran of others is."""
+        answered = self._consumed.get(step.label)
+        usage = None if answered is None else answered.nonzero()
+        return replace(step, status=StepStatus.CANCELED, finished_ms=now_ms, usage=usage, cost_nano=None)

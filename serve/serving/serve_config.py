@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serve.domain.documents import API_VERSION, Engine, ModelDocument, ModelSpec, PlatformDocument
+from serve.domain.documents import API_VERSION, Engine, ModelDocument, ModelSpec, PlatformDocument, Queue
 from serve.domain.task import Family
 
 GATEWAY_APP = "gateway"
 RUNNER_APP = "runner"
 LEDGER_APP = "ledger"
 LEDGER_DEPLOYMENT = "ledger"
+OPERATIONS_APP = "operations"
+OPERATIONS_DEPLOYMENT = "operations"
 MODEL_APP_PREFIX = "model-"
 REPLICA_DEPLOYMENT = "replica"
 """Every model application has one deployment with replicas, of this name, whatever its family."""
@@ -41,6 +43,9 @@ _SUPERVISION = {
 
 _LEDGER_BATCHES = 1024
 """Batches that one ledger has in its hands: one of every process with a journal. Those that wait share a commit."""
+
+OPERATIONS_QUEUE = Queue(max_waiting=512, max_waiting_per_tenant=256, max_wait_seconds=60)
+"""In front of one replica that works on pictures. A run that is refused asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ def serve_config(platform: PlatformDocument, models: Sequence[ModelDocument], li
             _gateway(platform, ordered),
             _runner(platform),
             _ledger(platform),
+            _operations(platform),
             *(_model(document) for document in ordered),
         ],
     }
@@ -148,6 +154,26 @@ def _ledger(platform: PlatformDocument) -> dict[str, Any]:
                 "num_replicas": platform.spec.ledger.replicas,
                 "max_ongoing_requests": _LEDGER_BATCHES,
                 "ray_actor_options": {"num_cpus": 0.1},
+                **_SUPERVISION,
+            }
+        ],
+    }
+
+
+def _operations(platform: PlatformDocument) -> dict[str, Any]:
+    spec = platform.spec.operations
+    return {
+        "name": OPERATIONS_APP,
+        "route_prefix": None,
+        "import_path": "deployments.operations:build",
+        "args": {"max_concurrency": spec.max_concurrency},
+        "deployments": [
+            {
+                "name": OPERATIONS_DEPLOYMENT,
+                "num_replicas": spec.replicas,
+                # Its own queue refuses with a reason, so Ray must not hold calls back before it.
+                "max_ongoing_requests": 2 * (spec.max_concurrency + OPERATIONS_QUEUE.max_waiting),
+                "ray_actor_options": {"num_cpus": spec.cpus},
                 **_SUPERVISION,
             }
         ],

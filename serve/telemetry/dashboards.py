@@ -150,6 +150,18 @@ QUEUES = Dashboard(
             (Query(f"max by (model, state) (slipway_model_replicas{_M})", "{{model}} {{state}}"),),
         ),
         _one("Steps", f"sum by (model) (rate(slipway_steps_total{_M}[5m]))", "{{model}}", unit="ops"),
+        _one(
+            "Steps of workflows by how they ended",
+            "sum by (kind, status) (rate(slipway_workflow_steps_total[5m]))",
+            "{{kind}} {{status}}",
+            unit="ops",
+        ),
+        _one(
+            "A step of a workflow, p95",
+            "histogram_quantile(0.95, sum by (le, kind) (rate(slipway_workflow_step_duration_seconds_bucket[5m])))",
+            "{{kind}}",
+            unit="s",
+        ),
     ),
     (_MODEL,),
 )

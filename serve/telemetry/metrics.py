@@ -7,6 +7,8 @@ from types import TracebackType
 from serve.domain import errors
 from serve.domain.generation import Completed, EventBatch, TextDelta, ToolCallDelta
 from serve.domain.names import TenantName
+from serve.domain.steps import Step, StepStatus
+from serve.domain.workflow import NodePrefix
 from serve.telemetry import series
 from serve.telemetry.exposition import CONTENT_TYPE as CONTENT_TYPE
 from serve.telemetry.exposition import render
@@ -92,6 +94,7 @@ class Metrics:
         self._http: dict[tuple[str, str, int], RequestCells] = {}
         self._requests: dict[tuple[str, str, str], Count] = {}
         self._spreads: dict[tuple[str, str], Spread] = {}
+        self._steps: dict[tuple[str, StepStatus], Count] = {}
         self.in_flight: Level = self.recorder.level(series.HTTP_IN_FLIGHT)
 
     def request(self, route: str, method: str, status: int) -> RequestCells:
@@ -127,15 +130,28 @@ class Metrics:
         """The cell of a model's times between tokens."""
         return self._spread(series.INTER_TOKEN_SECONDS, model)
 
+    def step(self, step: Step) -> None:
+        """A step of a workflow's run has begun, or ended."""
+        if not step.status.is_terminal:
+            return
+        prefix = step.type.partition(":")[0]
+        kind = NodePrefix.MODEL.value if prefix == NodePrefix.TASK else prefix
+        found = self._steps.get((kind, step.status))
+        if found is None:
+            found = self._steps[kind, step.status] = self.recorder.count(series.WORKFLOW_STEPS, kind, step.status.value)
+        found.inc()
+        if step.started_ms is not None and step.finished_ms is not None:
+            self._spread(series.WORKFLOW_STEP_SECONDS, kind).observe((step.finished_ms - step.started_ms) / 1000)
+
     def journal(self, process: str, lag_seconds: float, num_bytes: int, num_unshipped: int) -> None:
         """The journal of this process, as it is now."""
         journal_levels(self.recorder, process, lag_seconds, num_bytes, num_unshipped)
 
-    def _spread(self, declared: series.Series, model: str) -> Spread:
-        key = (declared.name, model)
+    def _spread(self, declared: series.Series, label: str) -> Spread:
+        key = (declared.name, label)
         found = self._spreads.get(key)
         if found is None:
-            found = self._spreads[key] = self.recorder.spread(declared, model)
+            found = self._spreads[key] = self.recorder.spread(declared, label)
         return found
 
     def render(self, *platform: Recorder) -> bytes:

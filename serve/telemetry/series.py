@@ -77,6 +77,7 @@ _GATEWAY = frozenset({Place.GATEWAY})
 _CALLERS = frozenset({Place.GATEWAY, Place.RUNNER})
 _REPLICA = frozenset({Place.REPLICA})
 _LEDGER = frozenset({Place.LEDGER})
+_RUNNER = frozenset({Place.RUNNER})
 _CONTROLLER = frozenset({Place.CONTROLLER})
 _PLATFORM = frozenset({Place.PLATFORM})
 _JOURNALS = frozenset({Place.GATEWAY, Place.RUNNER, Place.REPLICA})
@@ -138,6 +139,21 @@ INTER_TOKEN_SECONDS = _histogram(
     _OF_MODEL,
     _CALLERS,
     _TOKEN_SECONDS,
+)
+
+# Workflows. Which ones, the runs themselves say.
+WORKFLOW_STEPS = _counter(
+    "slipway_workflow_steps_total",
+    "Steps of workflows' runs, by what they are (model, op, workflow) and how they ended.",
+    ("kind", "status"),
+    _RUNNER,
+)
+WORKFLOW_STEP_SECONDS = _histogram(
+    "slipway_workflow_step_duration_seconds",
+    "Of steps that ran, tries and what they waited for in between included.",
+    ("kind",),
+    _RUNNER,
+    _CALL_SECONDS,
 )
 
 # Work, counted where it is done.
@@ -220,7 +236,9 @@ MODEL_STATE = _gauge(
     ("model", "state"),
     _PLATFORM,
 )
-QUEUED_RUNS = _gauge("slipway_queued_runs", "Runs that no runner has begun.", _OF_MODEL, _PLATFORM)
+QUEUED_RUNS = _gauge(
+    "slipway_queued_runs", "Runs that no runner has begun; of workflows all together.", _OF_MODEL, _PLATFORM
+)
 BOOKED_UNITS = _gauge("slipway_booked_units", "Booked usage since the beginning.", (*_OF_TENANT, "unit"), _PLATFORM)
 BOOKED_COST = _gauge("slipway_booked_cost_dollars", "Booked cost since the beginning.", _OF_TENANT, _PLATFORM)
 MONTH_UNITS = _gauge("slipway_booked_month_units", "Booked usage of this month, UTC.", (*_OF_TENANT, "unit"), _PLATFORM)

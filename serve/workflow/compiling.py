@@ -6,26 +6,32 @@ Workflows that it calls are compiled first, each once however often it is called
 in the size of the documents; nothing is executed, and what is too large is refused before it is looked at.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from serve.domain.port_types import parse_type
 from serve.domain.steps import MAX_LABEL
 from serve.domain.workflow import MAX_STEPS, WorkflowSpec
 from serve.workflow import sizes
 from serve.workflow.facts import Known
-from serve.workflow.findings import Findings
-from serve.workflow.graph import Graph, Node, OfInput, OfNode, Source
-from serve.workflow.interface_checks import check_interface, chosen_outputs
+from serve.workflow.findings import MAX_KEY, Findings
+from serve.workflow.graph import Graph, Literal, Node, OfInput, OfNode, Source
+from serve.workflow.interface import narrowing_problems
+from serve.workflow.interface_checks import check_inputs, interface_outputs, target_outputs
 from serve.workflow.nesting import Nesting, nesting_of
 from serve.workflow.node_checks import Written, check_node
 from serve.workflow.operation import Operation
 from serve.workflow.operations import OPERATIONS
-from serve.workflow.ordering import cycles, ordered, reachable
+from serve.workflow.ordering import Needs, cycles, ordered, reachable
 from serve.workflow.problems import Code, Problem
 from serve.workflow.references import parts_of, read_source
 from serve.workflow.shapes import Shapes
 from serve.workflow.source_checks import Scope
+
+_MAX_PATH = 12
+"""Nodes of a cycle that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +99,130 @@ class _Document:
 
     def compiled(self, targets: Sequence[str]) -> Compiled:
         """The graph, if there are no errors."""
-        written = self._read()
-        needs = {name: list(dict.fromkeys(self._needs(one))) for name, one in written.items()}
-        wanted = self._wanted(targets, needs)
-        needs = {name: others for name, others in needs.items() if wanted is None or name in wanted}
+        written = self._read([target.partition(".")[0] for target in targets] or self._spec.nodes)
+        needs = {name: one.needs for name, one in written.items()}
         order = ordered(needs)
-        self._check_order(needs, order, written)
+        self._tell_cycles(needs, order, written)
         for name in [*order, *(needs.keys() - set(order))]:
             node = check_node(written[name], self._scope, self._shapes)
             if node is not None:
                 self._nodes[name] = node
-        check_interface(self._spec.interface, self._scope, is_whole=not targets)
-        outputs = chosen_outputs(self._spec, targets, self._scope)
-        if not targets:
+        if targets:
+            outputs = target_outputs(targets, self._spec, self._scope)
+        else:
+            outputs = interface_outputs(self._spec, self._scope)
+            check_inputs(self._spec.interface, self._scope)
             self._warn(needs, outputs, written)
-        graph = self._graph(order, outputs)
+        self._check_size()
         problems = self._findings.told(self._spec.nodes)
-        return Compiled(graph, problems)
+        if any(problem.is_error for problem in problems):
+            return Compiled(None, problems)
+        graph = self._graph(order, outputs)
+        narrowed = [] if targets else narrowing_problems(graph)
+        return Compiled(None if narrowed else graph, [*narrowed, *problems])
+
+    def _read(self, names: Iterable[str]) -> dict[str, Written]:
+        """These nodes and all that they need, as the document has them."""
+        found: dict[str, Written] = {}
+        waiting = [name for name in names if name in self._spec.nodes]
+        for name in waiting:
+            if name not in found:
+                found[name] = self._read_node(name)
+                waiting += found[name].needs
+        return {name: found[name] for name in self._spec.nodes if name in found}
+
+    def _read_node(self, name: str) -> Written:
+        spec = self._spec.nodes[name]
+        sources: dict[str, Source] = {}
+        in_doubt = set()
+        for port, value in spec.inputs.items():
+            if value is None:
+                continue
+            source = self._read_value(name, f"inputs.{port[:MAX_KEY]}", value)
+            if source is None:
+                in_doubt.add(port)
+            else:
+                sources[port] = source
+        when = None if spec.when is None else self._read_value(name, "when", spec.when)
+        return Written(name, spec, sources, when, _needs([*sources.values(), when]), frozenset(in_doubt))
+
+    def _read_value(self, node: str, field: str, value: JsonValue) -> Source | None:
+        """None where it cannot be read, or refers to what is not there."""
+        source, wrong = read_source(value)
+        for place, part in parts_of(source):
+            if isinstance(part, OfNode) and part.node not in self._spec.nodes:
+                wrong.append((Code.UNKNOWN_NODE, place, f"there is no node {part.node[:80]!r}"))
+            elif isinstance(part, OfInput) and part.name not in self._scope.inputs:
+                wrong.append((Code.UNKNOWN_INPUT, place, f"the interface has no input {part.name[:80]!r}"))
+        self._findings.add_wrong(wrong, node, field)
+        return None if wrong else source
+
+    def _tell_cycles(self, needs: Needs, order: Sequence[str], written: Mapping[str, Written]) -> None:
+        for cycle in cycles(needs, order):
+            first, second = cycle[0], cycle[1 % len(cycle)]
+            told = " -> ".join([*cycle[:_MAX_PATH], *(["..."] if len(cycle) > _MAX_PATH else []), first])
+            message = f"these nodes wait for one another: {told}"
+            self._findings.add(Code.CYCLE, message, first, _field_that_needs(written[first], second))
+
+    def _warn(self, needs: Needs, outputs: Mapping[str, OfNode], written: Mapping[str, Written]) -> None:
+        """About nodes that no output needs, and inputs that none of the others asks for."""
+        used = reachable([part.node for part in outputs.values()], needs)
+        if not used:
+            return
+        for name in written:
+            if name not in used:
+                self._findings.add(Code.UNREACHABLE_NODE, "no output needs this node, so it does not run", name)
+        asked = {
+            part.name
+            for name in used
+            for part in _parts([*written[name].sources.values(), written[name].when])
+            if isinstance(part, OfInput)
+        }
+        for index, one in enumerate(self._spec.interface.inputs):
+            if one.name not in asked:
+                told = f"no node that runs asks for the input {one.name}"
+                self._findings.add(Code.UNUSED_INPUT, told, field=f"interface.inputs.{index}")
+
+    def _check_size(self) -> None:
+        nodes = self._nodes.values()
+        total = sum(map(sizes.num_steps, nodes))
+        if total > MAX_STEPS:
+            node = max(nodes, key=sizes.num_steps)
+            told = f"a run could have {total} steps, and has at most {MAX_STEPS}; this node has the most"
+            self._findings.add(Code.TOO_LARGE, told, node.name, "max_items" if node.map else "type")
+        for node in nodes:
+            length = self._shapes.label_length(node)
+            if length > MAX_LABEL:
+                told = f"the name of a step within would have {length} characters, and has at most {MAX_LABEL}"
+                self._findings.add(Code.TOO_DEEP, f"{told}; shorten names", node.name, "type")
+
+    def _graph(self, order: Sequence[str], outputs: Mapping[str, OfNode]) -> Graph:
+        nodes = {name: self._nodes[name] for name in order}
+        depths = [1 + node.graph.depth for node in nodes.values() if node.graph is not None]
+        return Graph(
+            digest=self._spec.digest(),
+            nodes=nodes,
+            inputs=self._scope.inputs,
+            outputs=outputs,
+            output_types={name: nodes[part.node].outputs[part.port] for name, part in outputs.items()},
+            num_steps=sum(map(sizes.num_steps, nodes.values())),
+            depth=max(depths, default=0),
+        )
+
+
+def _parts(sources: Iterable[Source | None]) -> Iterator[Literal | OfInput | OfNode]:
+    for source in sources:
+        for _, part in parts_of(source):
+            yield part
+
+
+def _needs(sources: Iterable[Source | None]) -> list[str]:
+    """The nodes that these refer to, each once."""
+    return list(dict.fromkeys(part.node for part in _parts(sources) if isinstance(part, OfNode)))
+
+
+def _field_that_needs(written: Written, other: str) -> str:
+    for name, source in written.sources.items():
+        if any(isinstance(part, OfNode) and part.node == other for _, part in parts_of(source)):
+            return f"inputs.{name}"
+    return "when"

@@ -9,7 +9,8 @@ MAX_PROBLEMS = 1000
 """That are told of one workflow; a hostile one could have a hundred thousand."""
 
 
-_MAX_KEY = 80
+MAX_KEY = 80
+"""Characters of a key that a field repeats."""
 
 
 class Findings:
@@ -17,16 +18,17 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: dict[str | None, list[Problem]] = {}
-        self._num_found = 0
+        self.num_found = 0
+        """Warnings and what is not told included."""
         self._in_error: set[str | None] = set()
 
     def add(self, code: Code, message: str, node: str | None = None, field: str | None = None) -> None:
         """One more. Of those beyond the limit only the number counts."""
-        self._num_found += 1
+        self.num_found += 1
         problem = Problem(code, message, node, field)
         if problem.is_error:
             self._in_error.add(node)
-        if self._num_found <= MAX_PROBLEMS:
+        if self.num_found <= MAX_PROBLEMS:
             self._found.setdefault(node, []).append(problem)
 
     def add_wrong(self, wrong: Iterable[Wrong], node: str | None, field: str) -> None:
@@ -43,12 +45,12 @@ class Findings:
         problems = [*self._found.get(None, ())]
         for node in nodes:
             problems += self._found.get(node, ())
-        if self._num_found > MAX_PROBLEMS:
-            more = self._num_found - MAX_PROBLEMS
+        if self.num_found > MAX_PROBLEMS:
+            more = self.num_found - MAX_PROBLEMS
             problems.append(Problem(Code.TOO_LARGE, f"{more} more problems are not told; mend these first"))
         return problems
 
 
 def field_at(field: str, place: Place) -> str:
     """`inputs.messages.0.content`: a place within a field. Long keys are cut: a document repeats them in no problem."""
-    return ".".join((field, *(str(step)[:_MAX_KEY] for step in place)))
+    return ".".join((field, *(str(step)[:MAX_KEY] for step in place)))

@@ -5,6 +5,7 @@ the models behind it without anybody repeating them.
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,12 @@ from serve.domain.workflow import InputConstraints, WorkflowInput, WorkflowOutpu
 from serve.workflow.graph import Graph, OfInput, Port
 from serve.workflow.port_words import titled, widget_of
 from serve.workflow.problems import Code, Problem
-from serve.workflow.schemas import MEDIA_FORMATS, Schema, check_depth, schema_of
+from serve.workflow.schemas import MEDIA_FORMATS, Schema, check_depth, schema_of, unfetched
 from serve.workflow.schemas import check_value as check_value
 from serve.workflow.values import as_whole
 
 Inputs = Mapping[str, WorkflowInput] | Sequence[WorkflowInput]
 
-SOURCES = ("asset:", "data:", "https://", "http://")
-"""What a request may write where an image is asked for."""
 _CODES = {
     Code.MISSING_INPUT: "missing_field",
     Code.UNKNOWN_INPUT: "unknown_field",
@@ -68,6 +67,20 @@ def ports_of_graph(graph: Graph) -> Mapping[str, Port]:
         name: Port(parse_type(one.type), one.is_required, False, one.default, properties[name], one.description)
         for name, one in graph.inputs.items()
     }
+
+
+def narrowing_problems(graph: Graph) -> list[Problem]:
+    """Inputs that can have no value, and defaults that are none, seeing all that the inputs go to."""
+    properties = input_schema(graph)["properties"]
+    found = []
+    for index, (name, one) in enumerate(graph.inputs.items()):
+        schema, field = properties[name], f"interface.inputs.{index}"
+        if _is_empty(schema) or _is_empty(schema.get("items", {})):
+            told = f"no value of {name} is good for everything that it goes to: its bounds leave nothing"
+            found.append(Problem(Code.INVALID_VALUE, told, field=field))
+        elif one.default is not None and (told := check_value(schema, one.default) or ""):
+            found.append(Problem(Code.INVALID_VALUE, f"default {told}", field=f"{field}.default"))
+    return found
 
 
 def output_schema(graph: Graph, words: Sequence[WorkflowOutput] = ()) -> dict[str, Any]:
@@ -142,12 +155,14 @@ class _Use:
 
 
 def _uses(graph: Graph) -> dict[str, list[_Use]]:
-    found: dict[str, list[_Use]] = {}
+    """Where each input goes. Nodes of one model share their ports, and each of those counts once."""
+    found: dict[str, dict[tuple[int, bool], _Use]] = {}
     for node in graph.nodes.values():
         for name, source in node.inputs.items():
             if isinstance(source, OfInput) and name in node.ports:
-                found.setdefault(source.name, []).append(_Use(node.ports[name], name in node.map))
-    return found
+                port, is_mapped = node.ports[name], name in node.map
+                found.setdefault(source.name, {})[id(port), is_mapped] = _Use(port, is_mapped)
+    return {name: list(uses.values()) for name, uses in found.items()}
 
 
 def _narrowed(schema: dict[str, Any], uses: Sequence[_Use]) -> dict[str, Any]:
@@ -177,6 +192,10 @@ def _meet(schema: dict[str, Any], port_type: PortType, port_schema: Schema) -> d
     if widget := other.get("x-ui", {}).get("widget"):
         met["x-ui"] = {"widget": widget} | schema.get("x-ui", {})
     return met
+
+
+def _is_empty(schema: Schema) -> bool:
+    return schema.get("enum") == [] or schema.get("minimum", -math.inf) > schema.get("maximum", math.inf)
 
 
 def _is_like(schema: Schema, other: Schema) -> bool:
@@ -254,16 +273,7 @@ def _unknown(name: str, known: list[str]) -> Problem:
 
 
 def _wrong(name: str, schema: Schema, value: Any, fetched: bool) -> Iterator[Problem]:
-    told = check_value(schema if fetched else _unfetched(schema), value) or check_depth(value)
+    told = check_value(schema if fetched else unfetched(schema), value) or check_depth(value)
     if told:
         is_type = told.startswith("must be a ") or told.startswith("must be true")
         yield Problem(Code.WRONG_TYPE if is_type else Code.INVALID_VALUE, f"{name} {told}", field=name)
-
-
-def _unfetched(schema: Schema) -> Schema:
-    """The same where pictures are as requests write them."""
-    if "items" in schema:
-        return {**schema, "items": _unfetched(schema["items"])}
-    if schema.get("format") not in MEDIA_FORMATS:
-        return schema
-    return {**schema, "format": "uri", "pattern": f"^(?:{'|'.join(SOURCES)})"}

@@ -25,7 +25,7 @@ class Job:
     """
 
     __slots__ = (
-        "awaited", "cause", "chosen", "cost_nano", "error", "go", "is_new", "is_parked", "is_queued", "key",
+        "awaited", "cause", "chosen", "cost_nano", "error", "go", "has_entered", "is_parked", "is_queued", "key",
         "num_asking", "num_conditions", "num_missing", "outputs", "planned", "reason", "started_ms", "status", "tries",
         "usage", "values", "waiters", "watcher",
     )  # fmt: skip
@@ -34,8 +34,7 @@ class Job:
         self.planned = planned
         self.key = planned.key
         self.status = StepStatus.QUEUED
-        self.is_new = True
-        self.is_queued = self.is_parked = False
+        self.has_entered = self.is_queued = self.is_parked = False
         self.go: Callable[[Job], None] | None = None
         self.watcher: Callable[[Job], None] | None = None
         self.waiters: list[Job] = []

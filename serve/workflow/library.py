@@ -69,9 +69,10 @@ class Library:
 
     async def save(
         self, tenant: TenantName, name: str, spec: WorkflowSpec, by: str, *, revision: str | None, manager: str = "api"
-    ) -> StoredWorkflow:
+    ) -> tuple[StoredWorkflow, bool]:
         """Make `spec` the draft, in the place of the state `revision`: ABSENT, there must be none; None, whatever it
-        is. Saving what is there already changes nothing, so that a save may be repeated when its answer is lost.
+        is. Saving what is there already changes nothing, so that a save may be repeated when its answer is lost. Also
+        whether the workflow is new.
 
         Raises:
             NotFound: there is no such workflow any more. PayloadTooLarge: `too_large`.
@@ -90,7 +91,7 @@ class Library:
                 if revision is not None:
                     shelf.check_revision(row, revision)
                 await self._write_draft(connection, row, spec, by)
-            return await _stored(connection, await shelf.get(connection, tenant, name))
+            return await _stored(connection, await shelf.get(connection, tenant, name)), row is None
 
     async def publish(self, new: NewVersion) -> tuple[StoredVersion, bool]:
         """Make a version of the draft; whether it is a new one. What the latest version says already makes none.
@@ -163,16 +164,9 @@ class Library:
         # Numbers of a deleted workflow of this name are not given again: name@1 means one thing, or nothing.
         mine = (workflow_versions.c.tenant == tenant, workflow_versions.c.name == name)
         last = await connection.scalar(select(func.max(workflow_versions.c.version)).where(*mine))
-        now_ms = self._clock.now_ms()
-        values = {
-            "tenant": tenant,
-            "name": name,
-            "revision": 1,
-            "last_version": last or 0,
-            "managed_by": manager,
-            "created_ms": now_ms,
-        }
-        await connection.execute(insert(workflows).values(values | self._draft_columns(spec, by)))
+        values = {"tenant": tenant, "name": name, "revision": 1, "last_version": last or 0, "managed_by": manager}
+        columns = self._draft_columns(spec, by)
+        await connection.execute(insert(workflows).values(values | columns | {"created_ms": columns["updated_ms"]}))
 
     async def _write_draft(self, connection: AsyncConnection, row: Row[Any], spec: WorkflowSpec, by: str) -> None:
         values = self._draft_columns(spec, by) | {"revision": row.revision + 1}

@@ -6,10 +6,10 @@ from typing import Any
 from serve.domain.adapters import MAX_SCALE, parse_id, parse_reference
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.port_types import Kind, PortType
-from serve.workflow.schemas import check_value
-from serve.workflow.values import with_article
 from serve.workflow.problems import Code
 from serve.workflow.references import Place, Wrong
+from serve.workflow.schemas import check_value
+from serve.workflow.values import with_article
 
 _MAX_ASSET = 80
 MAX_NUMBER = 1.7e308

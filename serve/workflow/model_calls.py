@@ -90,7 +90,8 @@ def _chat(given: dict[str, Any]) -> dict[str, Any]:
         raise InvalidRequest(told, "invalid_value", "system")
     first = [{"role": "system", "content": system}] if system else []
     last = [{"role": "user", "content": prompt}] if prompt is not None else []
-    return given | {"messages": [*first, *messages, *last]} | _response_format(given)
+    response_format = _response_format(given)
+    return given | {"messages": [*first, *messages, *last]} | response_format
 
 
 def _begins_with_system(messages: list[Any]) -> bool:

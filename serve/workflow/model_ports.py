@@ -76,7 +76,12 @@ def ports_of(facts: ModelFacts, task: Task, given: Collection[str] = ()) -> Mapp
 def task_ports(task: Task, given: Collection[str] = ()) -> Mapping[str, Port]:
     """The ports of a node that leaves open which model does the task: the widest that any may have, and `model`. They
     have no defaults, since those are the model's own."""
-    ports = _ports(_widest(task), task, MAX_PER_CALL, _instead(task, given))
+    return _open_ports(task, _instead(task, given))
+
+
+@lru_cache
+def _open_ports(task: Task, unneeded: str | None) -> Mapping[str, Port]:
+    ports = _ports(_widest(task), task, MAX_PER_CALL, unneeded)
     return {MODEL_PORT: _model_port(), **{name: _without_default(port) for name, port in ports.items()}}
 
 

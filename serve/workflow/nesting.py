@@ -4,7 +4,7 @@ themselves. All of it is found from node types alone, before anything is compile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve.domain.workflow import MAX_NESTING, WorkflowSpec
+from serve.domain.workflow import MAX_NESTING, MAX_STEPS, WorkflowSpec
 from serve.workflow.facts import PublishedWorkflow
 from serve.workflow.ordering import cycles, ordered
 from serve.workflow.pinning import workflows_named
@@ -14,12 +14,14 @@ from serve.workflow.problems import Code
 @dataclass(frozen=True, slots=True)
 class Nesting:
     """`order` has every workflow that can be compiled, by identity (`name@3`), each after those it calls; `refused`
-    says what is wrong with the others. `identities` are by what node types write."""
+    says what is wrong with the others. `identities` are by what node types write. With more than `MAX_STEPS` nodes
+    nothing is looked at any further."""
 
     order: tuple[str, ...]
     workflows: Mapping[str, PublishedWorkflow]
     identities: Mapping[str, str]
     refused: Mapping[str, tuple[Code, str]]
+    num_nodes: int
 
 
 def identity(workflow: PublishedWorkflow) -> str:
@@ -40,7 +42,8 @@ def nesting_of(spec: WorkflowSpec, workflows: Mapping[str, PublishedWorkflow]) -
             refused[name] = (Code.TOO_DEEP, f"{name} nests workflows {depths[name]} deep; at most {MAX_NESTING} can be")
         else:
             kept.append(name)
-    return Nesting(tuple(kept), found, identities, refused)
+    num_nodes = sum(len(workflow.spec.nodes) for workflow in found.values())
+    return Nesting(tuple(kept), found, identities, refused, num_nodes)
 
 
 def _reached(
@@ -50,7 +53,8 @@ def _reached(
     identities: dict[str, str] = {}
     needs: dict[str, list[str]] = {}
     waiting = [spec]
-    while waiting:
+    num_nodes = 0
+    while waiting and num_nodes <= MAX_STEPS:
         names = workflows_named(waiting.pop())
         for named in sorted(names - identities.keys()):
             if named in workflows:
@@ -59,6 +63,7 @@ def _reached(
                 if own not in found:
                     found[own] = workflow
                     waiting.append(workflow.spec)
+                    num_nodes += len(workflow.spec.nodes)
     for own, workflow in found.items():
         called = {identities[named] for named in workflows_named(workflow.spec) if named in identities}
         needs[own] = sorted(called)

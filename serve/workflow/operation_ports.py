@@ -1,8 +1,8 @@
 """The ports of an operation as one node uses it: `many` inputs by their names, and what its T stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from serve.domain.port_types import Kind, PortType, parse_type
@@ -16,11 +16,23 @@ _JSON = PortType(Kind.JSON)
 
 def input_of(operation: Operation, name: str) -> In | None:
     """The declaration behind an input's name; None where the operation has no such input."""
+    stem = stem_of(operation, name)
+    return operation.inputs[stem] if stem is not None else None
+
+
+def stem_of(operation: Operation, name: str) -> str | None:
+    """The name under which an input is declared: its own, or that of one that stands for many."""
     own = operation.inputs.get(name)
     if own is not None:
-        return None if own.many else own
+        return None if own.many else name
     fitting = [stem for stem, one in operation.inputs.items() if one.many and name.startswith(f"{stem}_")]
-    return operation.inputs[max(fitting, key=len)] if fitting else None
+    return max(fitting, key=len) if fitting else None
+
+
+def is_generic(operation: Operation, name: str) -> bool:
+    """Whether the type of an input is T, or a list of it."""
+    declared = input_of(operation, name)
+    return declared is not None and declared.type in (ANY, ANY_LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +47,49 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Unified:
-    """What T stands for: None where nothing tells. `doubtful` is the input that does not go with the others."""
+    """What T stands for: None where nothing tells, since something before is in doubt. `is_settled` unless an input
+    does not go with it; `nested` is one that would make lists of lists."""
 
     type: PortType | None = None
-    doubtful: str | None = None
-    is_in_doubt: bool = False
-    """Something that would tell is itself unknown."""
+    is_settled: bool = False
+    nested: str | None = None
 
 
 def unified(operation: Operation, given: Mapping[str, Given]) -> Unified:
     """What T stands for, seeing what the inputs are given; what is written down tells only where nothing else does."""
-    declared = {name: one for name in given if (one := input_of(operation, name)) is not None}
-    generic = {name: one.type for name, one in declared.items() if one.type in (ANY, ANY_LIST)}
-    told, written, is_in_doubt = {}, {}, False
-    for name, declaration in generic.items():
-        one = given[name]
+    told: dict[str, PortType] = {}
+    written: dict[str, PortType | None] = {}
+    is_in_doubt = False
+    for name, one in given.items():
+        declared = input_of(operation, name)
+        if declared is None or declared.type not in (ANY, ANY_LIST):
+            continue
         if one.is_written:
-            written[name] = _written_type(one.value, declaration)
+            written[name] = _written_type(one.value, declared.type)
         elif one.type is None:
             is_in_doubt = True
-        elif declaration == ANY:
+        elif declared.type == ANY:
             told[name] = one.type
         elif one.type.is_list:
             told[name] = one.type.item
     if not told and is_in_doubt:
-        return Unified(is_in_doubt=True)
-    candidates = told or {name: one for name, one in written.items() if one is not None}
-    return _agreed(candidates, ANY_LIST in _types_of(operation))
+        return Unified()
+    return _agreed(
+        told or {name: one for name, one in written.items() if one is not None}, ANY_LIST in _types_of(operation)
+    )
 
 
 def _agreed(candidates: Mapping[str, PortType], has_lists: bool) -> Unified:
     if not candidates:
-        return Unified(_JSON)
-    if has_lists:
-        nested = next((name for name, one in candidates.items() if one.is_list), None)
-        if nested is not None:
-            return Unified(doubtful=nested, is_in_doubt=True)
+        return Unified(_JSON, True)
+    nested = next((name for name, one in candidates.items() if one.is_list), None) if has_lists else None
+    if nested is not None:
+        return Unified(nested=nested)
     distinct = list(dict.fromkeys(candidates.values()))
     for wanted in [*distinct, _JSON]:
         if all(one.fits(wanted) for one in distinct):
-            return Unified(wanted)
-    odd = next(name for name, one in candidates.items() if not one.fits(distinct[0]))
-    return Unified(distinct[0], doubtful=odd)
+            return Unified(wanted, True)
+    return Unified(distinct[0])
 
 
 def _types_of(operation: Operation) -> set[str]:
@@ -113,15 +126,22 @@ def resolved(text: str, generic: PortType | None) -> PortType | None:
     return _parsed(text)
 
 
-def ports_for(operation: Operation, names: list[str], generic: PortType | None) -> dict[str, Port]:
+def ports_for(operation: Operation, names: Iterable[str], generic: PortType | None) -> Mapping[str, Port]:
     """A port for every input that stands alone, and for each of `names` that stands for many."""
-    declared = {name: one for name, one in operation.inputs.items() if not one.many}
-    declared |= {name: one for name in names if name not in declared and (one := input_of(operation, name)) is not None}
-    return {name: port_of(one, generic) for name, one in declared.items()}
+    ports = _single_ports(operation, generic)
+    many = {name: stem for name in names if name not in ports and (stem := stem_of(operation, name)) is not None}
+    return {**ports, **{name: _port(operation, stem, generic) for name, stem in many.items()}} if many else ports
 
 
-def port_of(declared: In, generic: PortType | None) -> Port:
-    """One input as a port. What T stands for may be open: such a port takes JSON, which refuses no more than it must."""
+@lru_cache(maxsize=1024)
+def _single_ports(operation: Operation, generic: PortType | None) -> Mapping[str, Port]:
+    return {name: _port(operation, name, generic) for name, one in operation.inputs.items() if not one.many}
+
+
+@lru_cache(maxsize=1024)
+def _port(operation: Operation, stem: str, generic: PortType | None) -> Port:
+    """One input as a port; where what T stands for is open, of JSON."""
+    declared = operation.inputs[stem]
     return Port(
         resolved(declared.type, generic) or PortType(Kind.JSON, declared.type == ANY_LIST),
         is_required=declared.required and declared.default is None,

@@ -2,7 +2,20 @@
 
 from collections.abc import Mapping
 
-from serve.workflow.nodes import embeddings, flow, json_values, lists, numbers, template, texts
+from serve.workflow.nodes import (
+    compositing,
+    embeddings,
+    flow,
+    json_values,
+    lists,
+    masks,
+    numbers,
+    resizing,
+    retouching,
+    template,
+    texts,
+)
+from serve.workflow.nodes.inscribing import Inscribe
 from serve.workflow.operation import Operation
 
 _ALL: tuple[Operation, ...] = (
@@ -40,6 +53,29 @@ _ALL: tuple[Operation, ...] = (
     flow.Constant(),
     flow.ConstantImage(),
     flow.ConstantMask(),
+    resizing.Resize(),
+    resizing.Crop(),
+    resizing.Pad(),
+    compositing.Composite(),
+    compositing.Grid(),
+    compositing.New(),
+    retouching.Blur(),
+    retouching.Rotate(),
+    retouching.Flip(),
+    retouching.Adjust(),
+    retouching.Convert(),
+    retouching.Info(),
+    retouching.Statistics(),
+    masks.FromColor(),
+    masks.FromBox(),
+    masks.FromImage(),
+    masks.Invert(),
+    masks.Grow(),
+    masks.Combine(),
 )
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in _ALL}
 """By name, without `op:`."""
+INSCRIBE = Inscribe.name
+"""The operation behind `image_metadata`."""
+INTERNAL: Mapping[str, Operation] = {INSCRIBE: Inscribe()}
+"""Performed like the others, and no nodes: the platform asks for them."""

@@ -66,7 +66,7 @@ class Planner:
         self._fixed: dict[tuple[int, PortType], Fixed] = {}
 
     def plan(self, graph: Graph, inputs: Mapping[str, Any]) -> Scope:
-        """The plan for the outputs of the interface, or for the targets of the terms.
+        """The plan for the outputs of the graph.
 
         `inputs` are those of the run, as users write them, with their defaults.
 
@@ -76,10 +76,7 @@ class Planner:
         types = {name: parse_type(one.type) for name, one in graph.inputs.items()}
         bound = {name: fixed(read(inputs.get(name), types[name], self.given.assets)) for name in types}
         wanted: Wanted = {}
-        for target in self.given.terms.targets:
-            wanted[target] = set(graph.nodes[target].outputs)
-        if not wanted:
-            _want(wanted, graph.outputs.values())
+        _want(wanted, graph.outputs.values())
         return self._scope(Scope(graph, "", "", bound, types, (), ()), wanted)
 
     def item(self, planned: Planned, index: int) -> Planned:
@@ -127,7 +124,7 @@ class Planner:
 
     def _scope(self, scope: Scope, wanted: Wanted) -> Scope:
         """`scope` with what its wanted ports need."""
-        for name in reversed(scope.graph.nodes):
+        for name in reversed(list(scope.graph.nodes)):
             if name in wanted:
                 _want(wanted, _named(scope.graph.nodes[name]))
         for name, node in scope.graph.nodes.items():
@@ -236,14 +233,12 @@ class Planner:
 
     def _made(self, scope: Scope, source: Composite, wanted: PortType | None) -> Made:
         item = wanted.item if wanted is not None and wanted.is_list else None
-        parts = tuple(
-            (path, self._feed(scope, part, item if len(path) == 1 else None)) for path, part in source.parts
-        )
+        parts = tuple((path, self._feed(scope, part, item if len(path) == 1 else None)) for path, part in source.parts)
         template = source.template
         if item is not None and item.kind.is_media and isinstance(template, list):
-            places = {path[0] for path, _ in parts}
+            taken = {path[0] for path, _ in parts}
             template = [
-                None if index in places else read(one, item, self.given.assets) for index, one in enumerate(template)
+                None if index in taken else read(one, item, self.given.assets) for index, one in enumerate(template)
             ]
         refs = [part.ref for _, part in parts]
         if None in refs:
@@ -268,8 +263,11 @@ class Planner:
             parts.append(f"{port} {ref}")
         return hashed(*parts)
 
-    def _says(self, node: Node, inputs: Mapping[str, Feed]) -> str:
+    def says(self, planned: Planned) -> str:
         """What a node is, apart from its inputs."""
+        return self._says(planned.node, planned.inputs)
+
+    def _says(self, node: Node, inputs: Mapping[str, Feed]) -> str:
         if node.operation is not None:
             return f"op:{node.operation.name} {node.operation.version}"
         named = inputs.get(MODEL_PORT)

@@ -121,7 +121,7 @@ class _Reading:
         return None
 
     def _literal(self, value: Any, place: Place) -> Any:
-        if _is_deeper(value, MAX_DEPTH - len(place)):
+        if is_deeper(value, MAX_DEPTH - len(place)):
             self._reject(Code.TOO_DEEP, place, f"a value is at most {MAX_DEPTH} levels deep")
             return None
         return value
@@ -138,8 +138,9 @@ def _reference(mark: str, inner: Any) -> OfInput | OfNode | None:
     return None
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than this; it looks no further."""
     if not isinstance(value, (dict, list)):
         return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels <= 0 or any(_is_deeper(item, levels - 1) for item in inner)
+    return levels <= 0 or any(is_deeper(item, levels - 1) for item in inner)

@@ -31,3 +31,23 @@ class Results(Protocol):
     async def keep(self, tenant: TenantName, results: Sequence[Kept]) -> None:
         """Keep what a run has made; one that is there already stays. Fails silently: nothing depends on it."""
         ...
+
+
+class MemoryResults:
+    """Implements `Results` for one process, while it lives. Assets stay those of the run that made them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[TenantName, str], Kept] = {}
+
+    async def known(self, tenant: TenantName, keys: Collection[str]) -> frozenset[str]:
+        """See `Results`."""
+        return frozenset(key for key in keys if (tenant, key) in self._kept)
+
+    async def take(self, tenant: TenantName, project: str, keys: Collection[str], run_id: RunId) -> Mapping[str, Kept]:
+        """See `Results`."""
+        return {key: self._kept[tenant, key] for key in keys if (tenant, key) in self._kept}
+
+    async def keep(self, tenant: TenantName, results: Sequence[Kept]) -> None:
+        """See `Results`."""
+        for one in results:
+            self._kept.setdefault((tenant, one.key), one)

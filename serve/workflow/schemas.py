@@ -14,10 +14,13 @@ from serve.domain.adapters import MAX_SCALE, parse_reference
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.port_types import Kind, PortType
 from serve.domain.workflow import MAX_DEPTH, MAX_ITEMS
-from serve.workflow.values import MAX_EXACT, is_number
+from serve.workflow.values import MAX_EXACT, is_number, with_article
 
 Schema = Mapping[str, Any]
 MEDIA_FORMATS = frozenset(kind.value for kind in Kind if kind.is_media)
+SOURCES = (ASSET_SCHEME, "data:", "https://", "http://")
+"""What a request may write where media are asked for, beginning so; the gateway makes assets of them."""
+SOURCE = "x-source"
 MAX_SHOWN = 60
 """Characters of a bad value that an answer repeats."""
 
@@ -65,6 +68,15 @@ def check_value(schema: Schema, value: Any) -> str | None:
         if keyword in schema and (told := fault(schema[keyword], value, schema)):
             return told
     return None
+
+
+def unfetched(schema: Schema) -> Schema:
+    """The same where media are as requests write them, and need not be assets yet."""
+    if "items" in schema:
+        return {**schema, "items": unfetched(schema["items"])}
+    if schema.get("format") not in MEDIA_FORMATS:
+        return schema
+    return {SOURCE: schema["format"]}
 
 
 def check_depth(value: Any, most: int = MAX_DEPTH) -> str | None:
@@ -121,8 +133,13 @@ def _media(wanted: Any, value: Any, schema: Schema) -> str | None:
         return None
     if isinstance(value, str) and value.startswith(ASSET_SCHEME) and len(value) > len(ASSET_SCHEME):
         return None
-    article = "an" if wanted[0] in "ai" else "a"
-    return f"must be {article} {wanted}, written as asset:<id>: the id of an asset of yours"
+    return f"must be {with_article(Kind(wanted))}, written as asset:<id>: the id of an asset of yours"
+
+
+def _source(wanted: Any, value: Any, schema: Schema) -> str | None:
+    if isinstance(value, str) and value.startswith(SOURCES):
+        return None
+    return f"must be {with_article(Kind(wanted))}: asset:<id>, a data: URL or an http(s) address"
 
 
 def _adapter(value: Any) -> str | None:
@@ -214,6 +231,7 @@ _CHECKS: dict[str, Callable[[Any, Any, Schema], str | None]] = {
     "type": _type,
     "enum": _enum,
     "format": _media,
+    SOURCE: _source,
     "minimum": _bound("at least", lambda value, bound: value >= bound),
     "maximum": _bound("at most", lambda value, bound: value <= bound),
     "exclusiveMinimum": _bound("more than", lambda value, bound: value > bound),

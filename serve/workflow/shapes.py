@@ -9,13 +9,14 @@ from serve.domain.port_types import PortType
 from serve.domain.task import Task
 from serve.domain.workflow import NodePrefix, NodeSpec, WorkflowInput
 from serve.workflow.facts import Known, ModelFacts
-from serve.workflow.graph import Graph, Literal, NodeKind, OfInput, Port, Source
+from serve.workflow.graph import Graph, Literal, Node, NodeKind, OfInput, Port, Source
 from serve.workflow.interface import ports_of_graph
 from serve.workflow.model_ports import MODEL_PORT, outputs_of, ports_of, task_for, task_ports
 from serve.workflow.nesting import Nesting
 from serve.workflow.operation import Operation
 from serve.workflow.pinning import is_pinned
 from serve.workflow.problems import Code
+from serve.workflow.sizes import label_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Shapes:
         self._broken = broken
         self._is_draft = is_draft
         self._ports: dict[str, Mapping[str, Port]] = {}
+        self._labels: dict[str, int] = {}
 
     def of(self, node: NodeSpec, sources: Mapping[str, Source], inputs: Mapping[str, WorkflowInput]) -> Shape:
         """Raises UnknownShape."""
@@ -80,6 +82,14 @@ class Shapes:
             f"{node.type[:80]} was imported and has no equivalent here; it is kept as it was and cannot run: "
             "put another node in its place",
         )
+
+    def label_length(self, node: Node) -> int:
+        """Characters of the longest label that a step of this node can have."""
+        if node.graph is None:
+            return label_length(node, 0)
+        if node.type not in self._labels:
+            self._labels[node.type] = max(map(self.label_length, node.graph.nodes.values()), default=0)
+        return label_length(node, self._labels[node.type])
 
     def _model(self, name: str, task: Task | None, names: Collection[str]) -> Shape:
         facts = self._known.models.get(name)

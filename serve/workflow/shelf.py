@@ -198,7 +198,8 @@ def unknown_workflow(name: str) -> NotFound:
 
 def unknown_version(name: str, which: int | str) -> NotFound:
     """What is said of a version that is not there, or not any more."""
-    told = f"The workflow {name[:80]!r} has no {'version' if isinstance(which, int) else 'alias'} {str(which)[:80]!r}."
+    said = f"version {which}" if isinstance(which, int) else f"alias {which[:80]!r}"
+    told = f"The workflow {name[:80]!r} has no {said}."
     if which == LATEST:
         told = f"The workflow {name[:80]!r} has no version yet: publish its {DRAFT}."
     return NotFound(f"{told} GET /v1/workflows/{name[:80]}/versions lists them.", "version_not_found", "version")

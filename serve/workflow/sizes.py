@@ -1,9 +1,7 @@
 """How large a run of a graph can become: its steps, and the labels that they have."""
 
-from collections.abc import Iterable
-
 from serve.domain.workflow import WorkflowInput
-from serve.workflow.graph import Composite, Graph, Literal, Node, Source
+from serve.workflow.graph import Composite, Literal, Node, Source
 
 
 def written_length(source: Source | None) -> int | None:
@@ -28,21 +26,10 @@ def num_steps(node: Node) -> int:
     return 1 + (num_items(node) * (1 + inner) if node.map else inner)
 
 
-def longest_label(graph: Graph) -> int:
-    """Characters of the longest label that a step of this graph can have."""
-    return max(map(label_length, graph.nodes.values()), default=0)
-
-
-def label_length(node: Node) -> int:
-    """Characters of the longest label that a step of this node can have."""
+def label_length(node: Node, within: int) -> int:
+    """Characters of the longest label of a node's steps; `within` are those of the workflow that it is."""
     item = 1 + len(str(max(num_items(node) - 1, 0))) if node.map else 0
-    within = 1 + longest_label(node.graph) if node.graph is not None else 0
-    return len(node.name) + item + within
-
-
-def largest(nodes: Iterable[Node]) -> Node:
-    """The node with the most steps."""
-    return max(nodes, key=num_steps)
+    return len(node.name) + item + (1 + within if within else 0)
 
 
 def may_be_nothing(one: WorkflowInput) -> bool:

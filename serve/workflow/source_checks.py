@@ -63,7 +63,7 @@ def check_source(scope: Scope, where: Where, source: Source) -> None:
                 _check_reference(scope, where, place, part, wanted)
             else:
                 told = f"{where.name} takes {where.wanted}, and can have no reference within its parts"
-                scope.findings.add(Code.WRONG_TYPE, told, where.node, field_at(where.field, place))
+                _tell(scope, where, place, Code.WRONG_TYPE, told)
     else:
         _check_reference(scope, where, (), source, where.wanted)
 
@@ -91,34 +91,41 @@ def _within(wanted: PortType, place: Place) -> PortType | None:
 def _check_reference(
     scope: Scope, where: Where, place: Place, part: Literal | OfInput | OfNode, wanted: PortType
 ) -> None:
-    field = field_at(where.field, place)
-    if isinstance(part, OfNode) and not _has_port(scope, where.node, field, part):
+    if isinstance(part, OfNode) and not _has_port(scope, where.node, where.field, place, part):
         return
     given = scope.type_of(part)
     if given is not None and not given.fits(wanted):
         told = f"{where.name} takes {wanted}, and {_told(part)} is {given}{_hint(where, given, wanted)}"
-        scope.findings.add(Code.WRONG_TYPE, told, where.node, field)
+        _tell(scope, where, place, Code.WRONG_TYPE, told)
     elif isinstance(part, OfNode) and where.wanted.kind.is_static:
         told = f"{where.name} is {where.wanted}: it is written down, or an input of the workflow; it cannot be computed"
-        scope.findings.add(Code.NOT_STATIC, told, where.node, field)
-    elif isinstance(part, OfInput) and part.name in scope.inputs and may_be_nothing(scope.inputs[part.name]):
-        if where.port.is_required or where.is_listed or (place and wanted != _JSON):
-            told = f"{where.name} needs a value, and the input {part.name} may be left out; give it a default"
-            scope.findings.add(Code.MISSING_INPUT, told, where.node, field)
+        _tell(scope, where, place, Code.NOT_STATIC, told)
+    elif isinstance(part, OfInput) and may_be_nothing(scope.inputs[part.name]) and _needs_a_value(where, place, wanted):
+        told = f"{where.name} needs a value, and the input {part.name} may be left out; give it a default"
+        _tell(scope, where, place, Code.MISSING_INPUT, told)
 
 
-def _has_port(scope: Scope, node: str | None, field: str, part: OfNode) -> bool:
+def _tell(scope: Scope, where: Where, place: Place, code: Code, told: str) -> None:
+    scope.findings.add(code, told, where.node, field_at(where.field, place))
+
+
+def _needs_a_value(where: Where, place: Place, wanted: PortType) -> bool:
+    """Whether null cannot stand there."""
+    return where.port.is_required or where.is_listed or (bool(place) and wanted != _JSON)
+
+
+def _has_port(scope: Scope, node: str | None, field: str, place: Place, part: OfNode) -> bool:
     outputs = scope.outputs.get(part.node)
     if outputs is None or part.port in outputs:
         return True
     told = f"{part.node} has no output {part.port[:80]!r}; it has {listed(outputs)}"
-    scope.findings.add(Code.UNKNOWN_PORT, told, node, field)
+    scope.findings.add(Code.UNKNOWN_PORT, told, node, field_at(field, place))
     return False
 
 
 def has_port(scope: Scope, field: str, part: OfNode) -> bool:
     """Whether a port that the document itself names is there; if not, that is told."""
-    return _has_port(scope, None, field, part)
+    return _has_port(scope, None, field, (), part)
 
 
 def _told(part: Literal | OfInput | OfNode) -> str:

@@ -14,7 +14,12 @@ from serve.telemetry import series
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 
-PARTS = ["deployments.gateway:build", "deployments.runner:build", "deployments.ledger:build"]
+PARTS = [
+    "deployments.gateway:build",
+    "deployments.runner:build",
+    "deployments.ledger:build",
+    "deployments.operations:build",
+]
 
 
 @pytest.mark.parametrize("path", [*PARTS, *IMPORT_PATHS.values()])

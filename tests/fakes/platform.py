@@ -157,19 +157,27 @@ def running_platform(folder: Path, **settings: str) -> Iterator[TestPlatform]:
 
 @contextlib.contextmanager
 def platform_in_the_foreground(folder: Path, **settings: str) -> Iterator[TestPlatform]:
-    """The same as in a terminal: who interrupts its `terminal` presses Ctrl-C."""
+    """The same as in a terminal, and not waited for: who interrupts its `terminal` presses Ctrl-C."""
     platform = _platform_in(folder, settings)
-    output = folder / "terminal.log"
     environment = platform.environment | {"PYTHONUNBUFFERED": "1"}
-    with output.open("w") as out, subprocess.Popen([*SLIPWAY, "up"], env=environment, stdout=out, stderr=out) as up:
+    with (
+        (folder / "terminal.log").open("w") as out,
+        subprocess.Popen([*SLIPWAY, "up"], env=environment, stdout=out, stderr=out) as up,
+    ):
         platform.terminal = up
         try:
-            wait_for(lambda: "API key: " in output.read_text() or up.poll() is not None, 300, "the platform is ready")
-            assert up.poll() is None, output.read_text() + ray_log(folder)
-            platform.greeted(output.read_text())
             yield platform
         finally:
             up.send_signal(signal.SIGINT)
+
+
+def wait_for_greeting(platform: TestPlatform) -> None:
+    """Until a platform in the foreground is ready."""
+    output, up = platform.folder / "terminal.log", platform.terminal
+    assert up is not None
+    wait_for(lambda: "API key: " in output.read_text() or up.poll() is not None, 300, "the platform is ready")
+    assert up.poll() is None, output.read_text() + ray_log(platform.folder)
+    platform.greeted(output.read_text())
 
 
 def ray_log(folder: Path) -> str:

@@ -6,7 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from fakes.platform import BROKEN, TestPlatform, echo_document, platform_in_the_foreground, running_platform
+from fakes.platform import (
+    BROKEN,
+    TestPlatform,
+    echo_document,
+    platform_in_the_foreground,
+    running_platform,
+    wait_for,
+    wait_for_greeting,
+)
 
 from serve.catalog.builtin import builtin_documents
 
@@ -16,6 +24,7 @@ SLOW = {"maxConcurrency": 4, "tokenMs": 40}
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of this folder's own."""
     config.addinivalue_line("markers", "wants_a_new_platform: runs before the others, which share the platform")
+    config.addinivalue_line("markers", "comes_late: runs when what it waits for has had the others' time to happen")
     config.addinivalue_line("markers", "ends_its_platform: runs after the others, which share the platform")
 
 
@@ -26,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         if Path(__file__).parent not in item.path.parents:
             return 0
-        return 2 - ("wants_a_new_platform" in item.keywords) + ("ends_its_platform" in item.keywords)
+        marks = ("wants_a_new_platform", "", "comes_late", "ends_its_platform")
+        return 1 + next((index for index, mark in enumerate(marks) if mark in item.keywords), 1)
 
     items.sort(key=place)
 
@@ -38,10 +48,12 @@ def _with_echo_models(platform: TestPlatform) -> TestPlatform:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
+def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
     """The embedded default where its weights can be had, with `echo`, `slow` (40 ms a token, 4 at a time) and a model
     that fails; its ledger waits 4 seconds for whom it has not heard of.
     """
+    if any("either_transport" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("starting_object_references")
     settings = {"metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}
     if isinstance(_default_weights(), str):
         settings["models_builtin"] = ""
@@ -54,11 +66,29 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]
 
 
 @pytest.fixture(scope="session")
-def object_references(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    """Object references between replicas, behind Ray's own proxy; in the foreground."""
+def starting_object_references(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
+    """Begun before its turn where both platforms are wanted, for two start in hardly more time than one."""
     settings = {"models_builtin": "", "ray_throughput": "false", "ray_ha_proxy": "false"}
-    with platform_in_the_foreground(tmp_path_factory.mktemp("object-refs"), **settings) as running:
-        yield _with_echo_models(running)
+    with platform_in_the_foreground(tmp_path_factory.mktemp("object-refs"), **settings) as starting:
+        yield starting
+
+
+@pytest.fixture(scope="session")
+def object_references(starting_object_references: TestPlatform) -> TestPlatform:
+    """Object references between replicas, behind Ray's own proxy; in the foreground."""
+    wait_for_greeting(starting_object_references)
+    return _with_echo_models(starting_object_references)
+
+
+@pytest.fixture(scope="session")
+def orphan(platform: TestPlatform) -> str:
+    """The id of a run whose model could not start and was then deleted; it is told within half a minute."""
+    with platform.client() as client:
+        wait_for(lambda: platform.model_state(client, BROKEN) == "failed", 120, "the model has failed")
+        body = {"input": {"messages": [{"role": "user", "content": "hello"}]}}
+        run = client.post(f"/v1/models/{BROKEN}/runs", json=body).raise_for_status().json()
+        client.delete(f"/v1/admin/documents/Model/{BROKEN}").raise_for_status()
+    return str(run["id"])
 
 
 @pytest.fixture(scope="session", params=["gRPC, HAProxy", "object references, Ray's proxy"])

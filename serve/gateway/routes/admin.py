@@ -13,6 +13,7 @@ from serve.gateway.access import allowed, caller_of
 from serve.gateway.bodies import read_as
 from serve.gateway.managers import ManagedBy
 from serve.gateway.routes.adapter_documents import OfTenant, adapter_documents, owner_of
+from serve.gateway.routes.workflow_documents import workflow_documents
 from serve.gateway.routing import Injected, applying_of
 from serve.gateway.services import Services
 from serve.gateway.views import AppliedView, DocumentView, Page, plain_document
@@ -23,12 +24,17 @@ Admin = Annotated[Caller, Depends(allowed("admin"))]
 
 @router.get("/v1/admin/documents", operation_id="listDocuments")
 async def list_documents(
-    request: Request, services: Injected, kind: Literal["Model", "Adapter"] = "Model", tenant: OfTenant = None
+    request: Request,
+    services: Injected,
+    kind: Literal["Model", "Adapter", "Workflow"] = "Model",
+    tenant: OfTenant = None,
 ) -> Page[DocumentView]:
-    """The stored documents, by name: of the models, or of a tenant's adapters."""
+    """The stored documents, by name: of the models, or of a tenant's adapters or published workflows."""
     if kind == "Adapter":
         owner = owner_of(caller_of(request, "adapters.read"), tenant)
         return Page(data=await adapter_documents(services, owner))
+    if kind == "Workflow":
+        return Page(data=await workflow_documents(services, owner_of(caller_of(request, "workflows.read"), tenant)))
     caller_of(request, "admin")
     cards = await services.catalog.cards()
     return Page(data=[_document_view(card) for _, card in sorted(cards.items())])

@@ -13,6 +13,7 @@ from serve.domain.names import TenantName
 from serve.domain.usage import PriceId, Quantities
 from serve.gateway.access import allowed
 from serve.gateway.addresses import addressed
+from serve.gateway.admission import task_of
 from serve.gateway.bodies import read_as, read_json
 from serve.gateway.body_budget import held_by
 from serve.gateway.estimates import Estimate, Planned, estimate
@@ -108,11 +109,11 @@ async def plan_run(model: str, request: Request, services: Injected, caller: Pla
     adapters = await adapters_of(request).run_adapters(caller.tenant, card, chosen)
     with about_input():
         pictures = await image_inputs_of(request).read(
-            held_by(request.scope), caller.tenant, card, new.task, new.inputs
+            held_by(request.scope), caller.tenant, card, task_of(new), new.inputs
         )
     source = next(((p.info.width, p.info.height) for p in pictures if p.field == "image"), None)
     seconds = None if new.deadline_ms is None else max(0, new.deadline_ms - services.clock.now_ms()) / 1000
-    planned = Planned(card, new.task, new.inputs, [adapter.id for adapter in adapters], seconds, source)
+    planned = Planned(card, task_of(new), new.inputs, [adapter.id for adapter in adapters], seconds, source)
     return await _plan_view(services, planned, await estimate(services, caller.tenant, planned))
 
 

@@ -1,13 +1,11 @@
 """Runs: start, follow, stop, forget."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from serve.auth.access import Caller
 from serve.catalog.cards import Card
@@ -22,30 +20,23 @@ from serve.gateway.body_budget import held_by
 from serve.gateway.exchange import exchange_of
 from serve.gateway.playground import card_for, own_key
 from serve.gateway.routing import Injected, adapters_of, admission_of, image_inputs_of
+from serve.gateway.run_answers import answered, run_events, run_view, with_costs
 from serve.gateway.run_requests import RunRequest, new_run, wait_seconds
 from serve.gateway.services import Services
-from serve.gateway.streaming import CancelOnDisconnect, EventStream, sse_event, with_keep_alive
+from serve.gateway.streaming import EventStream
 from serve.gateway.submission import Order, submit
 from serve.gateway.views import (
     DeliveryView,
     Page,
-    RunAdapterView,
-    RunErrorView,
-    RunUrls,
     RunView,
     WebhookSecret,
     at_or_none,
-    cost_view,
 )
-from serve.metering.ledger.run_costs import Charged, EndedRun, charges
-from serve.runs import events
 from serve.runs.store import Delivery
 from serve.telemetry import logs
 
 router = APIRouter(tags=["runs"])
 
-KEEP_ALIVE_SECONDS = 15.0
-"""Half of what impatient proxies allow a silent connection."""
 _STREAM = {"text/event-stream": {"schema": {"type": "string", "description": "id: seq, event: kind, data: JSON."}}}
 
 Writer = Annotated[Caller, Depends(allowed("runs.write"))]
@@ -75,12 +66,7 @@ async def create_run(
     wait = wait_seconds(prefer)
     run = await _submitted(request, services, card, address, idempotency_key)
     held_by(request.scope).release()
-    if wait is None:
-        return _answer(run, 202)
-    async with CancelOnDisconnect(request.receive):
-        run = await events.wait(services.runs, caller.tenant, run.id, wait)
-    (run,) = await _with_costs(services, [run])
-    return _answer(run, 200 if run.status.is_terminal else 202, {"Preference-Applied": f"wait={wait}"})
+    return await answered(request, run, wait)
 
 
 async def _submitted(
@@ -99,10 +85,6 @@ async def _submitted(
     return run
 
 
-def _answer(run: Run, status: int, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(run_view(run).model_dump(mode="json"), status, headers)
-
-
 @router.get("/v1/runs", operation_id="listRuns")
 async def list_runs(
     services: Injected,
@@ -114,21 +96,21 @@ async def list_runs(
 ) -> Page[RunView]:
     """The tenant's runs, newest first."""
     found = await services.runs.list(caller.tenant, status=status, target=model, limit=limit + 1, after=after)
-    shown = await _with_costs(services, found[:limit])
+    shown = await with_costs(services, found[:limit])
     return Page(data=[run_view(run) for run in shown], has_more=len(found) > limit)
 
 
 @router.get("/v1/runs/{run_id}", operation_id="getRun")
 async def get_run(run_id: RunId, services: Injected, caller: Reader) -> RunView:
     """One run."""
-    (run,) = await _with_costs(services, [await services.runs.get(caller.tenant, run_id)])
+    (run,) = await with_costs(services, [await services.runs.get(caller.tenant, run_id)])
     return run_view(run)
 
 
 @router.post("/v1/runs/{run_id}/cancel", operation_id="cancelRun")
 async def cancel_run(run_id: RunId, services: Injected, caller: Writer) -> RunView:
     """Stop a run: a queued one at once, a running one within a step or a token."""
-    (run,) = await _with_costs(services, [await services.runs.request_cancel(caller.tenant, run_id)])
+    (run,) = await with_costs(services, [await services.runs.request_cancel(caller.tenant, run_id)])
     return run_view(run)
 
 
@@ -153,19 +135,7 @@ async def follow_run(
     """A run's events as they happen, and those that have happened."""
     after_seq = _seq(last_event_id)
     await services.runs.progress(caller.tenant, run_id)  # an unknown run is a 404, not a stream that ends at once
-    return EventStream(_events(services, caller, run_id, after_seq))
-
-
-async def _events(services: Services, caller: Caller, run_id: RunId, after_seq: int) -> AsyncGenerator[bytes, None]:
-    async def lines() -> AsyncGenerator[bytes, None]:
-        yield b": the events of a run\n\n"  # opens the stream at once, even when nothing happens for long
-        async with aclosing(events.follow(services.runs, caller.tenant, run_id, after_seq)) as followed:
-            async for event in followed:
-                yield sse_event(event.seq, event.kind, event.data)
-
-    async with aclosing(lines()) as written, aclosing(with_keep_alive(written, KEEP_ALIVE_SECONDS)) as kept:
-        async for chunk in kept:
-            yield chunk
+    return EventStream(run_events(services, caller.tenant, run_id, after_seq))
 
 
 def _seq(last_event_id: str) -> int:
@@ -189,50 +159,6 @@ async def get_webhook_secret(
 ) -> WebhookSecret:
     """What the tenant's webhooks are signed with."""
     return WebhookSecret(secret=(await services.tenants.get(caller.tenant)).webhook_secret)
-
-
-async def _with_costs(services: Services, found: Sequence[Run]) -> list[Run]:
-    """With what the ledger says of runs that have ended and do not know themselves what they cost."""
-    ended = [
-        EndedRun(run.request_id, run.attempt, run.finished_ms, run.price is not None)
-        for run in found
-        if run.finished_ms is not None and run.cost_nano is None
-    ]
-    if not ended:
-        return list(found)
-    grace_ms = round(services.settings.metering.witness_grace_seconds * 1000)
-    charged = await charges(services.records, ended, services.clock.now_ms(), grace_ms)
-    return [_charged(run, charged.get(run.request_id)) for run in found]
-
-
-def _charged(run: Run, charged: Charged | None) -> Run:
-    if charged is None or run.cost_nano is not None:
-        return run
-    usage = charged.quantities.nonzero() if run.usage is None else run.usage
-    return run.model_copy(update={"cost_nano": charged.cost_nano, "usage": usage})
-
-
-def run_view(run: Run) -> RunView:
-    """A run as its owner sees it."""
-    here = f"/v1/runs/{run.id}"
-    return RunView(
-        id=run.id,
-        model=run.target,
-        task=run.task,
-        status=run.status,
-        attempt=run.attempt,
-        created_at=at(run.created_ms),
-        started_at=at_or_none(run.started_ms),
-        finished_at=at_or_none(run.finished_ms),
-        input=run.inputs,
-        adapters=[RunAdapterView(id=adapter.id, scale=adapter.scale) for adapter in run.adapters],
-        output=run.outputs,
-        usage=run.usage,
-        cost=cost_view(run.cost_nano),
-        error=RunErrorView(**run.error.model_dump()) if run.error else None,
-        request_id=run.request_id,
-        urls=RunUrls(self=here, events=f"{here}/events", cancel=f"{here}/cancel"),
-    )
 
 
 def _delivery_view(delivery: Delivery) -> DeliveryView:

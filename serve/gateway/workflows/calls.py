@@ -6,7 +6,7 @@ run does, its calls are among these.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serve.domain.errors import InvalidRequest, NotFound
@@ -47,6 +47,8 @@ class Call:
     given: Mapping[str, Given]
     open: frozenset[str]
     times: int
+    num_items: int = 1
+    """The same, if no node has to try again."""
     timeout_seconds: float | None = None
 
     @property
@@ -82,6 +84,7 @@ class _Scope:
     graph: Graph
     inputs: Mapping[str, Fact]
     times: int = 1
+    num_items: int = 1
     label: str = ""
     place: str = ""
 
@@ -100,24 +103,30 @@ class _Walk:
         place = f"{scope.place}nodes.{node.name}"
         bound = {name: _fact(source, scope, f"{place}.inputs.{name}") for name, source in node.inputs.items()}
         for item, num_items in _items(node, bound, place):
-            times = scope.times * num_items * (1 + node.policy.retries)
-            if node.graph is not None:
-                inner = _Scope(
-                    node.graph, dict(_inner(node, item, place)), times, f"{scope.label}{node.name}/", f"{place}/"
-                )
-                self.graph(inner, (end.node for end in node.graph.outputs.values()))
-            else:
-                self.found.append(self._call(node, item, times, scope.label + node.name, place))
+            here = replace(
+                scope,
+                times=scope.times * num_items * (1 + node.policy.retries),
+                num_items=scope.num_items * num_items,
+                label=scope.label + node.name,
+                place=place,
+            )
+            if node.graph is None:
+                self.found.append(self._call(node, item, here))
+                continue
+            inputs = dict(_inner(node, item, place))
+            inner = replace(here, graph=node.graph, inputs=inputs, label=f"{here.label}/", place=f"{place}/")
+            self.graph(inner, (end.node for end in node.graph.outputs.values()))
 
-    def _call(self, node: Node, bound: Mapping[str, Fact], times: int, label: str, place: str) -> Call:
+    def _call(self, node: Node, bound: Mapping[str, Fact], here: _Scope) -> Call:
         facts = node.model or self._named(bound.get("model"))
         if node.task is None:
-            raise RuntimeError(f"{place} was compiled without a task")
+            raise RuntimeError(f"{here.place} was compiled without a task")
         ports = ports_of(facts, node.task)
         inputs = {name: fact for name, fact in bound.items() if name in ports}
         given = {name: _fitting(fact, ports[name]) for name, fact in inputs.items() if fact is not None}
         unknown = frozenset(name for name, fact in inputs.items() if fact is None)
-        return Call(label, place, facts, node.task, ports, given, unknown, times, node.policy.timeout_seconds)
+        most = node.policy.timeout_seconds
+        return Call(here.label, here.place, facts, node.task, ports, given, unknown, here.times, here.num_items, most)
 
     def _named(self, model: Fact) -> ModelFacts:
         """The model of a `task:` node."""
@@ -132,18 +141,21 @@ class _Walk:
         return self.models[name]
 
 
-def calls_of(
-    graph: Graph, models: Mapping[str, ModelFacts], inputs: Mapping[str, Any], targets: Iterable[str] = ()
-) -> list[Call]:
-    """The calls of a run of `graph`, at the most. `inputs` are complete; `targets` as in the request, or none.
+def calls_of(graph: Graph, models: Mapping[str, ModelFacts], inputs: Mapping[str, Any]) -> list[Call]:
+    """The calls of a run of `graph`, at the most. `inputs` are complete.
 
     Raises:
         InvalidRequest: lists of different lengths, or too long ones; no model is named. NotFound: an unknown model.
     """
     facts = {name: Given(inputs.get(name), f"input.{name}") for name in graph.inputs}
     walk = _Walk(models)
-    walk.graph(_Scope(graph, facts), list(targets) or [end.node for end in graph.outputs.values()])
+    walk.graph(_Scope(graph, facts), [end.node for end in graph.outputs.values()])
     return walk.found
+
+
+def is_of(call: Call, label: str) -> bool:
+    """Whether it is made by the node `label`, or by one inside it."""
+    return call.label == label or call.label.startswith(f"{label}/")
 
 
 def needed(graph: Graph, ends: Iterable[str]) -> list[Node]:
@@ -193,7 +205,7 @@ def with_part(template: Any, path: tuple[str | int, ...], value: Any) -> Any:
     if not path:
         return value
     first, rest = path[0], path[1:]
-    copied = list(template) if isinstance(template, list) else dict(template)
+    copied: Any = list(template) if isinstance(template, list) else dict(template)
     copied[first] = with_part(copied[first], rest, value)
     return copied
 

@@ -26,7 +26,7 @@ from serve.catalog.cards import Card
 from serve.domain.port_types import Kind, PortType
 from serve.domain.task import Task
 from serve.domain.usage import Quantities
-from serve.gateway.workflows.calls import Call
+from serve.gateway.workflows.calls import Call, is_of
 from serve.metering.prices.ceiling import ceiling
 from serve.metering.prices.prices import PriceVersion, cost_at_most
 from serve.workflow.graph import Port
@@ -52,10 +52,10 @@ class CallBound:
     ways: tuple[Quantities, ...]
     adapters: tuple[str, ...] = ()
 
-    @property
-    def most(self) -> Quantities:
-        """Each unit at its highest."""
-        return Quantities(*(max(units) for units in zip(*(way.values() for way in self.ways), strict=True)))
+    def most(self, max_prompt_tokens: int = 0) -> Quantities:
+        """Of one try, each unit at its highest, if its prompt may have as many tokens."""
+        ways = (_with_prompt(way, max_prompt_tokens).values() for way in self.ways)
+        return Quantities(*(max(units) for units in zip(*ways, strict=True)))
 
     def cost(self, price: PriceVersion, max_prompt_tokens: int) -> int:
         """Of one try, in nano-dollars, if its prompt may have as many tokens."""
@@ -71,9 +71,11 @@ class RunBound:
     @property
     def quantities(self) -> Quantities:
         """What they consume together at the most."""
+        longest = self._longest()
         total = Quantities()
         for one in self.calls:
-            total += Quantities(*(unit * one.call.times for unit in one.most.values()))
+            most = one.most(longest[one.call.model])
+            total += Quantities(*(unit * one.call.times for unit in most.values()))
         return total
 
     def models(self) -> dict[str, bool]:
@@ -85,15 +87,21 @@ class RunBound:
 
     def prompt_tokens(self, model: str) -> int:
         """Of the longest prompt that is reckoned with."""
-        return max((one.most.prompt_tokens for one in self.calls if one.call.model == model), default=0)
+        return self._longest().get(model, 0)
 
-    def cost(self, prices: Mapping[str, PriceVersion | None]) -> int:
-        """In nano-dollars; what has no price costs nothing."""
-        longest = {model: self.prompt_tokens(model) for model in prices}
+    def _longest(self) -> dict[str, int]:
+        longest: dict[str, int] = {}
+        for one in self.calls:
+            longest[one.call.model] = max(longest.get(one.call.model, 0), one.most().prompt_tokens)
+        return longest
+
+    def cost(self, prices: Mapping[str, PriceVersion | None], of: str | None = None) -> int:
+        """In nano-dollars, of the run or of the node `of`; what has no price costs nothing."""
+        longest = self._longest()
         return sum(
             one.call.times * one.cost(price, longest[one.call.model])
             for one in self.calls
-            if (price := prices.get(one.call.model)) is not None
+            if (of is None or is_of(one.call, of)) and (price := prices.get(one.call.model)) is not None
         )
 
 
@@ -169,6 +177,11 @@ def _of_kind(name: str, wanted: PortType) -> Any:
     if name == "messages":
         return [{"role": "user", "content": ""}]
     return "" if wanted.kind is Kind.TEXT else None
+
+
+def inputs_of(call: Call) -> dict[str, Any]:
+    """What the call is asked, complete; with something wide for what is open."""
+    return _inputs(call, next(_completions(call)))
 
 
 def _inputs(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What workflows are told of the models that are served and of one another: for the gateway, and for the runner."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from serve.catalog.cards import Card
@@ -11,10 +13,15 @@ from serve.domain.names import TenantName
 from serve.domain.task import Task
 from serve.domain.workflow import MAX_NESTING, MAX_NODES, WorkflowSpec
 from serve.gateway.workflows.findings import invalid_workflow
+from serve.workflow.compiling import compile_workflow
 from serve.workflow.facts import Known, ModelFacts, PublishedWorkflow
+from serve.workflow.graph import Graph
 from serve.workflow.library import Library
 from serve.workflow.pinning import workflows_named
 from serve.workflow.problems import Code, Problem
+from serve.workflow.stored import StoredVersion
+
+_MAX_GRAPHS = 256
 
 
 class CardInputs:
@@ -53,6 +60,7 @@ class Knowledge:
         self._library = library
         self._with_deleted = with_deleted
         self._facts: dict[str, tuple[str, str | None, ModelFacts]] = {}
+        self._graphs: OrderedDict[tuple[TenantName, str, int], Graph | None] = OrderedDict()
 
     async def models(self) -> Mapping[str, ModelFacts]:
         """Every served model, by name."""
@@ -81,11 +89,12 @@ class Knowledge:
             if len(fresh) + len(found) > MAX_NODES:
                 told = f"There are more than {MAX_NODES} workflows inside, nested ones together."
                 raise invalid_workflow([Problem(Code.TOO_LARGE, told, field="nodes")])
-            found |= await self._published(tenant, fresh)
+            found |= await self.published(tenant, fresh)
             wanted = {named for one in fresh & found.keys() for named in workflows_named(found[one].spec)}
         return Known(await self.models(), found)
 
-    async def _published(self, tenant: TenantName, named: set[str]) -> dict[str, PublishedWorkflow]:
+    async def published(self, tenant: TenantName, named: Collection[str]) -> dict[str, PublishedWorkflow]:
+        """The versions that are named so, without what is inside them; what is not there is left out."""
         versions = await self._library.versions.named(tenant, named, with_deleted=self._with_deleted)
         specs = await self._library.documents.get_all(tenant, [version.digest for version in versions.values()])
         return {
@@ -93,3 +102,16 @@ class Knowledge:
             for text, version in versions.items()
             if version.digest in specs
         }
+
+    async def graph(self, version: StoredVersion, spec: WorkflowSpec) -> Graph | None:
+        """A version, compiled with what is served now; None where something that it needs is there no longer. Graphs
+        are kept: neither a version nor those inside it ever change, so only other models make another graph."""
+        served = hash(frozenset((facts.name, facts.digest) for facts in (await self.models()).values()))
+        key = (version.tenant, version.digest, served)
+        if key not in self._graphs:
+            known = await self.known(version.tenant, spec)
+            self._graphs[key] = (await asyncio.to_thread(compile_workflow, spec, known)).graph
+        self._graphs.move_to_end(key)
+        while len(self._graphs) > _MAX_GRAPHS:
+            self._graphs.popitem(last=False)
+        return self._graphs[key]

@@ -16,9 +16,8 @@ from starlette.requests import Request
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.port_types import Kind, parse_type
-from serve.domain.workflow import MAX_PORTS, WorkflowInput
+from serve.domain.workflow import MAX_PORTS, NodeName, WorkflowInput
 from serve.gateway.bodies import is_form, read_json, validated
-from serve.gateway.body_budget import held_by
 from serve.gateway.routing import services_of
 from serve.gateway.run_requests import hash_of
 from serve.gateway.views import MAX_DEADLINE_SECONDS, Body, WebhookBody
@@ -43,7 +42,7 @@ class NewWorkflowRunBody(Body):
     webhook: WebhookBody | None = None
     deadline_s: float | None = Field(default=None, gt=0, le=MAX_DEADLINE_SECONDS)
     priority: int = Field(default=0, ge=-10, le=10)
-    targets: list[str] = Field(default_factory=list, max_length=MAX_TARGETS)
+    targets: list[NodeName] = Field(default_factory=list, max_length=MAX_TARGETS)
     use_cache: bool = True
     metadata: bool = True
 
@@ -106,7 +105,7 @@ async def _parts(request: Request) -> tuple[dict[str, list[str]], dict[str, list
             if isinstance(value, str):
                 texts.setdefault(name, []).append(value)
             else:
-                files.setdefault(name, []).append(await _content(request, name, value, max_bytes))
+                files.setdefault(name, []).append(await _content(name, value, max_bytes))
     if both := texts.keys() & files.keys():
         name = min(both)
         raise InvalidRequest(f"{name} is sent as a file and as a text: send one of them.", "invalid_form", name)
@@ -115,10 +114,9 @@ async def _parts(request: Request) -> tuple[dict[str, list[str]], dict[str, list
     return texts, files
 
 
-async def _content(request: Request, name: str, file: UploadFile, max_bytes: int) -> bytes:
+async def _content(name: str, file: UploadFile, max_bytes: int) -> bytes:
     if (file.size or 0) > max_bytes:
         raise InvalidRequest(f"{name} holds more than {max_bytes} bytes.", "image_too_large", name)
-    held_by(request.scope).grow_by(file.size or 0)
     return await file.read()
 
 

@@ -1,12 +1,11 @@
 """What is sent and asked of workflows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
 from serve.domain.documents import API_VERSION
-from serve.domain.errors import InvalidRequest
 from serve.domain.moments import at
 from serve.domain.names import Name
 from serve.domain.workflow import FORMAT, WorkflowSpec
@@ -160,14 +159,10 @@ def saved_view(workflow: StoredWorkflow, problems: Iterable[Told]) -> SavedDraft
     return SavedDraftView(**_fields(workflow), problems=problem_views(problems))
 
 
-def draft_view(
-    workflow: StoredWorkflow, spec: WorkflowSpec, problems: Iterable[Told], is_published: bool
-) -> DraftView:
+def draft_view(workflow: StoredWorkflow, spec: WorkflowSpec, problems: Iterable[Told], is_published: bool) -> DraftView:
     """A draft."""
     shown = problem_views(problems)
-    return DraftView(
-        **_fields(workflow), problems=shown, workflow=plain_workflow(spec), is_published=is_published
-    )
+    return DraftView(**_fields(workflow), problems=shown, workflow=plain_workflow(spec), is_published=is_published)
 
 
 def problem_views(problems: Iterable[Told]) -> list[ProblemView]:
@@ -212,24 +207,3 @@ def _fields(workflow: StoredWorkflow) -> dict[str, Any]:
         "updated_at": at(workflow.updated_ms),
         "updated_by": workflow.updated_by,
     }
-
-
-def expected_revision(if_match: Sequence[str], if_none_match: Sequence[str]) -> str | None:
-    """The revision that a save says it changes: "" where there must be none yet, None where any will do (`*`).
-
-    Raises:
-        InvalidRequest: the headers say several things.
-    """
-    if len(if_match) + len(if_none_match) > 1 or any(value.strip() != "*" for value in if_none_match):
-        raise InvalidRequest(
-            'Send one If-Match: "<revision>", or If-None-Match: * for a new workflow.', "invalid_header", "if-match"
-        )
-    if not if_match:
-        return ""
-    value = if_match[0].strip()
-    if value == "*":
-        return None
-    revision = value.removeprefix("W/").strip('"')
-    if not revision or "," in revision:
-        raise InvalidRequest("If-Match names one revision.", "invalid_header", "if-match")
-    return revision

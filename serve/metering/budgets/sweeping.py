@@ -2,8 +2,9 @@
 
     a lease whose owner fell silent     is dead; its owner uses it no more
     a lease that is dead or closed      is released when every call from it is booked, or cannot be any more
-    a run's hold                        is released when the run has ended and its last attempt is booked; at once when
-                                        it never ran, or when the run was never written
+    a run's hold                        is released when the run has ended and its last attempt is booked; of a
+                                        workflow's run, when everything is booked that can be; at once when it never
+                                        ran, or when the run was never written
 
 What can still be booked: a call that ended is in a journal, and is reported by it or by its witness. So a release waits
 `witness_grace_seconds`, then for witnesses of that time that are not settled, and for every live source to have
@@ -19,6 +20,7 @@ from sqlalchemy import ColumnElement, String, and_, cast, exists, func, or_, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.ports import Clock
+from serve.domain.run import RunKind
 from serve.domain.usage import PLATFORM_RETRY, Basis
 from serve.metering.budgets import holds as hold_rows
 from serve.metering.budgets.holds import CLOSED, DEAD, LEASE, OPEN, RUN
@@ -119,13 +121,15 @@ class HoldSweep:
 
 
 def _last_attempt_is_booked() -> ColumnElement[bool]:
-    """Of runs: what its replica says of the attempt that ended it is there."""
+    """Of models' runs: what its replica says of the attempt that ended it is there. A workflow's has many calls, and
+    some may be booked while others are not."""
     columns = usage_events.c
     is_final = (columns.basis == Basis.MEASURED) & (func.coalesce(columns.reason, "") != PLATFORM_RETRY)
-    return exists().where((columns.request_id == runs.c.request_id) & is_final & _is_of(columns.id))
+    is_models = runs.c.kind != RunKind.WORKFLOW.value
+    return is_models & exists().where((columns.request_id == runs.c.request_id) & is_final & _is_of(columns.id))
 
 
 def _is_of(usage_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Of usage ids: `<request_id>[/<step>]:<attempt>[.<submission>]` of the run's last attempt."""
+    """Of usage ids: `<request_id>:<attempt>[.<submission>]` of the run's last attempt."""
     of_attempt = runs.c.request_id + "%:" + cast(runs.c.attempt, String)
     return usage_id.like(of_attempt) | usage_id.like(of_attempt + ".%")

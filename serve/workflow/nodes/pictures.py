@@ -70,6 +70,14 @@ class Pictures:
         """The picture as a mask, 8-bit grey. Raises InvalidRequest."""
         return images.decode_mask(self.file(name), max_pixels=self._max_pixels, param=name)
 
+    def sizes(self, name: str) -> list[tuple[int, int]]:
+        """What the files of a list declare: (width, height). Raises InvalidRequest."""
+        infos = [
+            images.inspect(data, max_pixels=self._max_pixels, param=f"{name}.{place}")
+            for place, data in enumerate(self._files[name])
+        ]
+        return [(info.width, info.height) for info in infos]
+
     def each(self, name: str) -> Iterator[Image.Image]:
         """The pictures of a list, one after the other, so that one is in memory at a time."""
         for place, data in enumerate(self._files[name]):

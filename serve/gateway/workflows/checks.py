@@ -1,0 +1,46 @@
+"""Whether the models will take what is known of their inputs: asked before a run begins, not in the middle of it."""
+
+from collections.abc import Iterable
+
+import orjson
+
+from serve.domain.errors import InvalidRequest
+from serve.domain.port_types import Kind
+from serve.gateway.workflows.calls import Call
+from serve.workflow.interface import check_value
+from serve.workflow.model_ports import call_of
+
+
+def check_calls(calls: Iterable[Call]) -> None:
+    """Raises InvalidRequest about the first value that the card of its model refuses, with the field it came from."""
+    seen: set[bytes] = set()
+    for call in calls:
+        told = [call.label, call.model, call.task, sorted(call.open), call.values()]
+        key = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+        if key not in seen:
+            seen.add(key)
+            _check_values(call)
+            if not call.open:
+                _check_whole(call)
+
+
+def _check_values(call: Call) -> None:
+    for name, given in call.given.items():
+        port = call.ports[name]
+        if given.value is None or port.type.kind.is_media or port.type.kind is Kind.ADAPTER:
+            continue
+        if told := check_value(port.schema, given.value):
+            raise InvalidRequest(f"{given.origin} {told} ({call.model} asks for that)", "invalid_value", given.origin)
+
+
+def _check_whole(call: Call) -> None:
+    """All at once, as values may fit by themselves and not together."""
+    try:
+        inputs, _ = call_of(call.task, {name: one for name, one in call.values().items() if name != "adapters"})
+        call.facts.card.complete(call.task, inputs)
+    except InvalidRequest as error:
+        field = (error.param or "").partition(".")[0]
+        given = call.given.get(field)
+        place = f"{call.place}.inputs.{error.param}" if error.param else call.place
+        origin = place if given is None else given.origin
+        raise InvalidRequest(f"{call.label}: {error.message}", error.code, origin) from None

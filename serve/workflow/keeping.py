@@ -1,0 +1,78 @@
+"""What a run takes from the results of earlier ones, and adds to them. Where they are out of reach it does without."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from serve.domain.run import Run
+from serve.workflow.jobs import Job
+from serve.workflow.results import Kept, Results
+from serve.workflow.tasks import Tasks
+
+_log = logging.getLogger(__name__)
+Taken = Callable[[Job, Kept | None], None]
+
+
+class Keeper:
+    """The kept results, as one run uses them."""
+
+    def __init__(self, results: Results, run: Run, tasks: Tasks, taken: Taken, *, use_cache: bool) -> None:
+        """`taken` is told what there is for a job that asked."""
+        self._results = results
+        self._run = run
+        self._tasks = tasks
+        self._taken = taken
+        self._known: set[str] = set()
+        self._asking: list[Job] = []
+        self._making: list[Kept] = []
+        self._is_keeping = False
+        self.use_cache = use_cache
+
+    async def look(self, keys: Collection[str]) -> None:
+        """Learn which of these have results."""
+        if not self.use_cache or not keys:
+            return
+        try:
+            self._known |= await self._results.known(self._run.tenant, keys)
+        except Exception:
+            _log.warning("run %s does without kept results", self._run.id, exc_info=True)
+
+    def has(self, key: str) -> bool:
+        """Whether there is a result, as far as was looked."""
+        return key in self._known
+
+    def ask(self, job: Job) -> None:
+        """Take the result of the job's key, with all others that are asked for meanwhile."""
+        self._asking.append(job)
+
+    def keep(self, key: str, outputs: Mapping[str, Any], label: str) -> None:
+        """Keep this result."""
+        self._making.append(Kept(key, outputs, self._run.id, label))
+
+    def flush(self) -> None:
+        """Begin what was gathered."""
+        if self._asking:
+            asking, self._asking = self._asking, []
+            self._tasks.start(self._take([job.key for job in asking if job.key]), _each(asking, self._taken))
+        if self._making and not self._is_keeping:
+            making, self._making = self._making, []
+            self._is_keeping = True
+            self._tasks.start(self._results.keep(self._run.tenant, making), self._kept)
+
+    async def _take(self, keys: list[str]) -> Mapping[str, Kept]:
+        return await self._results.take(self._run.tenant, self._run.project, keys, self._run.id)
+
+    def _kept(self, _: Any, error: BaseException | None) -> None:
+        self._is_keeping = False
+        if error is not None:
+            _log.warning("run %s: its results are not kept", self._run.id, exc_info=error)
+
+
+def _each(asking: list[Job], taken: Taken) -> Callable[[Any, BaseException | None], None]:
+    def came(found: Mapping[str, Kept] | None, error: BaseException | None) -> None:
+        if error is not None:
+            _log.warning("kept results cannot be taken", exc_info=error)
+        for job in asking:
+            taken(job, (found or {}).get(job.key or ""))
+
+    return came
