@@ -9,6 +9,7 @@ from ray import serve as ray_serve
 from deployments.handles import RayModels
 from deployments.metering import open_witness_metering
 from deployments.metric_export import RayExport
+from deployments.workflow_parts import open_workflows
 from serve.catalog.adapters.blobs import AdapterBlobs
 from serve.catalog.adapters.disposal import AdapterDisposal
 from serve.clock import SystemClock, Uuid7Ids
@@ -79,6 +80,8 @@ class RunnerReplica:
         self._metrics = Metrics("runner")
         self._export = RayExport([self._metrics.recorder], self._sample)
         self._traces = Traces("runner", settings.tracing.endpoint, settings.tracing.sample_ratio)
+        workflows = open_workflows(records, assets, clock, settings.workflows)
+        self._history = workflows.history
         self._runner = Runner(
             store,
             ObservedModels(models, self._metrics, clock.monotonic, self._traces, "runner attempt"),
@@ -88,12 +91,14 @@ class RunnerReplica:
             max_concurrency=args.max_concurrency,
             outputs=AssetOutputs(assets),
             costs=PriceBook(records, clock).run_costs,
+            workflows=workflows.performer,
+            watch=self._metrics.step,
         )
         self._webhooks = WebhookSender(records, clock, fetcher, settings.webhooks)
-        self._sweeper = Sweeper(
-            records, clock, settings.runs, assets, [AdapterDisposal(records, blobs, clock, settings.adapters)]
-        )
-        for part in (self._metering, self._runner, self._webhooks, self._sweeper):
+        disposal = AdapterDisposal(records, blobs, clock, settings.adapters)
+        swept = (disposal, workflows.results, workflows.documents)
+        self._sweeper = Sweeper(records, clock, settings.runs, assets, swept)
+        for part in (self._metering, self._history, self._runner, self._webhooks, self._sweeper):
             await part.start()
 
     async def nudge(self, run_id: RunId) -> None:
@@ -111,7 +116,7 @@ class RunnerReplica:
 
     async def __del__(self) -> Any:
         """Ray awaits this when it takes the replica away: give the runs back, so that another has them at once."""
-        for part in (self._runner, self._webhooks, self._sweeper, self._metering):
+        for part in (self._runner, self._history, self._webhooks, self._sweeper, self._metering):
             await part.stop()
         self._export.stop()
         self._traces.stop()

@@ -15,7 +15,7 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 
 from serve.domain.documents import Document, Spec
 from serve.domain.port_types import TypeText
@@ -31,7 +31,9 @@ MAX_NESTING = 4
 MAX_ITEMS = 256
 """Of a list that a node is run over."""
 MAX_DEPTH = 16
-"""Of a JSON value."""
+"""Of a JSON value that runs."""
+MAX_KEPT_DEPTH = 64
+"""Of a JSON value that is kept: far less than where JSON readers give up, each at another depth."""
 MAX_BYTES = 2**20
 """Of a document as JSON."""
 MAX_PORTS = 64
@@ -41,6 +43,23 @@ PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Output = Annotated[list[str], Field(min_length=2, max_length=2)]
 """[node, port]."""
+
+
+def _flat(value: Any) -> Any:
+    if _is_deeper(value, MAX_KEPT_DEPTH):
+        raise ValueError(f"is nested more than {MAX_KEPT_DEPTH} levels deep")
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels <= 0 or any(_is_deeper(item, levels - 1) for item in inner)
+
+
+KeptValue = Annotated[JsonValue, BeforeValidator(_flat)]
+"""A JSON value of a document."""
 
 
 class NodePrefix(StrEnum):
@@ -88,7 +107,7 @@ class NodeSpec(Spec):
     type: NodeType
     task: Task | None = None
     """Of a model that does several: which; unset, the first that has these inputs."""
-    inputs: dict[str, JsonValue] = Field(default_factory=dict, max_length=128)
+    inputs: dict[str, KeptValue] = Field(default_factory=dict, max_length=128)
     map: list[PortName] = Field(default_factory=list, max_length=8)
     """Inputs that are given a list each, all of one length; the node is run once for each item, and each of its
     outputs is the list of what came out, in order."""
@@ -96,10 +115,10 @@ class NodeSpec(Spec):
     """Of those lists; a run is refused, or fails, beyond it. What a run may cost is reckoned with this."""
     concurrency: int = Field(default=8, ge=1, le=64)
     """Items that are worked on at the same time."""
-    when: JsonValue = None
+    when: KeptValue = None
     """A reference to a boolean: the node is skipped where it is false, and with it what needs its outputs."""
     policy: Policy = Policy()
-    original: JsonValue = None
+    original: KeptValue = None
     """Of an inert node: what it was in the graph that it came from."""
 
 
@@ -111,7 +130,7 @@ class InputConstraints(Spec):
     multiple_of: float | None = Field(default=None, gt=0)
     integer: bool = False
     max_length: int | None = Field(default=None, ge=0)
-    enum: list[JsonValue] | None = Field(default=None, min_length=1, max_length=256)
+    enum: list[KeptValue] | None = Field(default=None, min_length=1, max_length=256)
     max_items: int | None = Field(default=None, ge=0, le=MAX_ITEMS)
 
 
@@ -131,7 +150,7 @@ class WorkflowInput(Spec):
     type: TypeText
     title: str = Field(default="", max_length=120)
     description: str = Field(default="", max_length=2000)
-    default: JsonValue = None
+    default: KeptValue = None
     optional: bool = False
     """May be left out, as a seed that is then drawn. What it goes to must be optional, too."""
     constraints: InputConstraints = InputConstraints()

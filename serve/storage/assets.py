@@ -13,7 +13,7 @@ request to a store can last was left by a process that died: adding takes the bl
 import asyncio
 import builtins
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from itertools import groupby, takewhile
@@ -179,6 +179,17 @@ class Assets:
             if await self._claim(asdict(asset) | owner, is_written=False) is _Claim.DONE:
                 taken[row.id] = asset
         return taken
+
+    async def assets(self, tenant: TenantName, ids: Collection[str]) -> Mapping[str, Asset]:
+        """Those of the tenant, by id; what is gone, or never was, is left out."""
+        ordered, found = sorted(set(ids)), {}
+        for start in range(0, len(ordered), _BATCH):
+            some = assets.c.id.in_(ordered[start : start + _BATCH])
+            mine = some & (assets.c.tenant == tenant) & assets.c.deleting_ms.is_(None)
+            async with self._records.read() as connection:
+                rows = (await connection.execute(select(assets).where(mine))).all()
+            found.update({row.id: _asset_of(row) for row in rows})
+        return found
 
     async def list(self, tenant: TenantName, limit: int, after: AssetId | None = None) -> builtins.list[Asset]:
         """The newest first; `after` is the last id of the page before."""

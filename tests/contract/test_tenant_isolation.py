@@ -40,6 +40,12 @@ UNKNOWN = {
     "key_id": "999999999999",
     "name": "unknown",
     "tenant": "nowhere",
+    "version": "7",
+    "alias": "unknown",
+}
+WORKFLOW = {
+    "interface": {"outputs": [{"name": "out", "from": ["said", "value"]}]},
+    "nodes": {"said": {"type": "op:constant", "inputs": {"type": "text", "value": "a"}}},
 }
 BODIES: Mapping[str, Any] = {
     "setRole": {"role": "viewer"},
@@ -48,6 +54,11 @@ BODIES: Mapping[str, Any] = {
     "updateTenantAdapter": {"title": "mine now"},
     "rotateKey": {"grace_seconds": 0},
     "updateBudget": {"title": "mine now"},
+    "saveWorkflowDraft": WORKFLOW,
+    "setWorkflowAlias": {"version": 1},
+}
+HEADERS: Mapping[str, dict[str, str]] = {
+    "saveWorkflowDraft": {"if-match": '"1-00000000"'},  # without it the caller begins a workflow of its own
 }
 
 
@@ -93,7 +104,9 @@ async def things(made: Gateway) -> dict[str, str]:
         adapter = await client.post("/v1/adapters", data={"name": "stripes"}, files=sent)
         key = await client.post("/v1/keys", json={"title": "theirs", "scopes": ["read"]})
         project = await client.post("/v1/projects", json={"name": "stripes"})
-    for answer in (run, asset, adapter, key, project):
+        draft = await client.put("/v1/workflows/stripes/draft", json=WORKFLOW)
+        version = await client.post("/v1/workflows/stripes/versions", json={"aliases": ["theirs"]})
+    for answer in (run, asset, adapter, key, project, draft, version):
         assert answer.is_success, answer.text
     ledger = Ledger(services.records, services.clock, MeteringSettings(), PriceBook(services.records, services.clock))
     booked = event(1, tenant="default")
@@ -109,6 +122,8 @@ async def things(made: Gateway) -> dict[str, str]:
         "budget_id": budget.budget.id,
         "name": "stripes",
         "tenant": "default",
+        "version": "1",
+        "alias": "theirs",
     }
 
 
@@ -143,11 +158,13 @@ def filled(path: str, values: Mapping[str, str]) -> str:
 async def told(client: httpx.AsyncClient, route: tuple[str, str, str], ids: Mapping[str, str]) -> tuple[int, str]:
     """Status and body, without the identifiers that the caller wrote and the moments in links."""
     operation, method, path = route
-    answer = await client.request(method, filled(path, ids), json=BODIES.get(operation, {}))
+    answer = await client.request(
+        method, filled(path, ids), json=BODIES.get(operation, {}), headers=HEADERS.get(operation)
+    )
     text = re.sub(r'\?[^"]*"', '"', answer.text)
     for name, value in ids.items():
         if f"{{{name}}}" in path:
-            text = text.replace(value, name)
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", name, text)
     return answer.status_code, text
 
 
@@ -180,7 +197,8 @@ async def test_everything_is_still_there_and_as_it_was_for_its_owner(made: Gatew
 
 async def test_no_list_shows_another_tenants_things(made: Gateway) -> None:
     theirs = await things(made)
-    secrets = {value for name, value in theirs.items() if name not in ("tenant", "name")} | {"stripes", "theirs"}
+    common = ("tenant", "name", "version")
+    secrets = {value for name, value in theirs.items() if name not in common} | {"stripes", "theirs"}
     paths = create_app(None).openapi()["paths"]
     lists = [
         path for path, methods in paths.items() if "get" in methods and "{" not in path and path.startswith("/v1/")
@@ -221,3 +239,14 @@ async def test_naming_another_tenant_is_for_administrators(made: Gateway) -> Non
                     method, filled(path, UNKNOWN | {"model": CHAT}), params={"tenant": tenant}, json={}
                 )
                 assert answer.status_code in (400, 403), (method, path, answer.text)
+
+
+@pytest.mark.parametrize("kind", ["Adapter", "Workflow"])
+async def test_documents_of_another_tenant_answer_as_unknown_ones(made: Gateway, kind: str) -> None:
+    theirs = await things(made)
+    async with made.client(made.other_key) as stranger:
+        for method in ("GET", "DELETE"):
+            route = (f"{method} {kind}", method, f"/v1/admin/documents/{kind}/{{name}}")
+            foreign, unknown = await told(stranger, route, theirs), await told(stranger, route, UNKNOWN)
+            assert foreign == unknown
+            assert foreign[0] == 404

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve.domain.documents import API_VERSION, LedgerSpec, ModelDocument
+from serve.domain.documents import API_VERSION, LedgerSpec, ModelDocument, OperationsSpec
 from serve.serving.serve_config import (
     LEDGER_APP,
+    OPERATIONS_APP,
+    OPERATIONS_QUEUE,
     Listener,
     build_digest,
     default_platform,
@@ -56,6 +58,17 @@ def test_the_ledger_has_as_many_replicas_as_the_platform_says_and_takes_a_batch_
     (ledger,) = next(app for app in config["applications"] if app["name"] == LEDGER_APP)["deployments"]
     assert ledger["num_replicas"] == 3
     assert ledger["max_ongoing_requests"] > 500
+
+
+def test_operations_run_as_the_platform_says_and_refuse_before_ray_would_hold_them_back() -> None:
+    platform = default_platform()
+    spec = platform.spec.model_copy(update={"operations": OperationsSpec(replicas=2, max_concurrency=8, cpus=2)})
+    config = serve_config(platform.model_copy(update={"spec": spec}), [], LISTENER)
+    application = next(app for app in config["applications"] if app["name"] == OPERATIONS_APP)
+    (deployment,) = application["deployments"]
+    assert application["args"] == {"max_concurrency": 8}
+    assert (deployment["num_replicas"], deployment["ray_actor_options"]) == (2, {"num_cpus": 2})
+    assert deployment["max_ongoing_requests"] > 8 + OPERATIONS_QUEUE.max_waiting
 
 
 def test_a_new_card_keeps_the_replicas_and_tells_the_gateways() -> None:

@@ -1,7 +1,8 @@
 """A runner at work on workflows: steps, their calls, who pays for them, and what the run tells."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,14 +10,16 @@ from fakes.models import Script, ScriptedModels, completed, says
 from fakes.models import Step as Played
 from fakes.runs import SETTINGS, Outputs, kinds, made
 from fakes.workflow_runs import PRICE, Rows, workflow_run
+from sqlalchemy import update
 
 from serve.clock import SystemClock
-from serve.domain.errors import EngineFailed, InvalidRequest, ReplicaLost
-from serve.domain.generation import Artifact, Metered, Progress, TextDelta
+from serve.domain.errors import EngineFailed, InvalidRequest, ReplicaLost, StorageUnavailable
+from serve.domain.generation import Artifact, EventBatch, Metered, ModelCall, Progress, TextDelta, Verdict
 from serve.domain.media import Asset
 from serve.domain.names import AssetId, TenantName
 from serve.domain.ports import Models
-from serve.domain.run import Run, RunEventKind, RunStatus
+from serve.domain.run import Run, RunError, RunEventKind, RunStatus
+from serve.domain.serving import ModelStatus
 from serve.domain.steps import Performed, Stage, Step, StepStatus, WorkflowExecution
 from serve.domain.usage import Quantities
 from serve.runs.events import wait
@@ -24,6 +27,7 @@ from serve.runs.execution import Runner
 from serve.runs.store import RunStore
 from serve.settings import RunsSettings
 from serve.storage.records import Records
+from serve.storage.tables import runs
 
 ACME = TenantName("acme")
 STEP = RunEventKind.STEP
@@ -178,19 +182,73 @@ async def test_a_whole_answer_is_charged_only_when_its_step_is_stored(bench: Ben
     assert (await bench.store.get(ACME, run.id)).status == RunStatus.QUEUED
 
 
+async def steal(records: Records, run: Run) -> None:
+    """As if its runner had been silent for a lease: it is queued again, under another fence."""
+    lost = {"status": RunStatus.QUEUED, "fence": runs.c.fence + 1, "lease_owner": None, "lease_expires_ms": None}
+    async with records.write() as connection:
+        mine = (runs.c.id == run.id, runs.c.status == RunStatus.RUNNING)
+        await connection.execute(update(runs).where(*mine).values(lost))
+
+
+class Tills:
+    """Models of whose calls it is known who paid: `charged` are the usage ids of answers that were delivered whole."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.charged: list[str] = []
+        self.begun: list[str] = []
+
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
+        assert verdict is not None
+        self.begun.append(call.context.usage_id)
+        is_whole = False
+        try:
+            await asyncio.sleep(self.chance.uniform(0, 0.05))
+            if self.chance.random() < 0.1:
+                raise ReplicaLost("gone")
+            is_whole = True
+            yield [TextDelta("x"), *completed()]
+        finally:
+            if is_whole and not verdict.platform_retry:
+                self.charged.append(call.context.usage_id)
+
+    async def counters(self, model: str) -> Mapping[str, float]:
+        return {}
+
+    async def statuses(self) -> Mapping[str, ModelStatus]:
+        return {}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_interrupted_every_step_is_paid_for_once(records: Records, seed: int) -> None:
+    bench, tills = Bench(records, RunsSettings(poll_seconds=0.02, max_attempts=100)), Tills(seed)
+    labels = [[f"r{row}c{column}" for column in range(4)] for row in range(4)]
+    run = await made(bench.store, **workflow_run(max_attempts=100))
+    num_claims = 0
+    while not (await bench.store.get(ACME, run.id)).status.is_terminal:
+        num_claims += 1
+        runner = bench.runner(Rows(labels), tills, f"r{num_claims}")
+        await runner.start()
+        await asyncio.sleep(tills.chance.uniform(0.03, 0.25))
+        if tills.chance.random() < 0.4:
+            await steal(records, run)
+        await runner.stop()
+    ended = await bench.store.get(ACME, run.id)
+    assert num_claims > 1
+    assert (ended.status, ended.cost_nano) == (RunStatus.SUCCEEDED, 4 * 16)
+    assert sorted(id_.partition("/")[2].partition(":")[0] for id_ in tills.charged) == sorted(sum(labels, []))
+    assert len(set(tills.begun)) == len(tills.begun)
+
+
 async def test_what_another_runner_has_taken_is_written_by_nobody_else(bench: Bench, records: Records) -> None:
-    from sqlalchemy import update
-
-    from serve.storage.tables import runs
-
     run = await made(bench.store, **workflow_run())
     execution = Rows([["a"], ["b"]], gated=frozenset({"b"}))
     async with bench.running(execution, lambda call: says("x")) as models:
         await bench.until(lambda: models.num_whole == 2)
         await bench.until(lambda: bench.is_stored(run, "a"))
-        async with records.write() as connection:
-            stolen = {"fence": 2, "lease_owner": "another", "lease_expires_ms": 2**50}
-            await connection.execute(update(runs).where(runs.c.id == run.id).values(stolen))
+        await steal(records, run)
         execution.gate.set()
         await bench.until(lambda: models.num_open == 0)
     assert models.num_taken_back == 1
@@ -264,6 +322,54 @@ async def test_a_step_that_was_stopped_and_tried_again_leaves_the_cost_to_the_le
     async with bench.running(Impatient([["a"]]), lambda call: next(script)) as models:
         ended = await bench.ended(run)
     assert (ended.status, ended.cost_nano, models.num_taken_back) == (RunStatus.SUCCEEDED, None, 0)
+
+
+async def test_what_an_attempt_before_had_stopped_leaves_the_cost_to_the_ledger_too(bench: Bench) -> None:
+    class Impatient(Rows):
+        async def _called(self, stage: Stage, step: Step) -> Step:
+            stage.tell([step])
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await super()._called(stage, step)
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    slow = [[TextDelta("slow"), Metered(Quantities(completion_tokens=1))], 60.0]
+    run = await made(bench.store, **workflow_run())
+    async with bench.running(Impatient([["a"]]), lambda call: slow) as models:
+        await bench.until(lambda: len(models.calls) == 1 and models.num_open == 0)
+    assert models.num_taken_back == 0
+    async with bench.running(Rows([["a"]]), lambda call: says("x"), "r2"):
+        ended = await bench.ended(run)
+    assert (ended.status, ended.cost_nano) == (RunStatus.SUCCEEDED, None)
+    step = (await bench.steps(run))["a"]
+    assert (step.usage, step.cost_nano) == ({"prompt_tokens": 3, "completion_tokens": 2}, None)
+
+
+async def test_an_answer_that_its_step_could_not_use_is_not_charged(bench: Bench) -> None:
+    class Fastidious(Rows):
+        async def _called(self, stage: Stage, step: Step) -> Step:
+            await super()._called(stage, step)
+            error = RunError(code="engine_failed", message="That is no answer.")
+            return Step(step.label, StepStatus.FAILED, step.type, error=error, tries=1)
+
+    run = await made(bench.store, **workflow_run())
+    async with bench.running(Fastidious([["a"]]), lambda call: says("x")) as models:
+        ended = await bench.ended(run)
+    assert (ended.status, ended.cost_nano, models.num_taken_back) == (RunStatus.FAILED, 0, 1)
+
+
+async def test_a_database_that_is_away_when_a_run_begins_costs_it_nothing(bench: Bench) -> None:
+    class Unlucky(Rows):
+        async def perform(self, stage: Stage) -> Performed:
+            if stage.run.fence == 1:
+                raise StorageUnavailable("The database does not answer.", "database_unavailable", None, 0.01)
+            return await super().perform(stage)
+
+    run = await made(bench.store, **workflow_run())
+    async with bench.running(Unlucky([["a"]]), lambda call: says("x")):
+        ended = await bench.ended(run)
+    assert (ended.status, ended.attempt, ended.fence) == (RunStatus.SUCCEEDED, 1, 2)
 
 
 async def test_a_deadline_ends_the_run_and_what_runs_for_it(bench: Bench) -> None:

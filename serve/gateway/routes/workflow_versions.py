@@ -19,6 +19,8 @@ from serve.gateway.workflows.revisions import seen_revision
 from serve.gateway.workflows.views import (
     AliasBody,
     AliasView,
+    DifferencesView,
+    DifferenceView,
     PublishBody,
     RollbackBody,
     VersionDetailView,
@@ -30,6 +32,7 @@ from serve.gateway.workflows.views import (
     version_fields,
 )
 from serve.workflow.addresses import DRAFT, LATEST, WorkflowAddress, parse_which
+from serve.workflow.differences import differences
 from serve.workflow.interface import input_schema, output_schema
 from serve.workflow.stored import StoredVersion
 
@@ -137,6 +140,29 @@ async def roll_back_workflow_alias(
 async def delete_workflow_alias(name: str, alias: str, services: Injected, caller: Writer) -> None:
     """Forget an alias. Calls that name it get a 404 from now on."""
     await services.workflows.aliases.delete(caller.tenant, name, alias)
+
+
+@router.get("/v1/workflows/{name}/diff", operation_id="compareWorkflow")
+async def compare_workflow(
+    name: str,
+    services: Injected,
+    caller: Reader,
+    from_: Annotated[
+        str, Query(alias="from", max_length=40, description="A version's number, an alias, `latest` or `draft`.")
+    ] = LATEST,
+    to: Which = DRAFT,
+) -> DifferencesView:
+    """What changed in the meaning of a workflow, and apart from that in its words and layout."""
+    before, after = _address(name, from_, "from"), _address(name, to, "to")
+    old, new = await spec_at(services, caller.tenant, before), await spec_at(services, caller.tenant, after)
+    found = [
+        DifferenceView(
+            kind=one.kind, node=one.node, field=one.field, before=one.before, after=one.after, message=one.sentence
+        )
+        for one in differences(old, new)
+    ]
+    is_same = old.digest() == new.digest()
+    return DifferencesView(from_=str(before.which), to=str(after.which), is_same=is_same, differences=found)
 
 
 @router.get("/v1/workflows/{name}/document", operation_id="getWorkflowDocumentToKeep")

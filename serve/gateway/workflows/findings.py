@@ -61,7 +61,7 @@ def malformed(error: ValidationError, value: object, path: str = "", skip: str =
 
 
 def _shape(problem: validation.Problem, skip: str) -> Told:
-    where = (problem.param or "").removeprefix(skip)
+    where = f"{problem.param or ''}.".removeprefix(skip).rstrip(".") or _named_field(problem)
     node = _NODE_FIELD.fullmatch(where)
     return {
         "node": node[1] if node else None,
@@ -70,6 +70,12 @@ def _shape(problem: validation.Problem, skip: str) -> Told:
         "message": problem.sentence(),
         "severity": "error",
     }
+
+
+def _named_field(problem: validation.Problem) -> str:
+    """A rule over the whole document names the field at fault first."""
+    first_word = problem.says.partition(":")[0]
+    return first_word if first_word in WorkflowSpec.model_fields else ""
 
 
 def _error(problems: list[Told], param: str | None) -> InvalidWorkflow:

@@ -108,10 +108,12 @@ class Knowledge:
         are kept: neither a version nor those inside it ever change, so only other models make another graph."""
         served = hash(frozenset((facts.name, facts.digest) for facts in (await self.models()).values()))
         key = (version.tenant, version.digest, served)
-        if key not in self._graphs:
-            known = await self.known(version.tenant, spec)
-            self._graphs[key] = (await asyncio.to_thread(compile_workflow, spec, known)).graph
-        self._graphs.move_to_end(key)
+        if key in self._graphs:
+            self._graphs.move_to_end(key)
+            return self._graphs[key]
+        known = await self.known(version.tenant, spec)
+        graph = (await asyncio.to_thread(compile_workflow, spec, known)).graph
+        self._graphs[key] = graph
         while len(self._graphs) > _MAX_GRAPHS:
             self._graphs.popitem(last=False)
-        return self._graphs[key]
+        return graph

@@ -253,12 +253,10 @@ def _critical_path(outlook: Mapping[str, _Outlook]) -> tuple[list[str], float | 
         ends[label] = seconds + (one.seconds or 0.0), depth + 1
     if not ends:
         return [], 0.0
-    last = max(ends, key=lambda label: ends[label])
-    path, step, total = list[str](), dict.get(before, last), ends[last][0]
-    path.append(last)
-    while step is not None:
+    path = [max(ends, key=lambda label: ends[label])]
+    total = ends[path[0]][0]
+    while (step := before[path[-1]]) is not None:
         path.append(step)
-        step = before[step]
     is_known = all(one.seconds is not None for one in outlook.values())
     return path[::-1], round(total, 3) if is_known else None
 
