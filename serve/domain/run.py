@@ -111,7 +111,7 @@ class WorkflowTerms(Frozen):
     use_cache: bool = True
     """False runs everything anew; results are kept all the same."""
     metadata: bool = True
-    """Whether its PNG files carry the workflow and the inputs; never where `settings.workflows.image_metadata` says no."""
+    """Whether its PNG files carry the workflow and the inputs; never where `workflows.image_metadata` says no."""
 
 
 class NewRun(Frozen):

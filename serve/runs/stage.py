@@ -74,6 +74,9 @@ class WorkflowStage:
     def tell(self, steps: Sequence[Step]) -> None:
         """See `Stage`."""
         self._attempt.admitted = True
+        steps = [step for step in steps if not self._is_older_news(step)]
+        if self._attempt.verdict.platform_retry:
+            steps = [_left_for_another(step) for step in steps]
         if self._stopped:
             steps = [self._with_stopped(step) for step in steps]
         self._attempt.news.tell(steps)
@@ -83,6 +86,10 @@ class WorkflowStage:
                 self._consumed.pop(step.label, None)
             if self._watch is not None:
                 self._watch(step)
+
+    def _is_older_news(self, step: Step) -> bool:
+        """What an earlier attempt has done stays done, even where nothing asks for it any more."""
+        return step.status is StepStatus.SKIPPED and step.label in self._stored
 
     def _with_stopped(self, step: Step) -> Step:
         stopped = self._stopped.get(step.label)
@@ -202,3 +209,10 @@ class WorkflowStage:
         answered = self._consumed.get(step.label)
         usage = None if answered is None else answered.nonzero()
         return replace(step, status=StepStatus.CANCELED, finished_ms=now_ms, usage=usage, cost_nano=None)
+
+
+def _left_for_another(step: Step) -> Step:
+    """Of an attempt that the platform takes back: what is stopped now is done by the next one."""
+    if step.status is not StepStatus.CANCELED:
+        return step
+    return replace(step, status=StepStatus.QUEUED, started_ms=None, finished_ms=None)

@@ -112,8 +112,9 @@ class _Document:
         else:
             outputs = interface_outputs(self._spec, self._scope)
             check_inputs(self._spec.interface, self._scope)
-            self._warn(needs, outputs, written)
         self._check_size()
+        if not targets:
+            self._warn(needs, outputs, written)
         problems = self._findings.told(self._spec.nodes)
         if any(problem.is_error for problem in problems):
             return Compiled(None, problems)

@@ -38,8 +38,8 @@ def body_of(spec: WorkflowSpec) -> str:
     body = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
     if (num_bytes := len(body.encode())) > MAX_BYTES:
         raise PayloadTooLarge(
-            f"A workflow has at most {MAX_BYTES} bytes as JSON, and this one has {num_bytes}. Make inputs of long texts, "
-            "or take parts out into workflows of their own.",
+            f"A workflow has at most {MAX_BYTES} bytes as JSON, and this one has {num_bytes}. "
+            "Make inputs of long texts, or take parts out into workflows of their own.",
             "too_large",
         )
     return body

@@ -6,7 +6,7 @@ from typing import Any
 
 from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind
-from serve.workflow.graph import Node, Port
+from serve.workflow.graph import Node
 from serve.workflow.jobs import Absent, Job
 from serve.workflow.operation import Operation
 from serve.workflow.operation_ports import input_of
@@ -59,7 +59,7 @@ def values_for(planned: Planned, feeds: list[tuple[str, Feed]], jobs: Jobs) -> d
     for port, feed in feeds:
         value = _value_for(node, port, feed, jobs)
         if value is None:
-            _check_may_be_nothing(port, node.ports[port])
+            _check_may_be_nothing(node, port)
         else:
             values[port] = value
     return values
@@ -74,8 +74,9 @@ def _value_for(node: Node, port: str, feed: Feed, jobs: Jobs) -> Any:
         raise
 
 
-def _check_may_be_nothing(port: str, one: Port) -> None:
-    if one.is_required and one.type.kind is not Kind.JSON:
+def _check_may_be_nothing(node: Node, port: str) -> None:
+    one = node.ports[port]
+    if one.is_required and one.type.kind is not Kind.JSON and not tolerates_skips(node.operation, port):
         raise InvalidRequest(f"{port} needs a value, and what it comes from gave none", "missing_input", port)
 
 

@@ -27,7 +27,7 @@ def value_problems(
     """What is wrong with `value`: each sentence goes on after its name (`must be a number`). `models` are the names of
     those that are served; at the places in `referenced` stands what is not known yet, and `value` has None there."""
     if not wanted.is_list:
-        wrong = list(_single(value, wanted.kind, models, (), referenced))
+        wrong = list(_single(value, wanted.kind, models, ()))
     elif isinstance(value, list):
         wrong = list(_items(value, wanted.kind, models, referenced))
     else:
@@ -46,18 +46,18 @@ def _bounds(schema: Mapping[str, Any], wanted: PortType, is_partial: bool) -> Ma
     return {word: schema[word] for word in _LENGTHS if word in schema} if wanted.is_list else {}
 
 
-def _items(items: Iterable[Any], kind: Kind, models: Container[str], referenced: Any) -> Iterator[Wrong]:
+def _items(items: Iterable[Any], kind: Kind, models: Container[str], referenced: Container[Place]) -> Iterator[Wrong]:
     for index, item in enumerate(items):
         if (index,) not in referenced:
-            yield from _single(item, kind, models, (index,), referenced)
+            yield from _single(item, kind, models, (index,))
 
 
-def _single(value: Any, kind: Kind, models: Container[str], place: Place, referenced: Any) -> Iterator[Wrong]:
+def _single(value: Any, kind: Kind, models: Container[str], place: Place) -> Iterator[Wrong]:
     if kind is Kind.MODEL and isinstance(value, str):
         if value not in models:
             yield Code.UNKNOWN_MODEL, place, f"names the model {value[:80]!r}, which there is not"
     elif kind is Kind.ADAPTER:
-        told = _adapter(value, (*place, "scale") in referenced)
+        told = _adapter(value)
         if told is not None:
             yield Code.INVALID_VALUE if isinstance(value, str | dict) else Code.WRONG_TYPE, place, told
     elif not _TESTS[kind](value):
@@ -68,14 +68,14 @@ def _is_asset(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(ASSET_SCHEME) and len(ASSET_SCHEME) < len(value) <= _MAX_ASSET
 
 
-def _adapter(value: Any, is_scale_given: bool) -> str | None:
+def _adapter(value: Any) -> str | None:
     """What is wrong with an adapter, as users write it or as runs keep it."""
     if isinstance(value, str):
         return _refusal(parse_reference, value)
     if not isinstance(value, dict) or len(value) - ("scale" in value) != 1 or not value.keys() & {"name", "id"}:
         return 'must be an adapter: its name, or {"name": ..., "scale": 1.0}'
     scale = value.get("scale", 1.0)
-    if not is_scale_given and not (_is_number(scale) and abs(scale) <= MAX_SCALE):
+    if not (_is_number(scale) and abs(scale) <= MAX_SCALE):
         return f"must have a scale from -{MAX_SCALE:g} to {MAX_SCALE:g}"
     read, name = (parse_id, value["id"]) if "id" in value else (parse_reference, value["name"])
     return _refusal(read, name) if isinstance(name, str) else "must have a name that is a text"

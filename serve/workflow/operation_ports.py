@@ -74,9 +74,7 @@ def unified(operation: Operation, given: Mapping[str, Given]) -> Unified:
             told[name] = one.type.item
     if not told and is_in_doubt:
         return Unified()
-    return _agreed(
-        told or {name: one for name, one in written.items() if one is not None}, ANY_LIST in _types_of(operation)
-    )
+    return _agreed(told or {name: one for name, one in written.items() if one is not None}, _has_lists(operation))
 
 
 def _agreed(candidates: Mapping[str, PortType], has_lists: bool) -> Unified:
@@ -92,8 +90,11 @@ def _agreed(candidates: Mapping[str, PortType], has_lists: bool) -> Unified:
     return Unified(distinct[0])
 
 
-def _types_of(operation: Operation) -> set[str]:
-    return {one.type for one in operation.inputs.values()} | {one.type for one in operation.outputs.values()}
+@lru_cache(maxsize=1024)
+def _has_lists(operation: Operation) -> bool:
+    """Whether it takes or gives lists of T."""
+    types = [one.type for one in operation.inputs.values()] + [one.type for one in operation.outputs.values()]
+    return ANY_LIST in types
 
 
 def _written_type(value: Any, declaration: str) -> PortType | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve.domain.media import Asset
-from serve.domain.port_types import PortType, parse_type
+from serve.domain.port_types import Kind, PortType, parse_type
 from serve.domain.run import WorkflowTerms
 from serve.domain.workflow import CacheUse
 from serve.workflow.facts import ModelFacts
@@ -235,7 +235,7 @@ class Planner:
         item = wanted.item if wanted is not None and wanted.is_list else None
         parts = tuple((path, self._feed(scope, part, item if len(path) == 1 else None)) for path, part in source.parts)
         template = source.template
-        if item is not None and item.kind.is_media and isinstance(template, list):
+        if item is not None and (item.kind.is_media or item.kind is Kind.ADAPTER) and isinstance(template, list):
             taken = {path[0] for path, _ in parts}
             template = [
                 None if index in taken else read(one, item, self.given.assets) for index, one in enumerate(template)

@@ -4,7 +4,7 @@ A value that holds a reference somewhere becomes a `Composite`: the value with N
 references with their places. Everything is read with a bound on depth, so no value can exhaust the stack.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from serve.domain.workflow import MAX_DEPTH
@@ -28,12 +28,12 @@ def read_source(value: Any) -> tuple[Source, list[Wrong]]:
     """What `value` says, and what is wrong with it. A part that is wrong reads as None."""
     if not isinstance(value, (dict, list)):
         return Literal(value), []
+    if len(value) == 1 and isinstance(value, dict) and (whole := _reference(*next(iter(value.items())))) is not None:
+        return whole, []
     reading = _Reading()
     template = reading.plain(value, ())
     if not reading.parts:
         return Literal(template), reading.wrong
-    if reading.parts[0][0] == ():
-        return reading.parts[0][1], reading.wrong
     return Composite(template, tuple(reading.parts)), reading.wrong
 
 
@@ -42,47 +42,6 @@ def parts_of(source: Source | None) -> tuple[tuple[Place, Literal | OfInput | Of
     if isinstance(source, Composite):
         return source.parts
     return () if source is None or isinstance(source, Literal) else (((), source),)
-
-
-def references_in(values: Mapping[str, Any]) -> Iterator[tuple[str, OfInput | OfNode]]:
-    """(field, reference) for every reference in these values."""
-    for name, value in values.items():
-        for _, part in parts_of(read_source(value)[0]):
-            if not isinstance(part, Literal):
-                yield name, part
-
-
-def written(source: Source) -> Any:
-    """The JSON value that reads as `source`."""
-    if isinstance(source, OfNode):
-        return {REF: [source.node, source.port]}
-    if isinstance(source, OfInput):
-        return {INPUT: source.name}
-    if isinstance(source, Composite):
-        parts: dict[Place, Any] = {place: written(part) for place, part in source.parts}
-        return _rebuilt(source.template, (), parts)
-    return {LITERAL: source.value} if _looks_marked(source.value) else source.value
-
-
-def _rebuilt(value: Any, place: Place, parts: Mapping[Place, Any]) -> Any:
-    if place in parts:
-        return parts[place]
-    if isinstance(value, dict):
-        inner = {key: _rebuilt(item, (*place, key), parts) for key, item in value.items()}
-        return {LITERAL: inner} if _is_marked(value) else inner
-    if isinstance(value, list):
-        return [_rebuilt(item, (*place, index), parts) for index, item in enumerate(value)]
-    return value
-
-
-def _is_marked(value: Mapping[str, Any]) -> bool:
-    return not _MARKS.isdisjoint(value)
-
-
-def _looks_marked(value: Any) -> bool:
-    if isinstance(value, dict):
-        return _is_marked(value) or any(map(_looks_marked, value.values()))
-    return isinstance(value, list) and any(map(_looks_marked, value))
 
 
 class _Reading:
@@ -133,7 +92,7 @@ class _Reading:
 def _reference(mark: str, inner: Any) -> OfInput | OfNode | None:
     if mark == INPUT:
         return OfInput(inner) if isinstance(inner, str) else None
-    if isinstance(inner, list) and len(inner) == 2 and all(isinstance(word, str) for word in inner):
+    if mark == REF and isinstance(inner, list) and len(inner) == 2 and all(isinstance(word, str) for word in inner):
         return OfNode(inner[0], inner[1])
     return None
 

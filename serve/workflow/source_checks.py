@@ -17,7 +17,7 @@ Outputs = Mapping[str, PortType | None]
 """Types by port; None where it is in doubt, since something before it is wrong."""
 MAX_TOLD = 16
 """Names that a sentence lists."""
-_NUMBER, _JSON = PortType(Kind.NUMBER), PortType(Kind.JSON)
+_JSON = PortType(Kind.JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class Where:
 
 
 def check_source(scope: Scope, where: Where, source: Source) -> None:
-    """Find every problem with what one input is given."""
+    """Find every problem with what one input is given; references within a value, where the value itself is good."""
     if isinstance(source, Literal):
         _check_written(scope, where, source.value, ())
     elif isinstance(source, Composite):
         places = {place for place, _ in source.parts}
-        _check_written(scope, where, source.template, places)
-        for place, part in source.parts:
+        is_well_written = _check_written(scope, where, source.template, places)
+        for place, part in source.parts if is_well_written else ():
             wanted = _within(where.wanted, place)
             if wanted is not None:
                 _check_reference(scope, where, place, part, wanted)
@@ -68,12 +68,14 @@ def check_source(scope: Scope, where: Where, source: Source) -> None:
         _check_reference(scope, where, (), source, where.wanted)
 
 
-def _check_written(scope: Scope, where: Where, value: object, places: Container[Place]) -> None:
+def _check_written(scope: Scope, where: Where, value: object, places: Container[Place]) -> bool:
     schema = where.port.schema
     if where.is_listed and schema:
         schema = {"items": schema}
-    for code, place, says in value_problems(value, where.wanted, schema, scope.models, places):
-        scope.findings.add(code, f"{where.name} {says}", where.node, field_at(where.field, place))
+    wrong = value_problems(value, where.wanted, schema, scope.models, places)
+    for code, place, says in wrong:
+        _tell(scope, where, place, code, f"{where.name} {says}")
+    return not wrong
 
 
 def _within(wanted: PortType, place: Place) -> PortType | None:
@@ -82,10 +84,7 @@ def _within(wanted: PortType, place: Place) -> PortType | None:
         return _JSON
     if wanted.is_list and len(place) == 1:
         return wanted.item
-    if wanted.kind is Kind.JSON:
-        return _JSON
-    is_scale = place[-1] == "scale" and len(place) == (2 if wanted.is_list else 1)
-    return _NUMBER if wanted.kind is Kind.ADAPTER and is_scale else None
+    return _JSON if wanted.kind is Kind.JSON else None
 
 
 def _check_reference(
@@ -94,7 +93,7 @@ def _check_reference(
     if isinstance(part, OfNode) and not _has_port(scope, where.node, where.field, place, part):
         return
     given = scope.type_of(part)
-    if given is not None and not given.fits(wanted):
+    if given is not None and given is not wanted and not given.fits(wanted):
         told = f"{where.name} takes {wanted}, and {_told(part)} is {given}{_hint(where, given, wanted)}"
         _tell(scope, where, place, Code.WRONG_TYPE, told)
     elif isinstance(part, OfNode) and where.wanted.kind.is_static:

@@ -29,17 +29,19 @@ class Tasks:
         task.add_done_callback(self._running.discard)
 
     async def _see_through(self, work: Coroutine[Any, Any, Any], then: Then) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         result: Any = None
         error: BaseException | None = None
         try:
             result = await work
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if task.cancelling():
                 raise
             error = asyncio.CancelledError()  # what it awaited was canceled by somebody else
         except Exception as raised:
             error = raised
+        self._running.discard(task)
         self._completed.append((then, result, error))
         self._news.set()
 

@@ -227,6 +227,7 @@ def stories(draw: st.DrawFn) -> tuple[WorkflowSpec, dict[str, Any], dict[str, Pu
     nodes: dict[str, Any] = {}
     texts: list[Any] = [of("what")]
     images: list[Any] = []
+    lists: list[Any] = [of("words")]
     outputs = {}
     for index in range(draw(st.integers(1, 6))):
         name = f"n{index}"
@@ -237,7 +238,7 @@ def stories(draw: st.DrawFn) -> tuple[WorkflowSpec, dict[str, Any], dict[str, Pu
             most = draw(st.none() | st.integers(1, 9))
             nodes[name] = chat(prompt=text, n=draw(_SMALL), **({"max_tokens": most} if most else {}))
         elif kind == "each":
-            listed = draw(st.lists(TEXTS, min_size=1, max_size=3) | st.just(of("words")))
+            listed = draw(st.lists(TEXTS, min_size=1, max_size=3) | st.sampled_from(lists))
             nodes[name] = chat(prompt=listed, max_tokens=4) | {"map": ["prompt"], "max_items": 4}
         elif kind == "embed":
             nodes[name] = {"type": f"model:{SEER}", "inputs": {"input": text}}
@@ -255,6 +256,8 @@ def stories(draw: st.DrawFn) -> tuple[WorkflowSpec, dict[str, Any], dict[str, Pu
         outputs[name] = (name, port)
         if kind == "chat":
             texts.append(ref(name, "text"))
+        elif kind == "each":
+            lists.append(ref(name, "text"))
         elif port == "image":
             images.append(ref(name, "image"))
     inputs = {"what": "text", "words": "list[text]", "steps": {"type": "number", "constraints": {"integer": True}}}
@@ -339,7 +342,7 @@ def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != name}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(stories(), st.data())
 def test_no_execution_costs_or_consumes_more_than_what_is_held(
     story: tuple[WorkflowSpec, dict[str, Any], dict[str, PublishedWorkflow]], data: st.DataObject

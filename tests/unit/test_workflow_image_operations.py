@@ -119,6 +119,7 @@ async def test_a_picture_is_resized(values: dict[str, Any], size: tuple[int, int
     assert made["image"].getpixel((size[0] - 1, size[1] // 2)) == BLUE
 
 
+@settings(max_examples=300, deadline=None)
 @given(
     old=st.tuples(st.integers(1, 2000), st.integers(1, 2000)),
     width=st.none() | st.integers(1, 2000),
@@ -127,7 +128,6 @@ async def test_a_picture_is_resized(values: dict[str, Any], size: tuple[int, int
     fit=st.sampled_from(["cover", "inside", "stretch"]),
     multiple=st.integers(1, 64),
 )
-@settings(max_examples=300)
 def test_a_resized_picture_has_sides_that_a_model_takes_and_nothing_is_missing(
     old: tuple[int, int], width: int | None, height: int | None, scale: float | None, fit: str, multiple: int
 ) -> None:
@@ -272,6 +272,7 @@ async def test_masks_are_inverted_grown_and_combined() -> None:
         assert (await perform("mask.combine", **boxes, operation=operation))["mask"].getbbox() == box
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.lists(st.integers(0, 255), min_size=7, max_size=7), min_size=1, max_size=9),
     reach=st.integers(0, 12),

@@ -21,6 +21,7 @@ from serve.workflow.nodes.bounds import MAX_LIST, MAX_TEXT
 from serve.workflow.operation import OnFiles, Quick
 from serve.workflow.operations import INTERNAL, OPERATIONS
 
+ALL = {**OPERATIONS, **INTERNAL}
 ANSWER = 'Sure! Here [it] is:\n```json\n{"title": "Fox", "tags": ["red", "small"]}\n```\nEnjoy.'
 SHOP: Any = {"books": [{"title": "A", "price": 3}, {"title": "B", "price": 5.5}], "open": True, "a b": {"c": None}}
 
@@ -113,9 +114,9 @@ def test_every_quick_operation_is_in_the_table_above() -> None:
     assert quick == {name for name, *_ in CASES}
 
 
-@pytest.mark.parametrize("name", [*OPERATIONS, *INTERNAL])
+@pytest.mark.parametrize("name", ALL)
 def test_an_operation_says_what_a_palette_needs(name: str) -> None:
-    operation = (OPERATIONS | INTERNAL)[name]
+    operation = ALL[name]
     assert operation.name == name
     assert operation.title
     assert operation.description.endswith(".")
@@ -129,9 +130,9 @@ def test_an_operation_says_what_a_palette_needs(name: str) -> None:
         assert out.type.replace("list[T]", "T") == "T" or parse_type(out.type)
 
 
-@pytest.mark.parametrize("name", [name for name, each in (OPERATIONS | INTERNAL).items() if isinstance(each, OnFiles)])
+@pytest.mark.parametrize("name", [name for name, each in ALL.items() if isinstance(each, OnFiles)])
 def test_what_an_operation_on_files_takes_and_gives_has_types_that_can_be_sent(name: str) -> None:
-    operation = (OPERATIONS | INTERNAL)[name]
+    operation = ALL[name]
     for port in (*operation.inputs.values(), *operation.outputs.values()):
         assert parse_type(port.type)
     assert not any(port.many for port in operation.inputs.values())
@@ -277,12 +278,14 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_text_with_its_braces_doubled_is_a_template_of_itself(text: str) -> None:
     doubled = text.replace("{", "{{").replace("}", "}}")
     assert apply("text.template", template=doubled) == {"text": text}
 
 
+@settings(deadline=None)
 @given(st.text("{}ab_ .![]'\"0", max_size=30))
 def test_a_template_is_read_or_refused_and_never_run(template: str) -> None:
     if not OPERATIONS["text.template"].problems({"template": template}):
@@ -292,18 +295,21 @@ def test_a_template_is_read_or_refused_and_never_run(template: str) -> None:
             assert set(made) <= set(template)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("abc"), min_size=1))
 def test_what_was_joined_is_split_again(texts: list[str]) -> None:
     joined = apply("text.join", texts=texts, separator="|")["text"]
     assert apply("text.split", text=joined, separator="|", keep_empty=True)["texts"] == texts
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_what_was_written_as_json_is_parsed_again(value: Any) -> None:
     if value is not None:
         assert apply("json.parse", text=apply("json.write", value=value)["text"])["value"] == value
 
 
+@settings(deadline=None)
 @given(JSON, st.data())
 def test_a_path_of_names_and_places_leads_where_python_goes(value: Any, data: st.DataObject) -> None:
     path, here = "$", value
@@ -317,6 +323,7 @@ def test_a_path_of_names_and_places_leads_where_python_goes(value: Any, data: st
     assert json_path.find(json_path.parse(path), value) == [here]
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_descendants_are_everything(value: Any) -> None:
     def count(part: Any) -> int:
@@ -326,6 +333,7 @@ def test_descendants_are_everything(value: Any) -> None:
     assert len(json_path.find(json_path.parse("$..*"), value)) == count(value)
 
 
+@settings(deadline=None)
 @given(st.text("$.[]*:,'\"ab01-? @()", max_size=20))
 def test_a_path_is_read_or_refused(path: str) -> None:
     with contextlib.suppress(ValueError):
@@ -335,8 +343,8 @@ def test_a_path_is_read_or_refused(path: str) -> None:
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**30), 10**30)
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(OPERATIONS["number.calculate"].inputs["operation"].schema["enum"]), NUMBERS, NUMBERS)
-@settings(max_examples=300)
 def test_arithmetic_gives_a_finite_number_or_says_why_not(operation: str, a: float, b: float) -> None:
     try:
         result = apply("number.calculate", operation=operation, a=a, b=b)["result"]
@@ -346,6 +354,7 @@ def test_arithmetic_gives_a_finite_number_or_says_why_not(operation: str, a: flo
     assert json.loads(json.dumps(result)) == result
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers()), st.lists(st.integers()))
 def test_lists_end_to_end_are_as_long_as_both(one: list[int], other: list[int]) -> None:
     joined = apply("list.concat", list_1=one, list_2=other)

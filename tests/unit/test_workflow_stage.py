@@ -1,103 +1,28 @@
 """A runner at work on workflows: steps, their calls, who pays for them, and what the run tells."""
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from fakes.models import Script, ScriptedModels, completed, says
 from fakes.models import Step as Played
-from fakes.runs import SETTINGS, Outputs, kinds, made
+from fakes.models import completed, says
+from fakes.runs import kinds, made
+from fakes.workflow_bench import ACME, Bench, label_of, steal
 from fakes.workflow_runs import PRICE, Rows, workflow_run
-from sqlalchemy import update
 
 from serve.clock import SystemClock
 from serve.domain.errors import EngineFailed, InvalidRequest, ReplicaLost, StorageUnavailable
-from serve.domain.generation import Artifact, EventBatch, Metered, ModelCall, Progress, TextDelta, Verdict
+from serve.domain.generation import Artifact, Metered, ModelCall, Progress, TextDelta
 from serve.domain.media import Asset
-from serve.domain.names import AssetId, TenantName
-from serve.domain.ports import Models
-from serve.domain.run import Run, RunError, RunEventKind, RunStatus
-from serve.domain.serving import ModelStatus
-from serve.domain.steps import Performed, Stage, Step, StepStatus, WorkflowExecution
+from serve.domain.names import AssetId
+from serve.domain.run import RunError, RunEventKind, RunStatus
+from serve.domain.steps import Performed, Stage, Step, StepStatus
 from serve.domain.usage import Quantities
-from serve.runs.events import wait
-from serve.runs.execution import Runner
-from serve.runs.store import RunStore
 from serve.settings import RunsSettings
 from serve.storage.records import Records
-from serve.storage.tables import runs
 
-ACME = TenantName("acme")
 STEP = RunEventKind.STEP
-
-
-def label_of(call: object) -> str:
-    return str(call.context.step)  # type: ignore[attr-defined]
-
-
-async def costs(run: Run) -> Callable[[Quantities], int | None]:
-    """A nano-dollar for every token of a run at PRICE."""
-    return lambda used: used.prompt_tokens + used.completion_tokens if run.price == PRICE else None
-
-
-class Bench:
-    """A store, and runners of workflows on it."""
-
-    def __init__(self, records: Records, settings: RunsSettings = SETTINGS) -> None:
-        self.settings = settings
-        self.store = RunStore(records, SystemClock(), settings)
-        self.outputs = Outputs()
-        self.watched: list[Step] = []
-
-    def runner(self, execution: WorkflowExecution | None, models: Models, owner: str = "r1") -> Runner:
-        return Runner(
-            self.store,
-            models,
-            SystemClock(),
-            owner=owner,
-            settings=self.settings,
-            max_concurrency=4,
-            outputs=self.outputs,
-            costs=costs,
-            workflows=execution,
-            watch=self.watched.append,
-        )
-
-    @asynccontextmanager
-    async def running(
-        self, execution: WorkflowExecution | None, script: Script, owner: str = "r1"
-    ) -> AsyncIterator[ScriptedModels]:
-        models = ScriptedModels(script)
-        runner = self.runner(execution, models, owner)
-        await runner.start()
-        try:
-            yield models
-        finally:
-            await runner.stop()
-
-    async def ended(self, run: Run, seconds: float = 5.0) -> Run:
-        found = await wait(self.store, run.tenant, run.id, seconds)
-        assert found.status.is_terminal, found.status
-        return found
-
-    async def steps(self, run: Run) -> dict[str, Step]:
-        return {step.label: step for step in await self.store.steps(ACME, run.id)}
-
-    async def told(self, run: Run, kind: RunEventKind) -> list[dict[str, object]]:
-        return [event.data for event in await self.store.events(run.id, limit=20_000) if event.kind == kind]
-
-    async def until(self, holds: Callable[[], bool | Awaitable[bool]], seconds: float = 5.0) -> None:
-        async with asyncio.timeout(seconds):
-            while True:
-                found = holds()
-                if found if isinstance(found, bool) else await found:
-                    return
-                await asyncio.sleep(0.005)
-
-    async def is_stored(self, run: Run, label: str) -> bool:
-        return (found := (await self.steps(run)).get(label)) is not None and found.status.is_done
 
 
 @pytest.fixture
@@ -151,7 +76,7 @@ async def test_a_run_handed_back_resumes_from_its_stored_steps_and_never_shares_
     run = await made(bench.store, **workflow_run())
     execution = Rows([["a"], ["b"], ["c"]])
 
-    def first(call: object) -> Sequence[Played]:
+    def first(call: ModelCall) -> Sequence[Played]:
         return says("one") if label_of(call) == "a" else [[TextDelta("half")], 60.0]
 
     async with bench.running(execution, first) as before:
@@ -170,6 +95,22 @@ async def test_a_run_handed_back_resumes_from_its_stored_steps_and_never_shares_
     assert ended.cost_nano == 12
 
 
+async def test_what_is_stopped_with_its_runner_waits_for_the_next(bench: Bench) -> None:
+    class Tidy(Rows):
+        async def _called(self, stage: Stage, step: Step) -> Step:
+            try:
+                return await super()._called(stage, step)
+            except asyncio.CancelledError:
+                stage.tell([replace(step, status=StepStatus.CANCELED, finished_ms=2)])
+                raise
+
+    run = await made(bench.store, **workflow_run())
+    async with bench.running(Tidy([["a"]]), lambda call: [[TextDelta("half")], 60.0]) as models:
+        await bench.until(lambda: models.num_open == 1)
+    assert (await bench.store.get(ACME, run.id)).status == RunStatus.QUEUED
+    assert (await bench.steps(run))["a"].status == StepStatus.QUEUED
+
+
 async def test_a_whole_answer_is_charged_only_when_its_step_is_stored(bench: Bench) -> None:
     run = await made(bench.store, **workflow_run())
     execution = Rows([["a"], ["b"]], gated=frozenset({"b"}))
@@ -180,66 +121,6 @@ async def test_a_whole_answer_is_charged_only_when_its_step_is_stored(bench: Ben
         assert models.num_taken_back == 0
     assert (models.num_open, models.num_taken_back) == (0, 1)
     assert (await bench.store.get(ACME, run.id)).status == RunStatus.QUEUED
-
-
-async def steal(records: Records, run: Run) -> None:
-    """As if its runner had been silent for a lease: it is queued again, under another fence."""
-    lost = {"status": RunStatus.QUEUED, "fence": runs.c.fence + 1, "lease_owner": None, "lease_expires_ms": None}
-    async with records.write() as connection:
-        mine = (runs.c.id == run.id, runs.c.status == RunStatus.RUNNING)
-        await connection.execute(update(runs).where(*mine).values(lost))
-
-
-class Tills:
-    """Models of whose calls it is known who paid: `charged` are the usage ids of answers that were delivered whole."""
-
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.charged: list[str] = []
-        self.begun: list[str] = []
-
-    async def call(
-        self, model: str, call: ModelCall, verdict: Verdict | None = None
-    ) -> AsyncGenerator[EventBatch, None]:
-        assert verdict is not None
-        self.begun.append(call.context.usage_id)
-        is_whole = False
-        try:
-            await asyncio.sleep(self.chance.uniform(0, 0.05))
-            if self.chance.random() < 0.1:
-                raise ReplicaLost("gone")
-            is_whole = True
-            yield [TextDelta("x"), *completed()]
-        finally:
-            if is_whole and not verdict.platform_retry:
-                self.charged.append(call.context.usage_id)
-
-    async def counters(self, model: str) -> Mapping[str, float]:
-        return {}
-
-    async def statuses(self) -> Mapping[str, ModelStatus]:
-        return {}
-
-
-@pytest.mark.parametrize("seed", range(4))
-async def test_whatever_is_interrupted_every_step_is_paid_for_once(records: Records, seed: int) -> None:
-    bench, tills = Bench(records, RunsSettings(poll_seconds=0.02, max_attempts=100)), Tills(seed)
-    labels = [[f"r{row}c{column}" for column in range(4)] for row in range(4)]
-    run = await made(bench.store, **workflow_run(max_attempts=100))
-    num_claims = 0
-    while not (await bench.store.get(ACME, run.id)).status.is_terminal:
-        num_claims += 1
-        runner = bench.runner(Rows(labels), tills, f"r{num_claims}")
-        await runner.start()
-        await asyncio.sleep(tills.chance.uniform(0.03, 0.25))
-        if tills.chance.random() < 0.4:
-            await steal(records, run)
-        await runner.stop()
-    ended = await bench.store.get(ACME, run.id)
-    assert num_claims > 1
-    assert (ended.status, ended.cost_nano) == (RunStatus.SUCCEEDED, 4 * 16)
-    assert sorted(id_.partition("/")[2].partition(":")[0] for id_ in tills.charged) == sorted(sum(labels, []))
-    assert len(set(tills.begun)) == len(tills.begun)
 
 
 async def test_what_another_runner_has_taken_is_written_by_nobody_else(bench: Bench, records: Records) -> None:
@@ -258,7 +139,7 @@ async def test_what_another_runner_has_taken_is_written_by_nobody_else(bench: Be
 async def test_a_failed_step_leaves_what_the_others_made(bench: Bench) -> None:
     run = await made(bench.store, **workflow_run())
 
-    def script(call: object) -> Sequence[Played]:
+    def script(call: ModelCall) -> Sequence[Played]:
         return [EngineFailed("The engine broke.")] if label_of(call) == "b" else says("fine")
 
     async with bench.running(Rows([["a"], ["b", "op"], ["c"]]), script):
@@ -276,7 +157,7 @@ async def test_a_failed_step_leaves_what_the_others_made(bench: Bench) -> None:
 async def test_a_cancel_stops_every_call_and_is_charged_for_what_ran(bench: Bench) -> None:
     run = await made(bench.store, **workflow_run())
 
-    def script(call: object) -> Sequence[Played]:
+    def script(call: ModelCall) -> Sequence[Played]:
         if label_of(call) == "a":
             return says("fine")
         return [[TextDelta("ha"), Metered(Quantities(prompt_tokens=3, completion_tokens=1))], 60.0]
@@ -415,7 +296,7 @@ async def test_five_thousand_steps_fit_in_their_run(records: Records) -> None:
 
 
 async def test_what_steps_say_meanwhile_is_thinned_and_names_its_step(bench: Bench) -> None:
-    def script(call: object) -> Sequence[Played]:
+    def script(call: ModelCall) -> Sequence[Played]:
         played: list[Played] = []
         for done in range(1, 60):
             played += [[Progress(done, 60), TextDelta("a")], 0.01]

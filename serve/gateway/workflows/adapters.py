@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 
 from serve.catalog.cards import Card
@@ -21,15 +20,16 @@ from serve.gateway.workflows.calls import Call, Given
 from serve.gateway.workflows.ceilings import key_of
 from serve.workflow.graph import Graph, Node
 from serve.workflow.references import INPUT, LITERAL, REF
+from serve.workflow.values import digest_of
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The adapters of a run's calls. `ids` are those of a call, by `key_of`; `named` is what they were called, as JSON,
-    and what that means."""
+    """The adapters of a run's calls. `ids` are those of a call, by `key_of`; `named` is a digest of what they were
+    called, and what that means."""
 
     ids: Mapping[str, Sequence[str]]
-    named: Mapping[bytes, RunAdapter]
+    named: Mapping[str, RunAdapter]
 
     def of_run(self) -> tuple[RunAdapter, ...]:
         """Each version once, as the run's row has them."""
@@ -72,7 +72,7 @@ class Resolved:
             return value
         if isinstance(value, dict) and LITERAL in value:
             return {LITERAL: self._written(value[LITERAL])}
-        known = self.named.get(_key(value))
+        known = self.named.get(digest_of(value))
         return value if known is None else {"id": known.id, "scale": known.scale}
 
 
@@ -85,7 +85,7 @@ async def resolved_adapters(
         InvalidRequest, NotFound, Unprocessable: as `AdapterLookup.uses`, with the field that names the adapter.
     """
     ids: dict[str, Sequence[str]] = {}
-    named: dict[bytes, RunAdapter] = {}
+    named: dict[str, RunAdapter] = {}
     for call in calls:
         names, key = call.adapters(), key_of(call)
         if not names or key in ids:
@@ -93,7 +93,7 @@ async def resolved_adapters(
         wanted = [_chosen(one) for one in names]
         found = await adapters_of(request).run_adapters(tenant, cards[call.model], wanted)
         ids[key] = [adapter.id for adapter in found]
-        named |= {_key(one.value): adapter for one, adapter in zip(names, found, strict=True)}
+        named |= {digest_of(one.value): adapter for one, adapter in zip(names, found, strict=True)}
     return Resolved(ids, named)
 
 
@@ -117,7 +117,3 @@ def _chosen(given: Given) -> Chosen:
             param,
         )
     return Chosen(adapter_reference(name, param), None if scale is None else float(scale), param)
-
-
-def _key(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

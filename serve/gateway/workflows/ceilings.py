@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-import orjson
-
 from serve.catalog.cards import Card
 from serve.domain.port_types import Kind, PortType
 from serve.domain.task import Task
@@ -31,6 +29,7 @@ from serve.metering.prices.ceiling import ceiling
 from serve.metering.prices.prices import PriceVersion, cost_at_most
 from serve.workflow.graph import Port
 from serve.workflow.model_ports import call_of
+from serve.workflow.values import digest_of
 
 OPEN_PROMPT_TOKENS = 131_072
 """Of a prompt that only the run will know, for a model whose context is not known."""
@@ -117,7 +116,7 @@ def bound_of(
     found = []
     for call in calls:
         limit = min((one for one in (seconds, call.timeout_seconds) if one is not None), default=None)
-        key = (call.model, call.task, call.open, limit, orjson.dumps(call.values(), option=orjson.OPT_SORT_KEYS))
+        key = (call.model, call.task, call.open, limit, digest_of(call.values()))
         if key not in kept:
             kept[key] = tuple(_ways(call, cards[call.model], limit))
         found.append(CallBound(call, kept[key], tuple(adapters.get(key_of(call), ()))))
@@ -127,7 +126,7 @@ def bound_of(
 def key_of(call: Call) -> str:
     """What tells the adapters of one call from those of another."""
     told = [call.model, *(one.value for one in call.adapters())]
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+    return digest_of(told)
 
 
 def _ways(call: Call, card: Card, seconds: float | None) -> Iterator[Quantities]:

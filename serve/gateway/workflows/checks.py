@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable
 
-import orjson
-
 from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind
 from serve.gateway.workflows.calls import Call
 from serve.workflow.interface import check_value
 from serve.workflow.model_ports import call_of
+from serve.workflow.values import digest_of
 
 
 def check_calls(calls: Iterable[Call]) -> None:
     """Raises InvalidRequest about the first value that the card of its model refuses, with the field it came from."""
-    seen: set[bytes] = set()
+    seen: set[str] = set()
     for call in calls:
         told = [call.label, call.model, call.task, sorted(call.open), call.values()]
-        key = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+        key = digest_of(told)
         if key not in seen:
             seen.add(key)
             _check_values(call)
