@@ -38,6 +38,8 @@ MAX_BYTES = 2**20
 """Of a document as JSON."""
 MAX_PORTS = 64
 """Inputs of an interface, and outputs."""
+MAX_ORIGINS = 2000
+"""Nodes of a graph that a workflow was imported from."""
 
 PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -223,6 +225,9 @@ class Provenance(Spec):
     imported_from: str | None = Field(default=None, max_length=80)
     source_digest: str | None = Field(default=None, max_length=71)
     warnings: list[Annotated[str, Field(max_length=1000)]] = Field(default_factory=list, max_length=1000)
+    became: dict[str, list[str]] = Field(default_factory=dict, max_length=MAX_ORIGINS)
+    """Of the nodes of an imported graph, by their ids there: the nodes here that do their work, `input:<name>` and
+    `output:<name>` of the interface, or `note`."""
 
 
 class WorkflowSpec(Spec):

@@ -42,7 +42,7 @@ OUTPUT_WORDS: dict[str, str] = {
     "embedding": "The embedding; of several texts, the first one's.",
     "embeddings": "The embeddings of all texts, in their order.",
 }
-_SHORT = frozenset({"adapters", "model"})
+_SHORT = frozenset({"adapter", "adapters", "model"})
 _FENCE = "```"
 _UNSTORABLE = {0: "\N{REPLACEMENT CHARACTER}"}
 
@@ -61,7 +61,8 @@ def call_of(task: Task, values: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
     """
     given = {name: _plain(value) for name, value in values.items() if value is not None and name not in _SHORT}
     written = _WRITERS[task](given) if task in _WRITERS else given
-    return written, tuple(values.get("adapters") or ())
+    single = values.get("adapter")
+    return written, (*(() if single is None else (single,)), *(values.get("adapters") or ()))
 
 
 def values_of(task: Task, answer: Answer, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Ports are named as a card's inputs are, with these exceptions:
     chat         `system` and `prompt` make the messages, after those of `messages` if there are any; `json_schema` is
                  short for a response_format
     embedding    `input` is one text and `inputs` are many
-    all          `adapters`, where the model takes them; `model`, where the node leaves open which
+    all          `adapter` or several `adapters`, where the model takes them; `model`, where the node leaves it open
 
 Sources are not looked at here: a port of a model takes a value that is written down as one that is computed.
 """
@@ -34,6 +34,8 @@ from serve.workflow.schemas import schema_of
 
 MODEL_PORT = "model"
 ADAPTERS_PORT = "adapters"
+ADAPTER_PORT = "adapter"
+"""A single one, which a node can be run over a list of."""
 SEED_PORT = "seed"
 
 _WIDEST: dict[Task, type[BaseModel]] = {
@@ -138,7 +140,7 @@ def _ports(kept: _Same, task: Task, max_adapters: int, unneeded: str | None) -> 
         return ports | {unneeded: replace(ports[unneeded], is_required=False)}
     found = _fields(kept.schema, task)
     if max_adapters:
-        found[ADAPTERS_PORT] = _adapters_port(max_adapters)
+        found |= {ADAPTER_PORT: _adapter_port(), ADAPTERS_PORT: _adapters_port(max_adapters)}
     return {name: found[name] for name in sorted(found, key=port_words.place_of)}
 
 
@@ -231,15 +233,18 @@ def _of_embedding(fields: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
 _ADAPTED = {Task.CHAT: _of_chat, Task.COMPLETION: _of_completion, Task.EMBEDDING: _of_embedding}
 
 
+def _adapter_port() -> Port:
+    return _port_of_adapters(ADAPTER_PORT, PortType(Kind.ADAPTER), "A LoRA adapter to apply.", {})
+
+
 def _adapters_port(most: int) -> Port:
-    port_type = PortType(Kind.ADAPTER, True)
-    description = f"LoRA adapters to apply together, up to {most}."
-    schema = schema_of(port_type) | {
-        "maxItems": most,
-        "title": port_words.titled(ADAPTERS_PORT),
-        "description": description,
-        "x-ui": port_words.shown(ADAPTERS_PORT, port_type, {}),
-    }
+    description = f"LoRA adapters to apply together, up to {most}, `adapter` included."
+    return _port_of_adapters(ADAPTERS_PORT, PortType(Kind.ADAPTER, True), description, {"maxItems": most})
+
+
+def _port_of_adapters(name: str, port_type: PortType, description: str, bounds: Mapping[str, Any]) -> Port:
+    told = {"title": port_words.titled(name), "description": description}
+    schema = schema_of(port_type) | dict(bounds) | told | {"x-ui": port_words.shown(name, port_type, {})}
     return Port(port_type, schema=schema, description=description)
 
 

@@ -283,13 +283,11 @@ class Planner:
         """Of a workflow that is run over lists: what comes out of it for an element that stands for all of them."""
         each = {port: Element(inputs[port], 0, (ref := inputs[port].ref) and f"{ref}[]") for port in node.map}
         scope = self._nested(graph, {**inputs, **each}, ports, "", f"{path}/")
-        parts = ["map", ",".join(node.map)]
-        for port in sorted(ports):
-            ref = scope.outputs[port].ref
-            if ref is None:
-                return None
-            parts.append(f"{port} {ref}")
-        return hashed(*parts)
+        refs = {f"over {port}": inputs[port].ref for port in node.map}  # how many there are, where nothing else asks
+        refs |= {port: scope.outputs[port].ref for port in sorted(ports)}
+        if None in refs.values():
+            return None
+        return hashed("map", *(f"{port} {ref}" for port, ref in refs.items()))
 
 
 def _of_list(ref: str | None, index: int) -> str | None:

@@ -60,6 +60,7 @@ LOOKS: dict[str, Look] = {
     "dimensions": Look(
         _OUTPUT, True, description="Numbers of the embedding, for models that can shorten it; all where it is left out."
     ),
+    "adapter": Look("Adapters", title="Adapter", widget="adapter"),
     "adapters": Look("Adapters", widget="adapters"),
     "top_p": Look(_SAMPLING, True, "Top p", "Draw from the likeliest tokens that together are this probable."),
     "top_k": Look(_SAMPLING, True, "Top k"),

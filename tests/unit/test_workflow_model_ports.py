@@ -51,7 +51,7 @@ def values_for(task: Task) -> dict:
 def test_every_input_of_every_built_in_card_is_a_port_that_a_form_can_show(name, task):
     model = facts(name)
     ports = ports_of(model, task)
-    adapters = {"adapters"} if model.takes_adapters else set()
+    adapters = {"adapter", "adapters"} if model.takes_adapters else set()
     assert set(ports) == set(model.schemas[task]["properties"]) - HIDDEN | ADDED.get(task, set()) | adapters
     for port in ports.values():
         jsonschema.Draft202012Validator.check_schema(port.schema)
@@ -128,7 +128,7 @@ def test_an_input_that_a_card_demands_is_required():
 def test_a_chat_shows_first_what_a_creator_writes_and_the_rest_as_advanced():
     ports = ports_of(facts("smollm2-135m-instruct"), Task.CHAT)
     plain = [name for name, port in ports.items() if not port.schema["x-ui"]["advanced"]]
-    assert plain == ["system", "prompt", "max_tokens", "temperature", "seed", "adapters"]
+    assert plain == ["system", "prompt", "max_tokens", "temperature", "seed", "adapter", "adapters"]
     assert {name: str(port.type) for name, port in ports.items()} == {
         "system": "text",
         "prompt": "text",
@@ -136,6 +136,7 @@ def test_a_chat_shows_first_what_a_creator_writes_and_the_rest_as_advanced():
         "max_tokens": "number",
         "temperature": "number",
         "seed": "number",
+        "adapter": "adapter",
         "adapters": "list[adapter]",
         "top_p": "number",
         "top_k": "number",

@@ -94,9 +94,7 @@ _LOADERS = {
     ),
     "UNETLoader": _of("Load Diffusion Model", "unet_name:COMBO weight_dtype:COMBO", "MODEL", "unet_name"),
     "CLIPLoader": _of("Load CLIP", "clip_name:COMBO type:COMBO device?:COMBO", "CLIP"),
-    "DualCLIPLoader": _of(
-        "DualCLIPLoader", "clip_name1:COMBO clip_name2:COMBO type:COMBO device?:COMBO", "CLIP"
-    ),
+    "DualCLIPLoader": _of("DualCLIPLoader", "clip_name1:COMBO clip_name2:COMBO type:COMBO device?:COMBO", "CLIP"),
     "VAELoader": _of("Load VAE", "vae_name:COMBO", "VAE"),
     "LoraLoader": _of(
         "Load LoRA",
@@ -225,9 +223,7 @@ _MASKS = {
     "GrowMask": _of("GrowMask", "mask:MASK expand:INT tapered_corners:BOOLEAN", "MASK", "expand"),
     "FeatherMask": _of("FeatherMask", "mask:MASK left:INT top:INT right:INT bottom:INT", "MASK"),
     "SolidMask": _of("SolidMask", "value:FLOAT width:INT height:INT", "MASK"),
-    "MaskComposite": _of(
-        "MaskComposite", "destination:MASK source:MASK x:INT y:INT operation:COMBO", "MASK"
-    ),
+    "MaskComposite": _of("MaskComposite", "destination:MASK source:MASK x:INT y:INT operation:COMBO", "MASK"),
     "MaskPreview": _of("Preview Mask", "mask:MASK", is_output=True),
 }
 _VALUES = {
@@ -255,9 +251,7 @@ _MARKED = {
     "ComfyUIDeployExternalTextAny": _of(
         "External Text Any (ComfyUI Deploy)", f"input_id:STRING default_value?:STRING {_EXTERNAL}", "STRING"
     ),
-    "ComfyUIDeployExternalNumber": _of(
-        "External Number (ComfyUI Deploy)", f"{_NUMBER} {_RANGE} {_EXTERNAL}", "FLOAT"
-    ),
+    "ComfyUIDeployExternalNumber": _of("External Number (ComfyUI Deploy)", f"{_NUMBER} {_RANGE} {_EXTERNAL}", "FLOAT"),
     "ComfyUIDeployExternalNumberInt": _of(
         "External Number Int (ComfyUI Deploy)", f"input_id:STRING default_value?:INT {_EXTERNAL}", "INT"
     ),
@@ -304,9 +298,7 @@ _MARKED = {
         is_output=True,
     ),
 }
-CLASSES: dict[str, NodeClass] = (
-    _SAMPLING | _LOADERS | _CONDITIONING | _LATENTS | _PICTURES | _MASKS | _VALUES | _MARKED
-)
+CLASSES: dict[str, NodeClass] = _SAMPLING | _LOADERS | _CONDITIONING | _LATENTS | _PICTURES | _MASKS | _VALUES | _MARKED
 """By the name that graphs write. Some of them have no equivalent here: their signatures are known all the same."""
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, PayloadTooLarge
-from serve.domain.workflow import FORMAT, WorkflowSpec
+from serve.domain.workflow import FORMAT, MAX_ORIGINS, WorkflowSpec
 from serve.media.metadata import read_exif_texts
 from serve.media.png_chunks import SIGNATURE, read_text
 from serve.workflow.comfyui.saved import read_look, read_saved
@@ -26,8 +26,6 @@ from serve.workflow.comfyui.source import Link, SourceGraph, SourceNode
 
 MAX_GRAPH_BYTES = 4 * 2**20
 """Of a graph as JSON; honest ones have a tenth of it."""
-MAX_SOURCE_NODES = 2000
-"""Of a graph. Many of them fold into one of ours, of which a workflow has fewer."""
 _MAX_DEPTH = 40
 _LARGEST = 2**64
 WORKFLOW_TEXT = "slipway_workflow"
@@ -72,7 +70,9 @@ def _of_texts(texts: Mapping[str, str | None]) -> Read:
     ours = texts.get(WORKFLOW_TEXT)
     if ours is not None:
         return Read(spec=_spec(_object(ours.encode("utf-8", "replace"))))
-    found = {name: _object(text.encode("utf-8", "replace")) for name in (_PROMPT, _WORKFLOW) if (text := texts.get(name))}
+    found = {
+        name: _object(text.encode("utf-8", "replace")) for name in (_PROMPT, _WORKFLOW) if (text := texts.get(name))
+    }
     if not found:
         told = "The picture carries no workflow: it was made otherwise, or its texts were taken out on the way."
         raise InvalidRequest(told, "no_workflow")
@@ -154,19 +154,19 @@ def _graph(prompt: Mapping[str, Any] | None, workflow: Mapping[str, Any] | None)
     for one in (prompt, workflow):
         _check(one)
     if prompt is None:
-        graph = read_saved(workflow or {}, MAX_SOURCE_NODES)
+        graph = read_saved(workflow or {}, MAX_ORIGINS)
     else:
         graph = _of_prompt(prompt)
         if workflow is not None and isinstance(workflow.get("nodes"), list):
-            graph = read_look(graph, workflow, MAX_SOURCE_NODES)
+            graph = read_look(graph, workflow, MAX_ORIGINS)
     if not graph.nodes:
         raise InvalidRequest("The graph has no nodes.", "invalid_graph")
     return graph
 
 
 def _of_prompt(prompt: Mapping[str, Any]) -> SourceGraph:
-    if len(prompt) > MAX_SOURCE_NODES:
-        raise InvalidRequest(f"A graph has at most {MAX_SOURCE_NODES} nodes; this has {len(prompt)}.", "too_large")
+    if len(prompt) > MAX_ORIGINS:
+        raise InvalidRequest(f"A graph has at most {MAX_ORIGINS} nodes; this has {len(prompt)}.", "too_large")
     nodes = {key: node for key, value in prompt.items() if (node := _node(key, value)) is not None}
     others = [key for key in prompt if key not in nodes]
     if not nodes:
@@ -199,4 +199,3 @@ def _value(value: Any) -> Any:
 
 def _is_link(node: Any, slot: Any) -> bool:
     return isinstance(node, str) and isinstance(slot, int) and not isinstance(slot, bool) and 0 <= slot < 256
-

@@ -14,12 +14,12 @@ from serve.workflow.comfyui.source import AppInput, Link, SourceGraph, SourceGro
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _REROUTE, _PRIMITIVE = "Reroute", "PrimitiveNode"
+_VIRTUAL = _NOTES | {_REROUTE, _PRIMITIVE}
 _MUTED, _BYPASSED = 2, 4
 _INTO, _OUT_OF = "-10", "-20"
 """The ends of a subgraph, among its own links."""
 _MAX_SUBGRAPHS = 6
 """Within one another."""
-_MAX_HOPS = 4000
 End = tuple[str, int]
 
 
@@ -32,6 +32,9 @@ class _Sheet:
     sources: dict[End, End] = field(default_factory=dict)
     """(node, input) -> (node, output)"""
     shifted: dict[str, Spot] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    """Subgraphs, whose nodes are here in their place."""
+    origins: dict[End, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def add(self, id: str, node: Mapping[str, Any]) -> None:
@@ -44,16 +47,9 @@ class _Sheet:
 def read_saved(workflow: Mapping[str, Any], max_nodes: int) -> SourceGraph:
     """The graph that the editor would run. Raises InvalidRequest."""
     sheet = _flattened(workflow, max_nodes)
-    nodes, notes = {}, list(_notes(sheet))
-    for id, node in sheet.nodes.items():
-        type, mode = _type(node), node.get("mode")
-        if type in _NOTES or type in (_REROUTE, _PRIMITIVE) or mode == _BYPASSED:
-            continue
-        if mode == _MUTED:
-            notes.append(SourceNote(f"Muted: {type} {id}", _spot(node) or Spot(0, 0), id))
-            continue
-        nodes[id] = _source_node(id, node, sheet)
-    return _with_look(SourceGraph("comfyui-save", nodes, tuple(notes)), workflow, sheet)
+    nodes = {id: _source_node(id, node, sheet) for id, node in sheet.nodes.items() if _runs(node)}
+    graph = SourceGraph("comfyui-save", nodes, tuple(_notes(sheet)), _muted(sheet))
+    return _with_look(graph, workflow, sheet)
 
 
 def read_look(graph: SourceGraph, workflow: Mapping[str, Any], max_nodes: int) -> SourceGraph:
@@ -67,8 +63,18 @@ def read_look(graph: SourceGraph, workflow: Mapping[str, Any], max_nodes: int) -
         else:
             look = _look(saved, sheet.shifted.get(id))
             nodes[id] = replace(node, **(look | {"title": node.title or look["title"]}))
-    notes = (*graph.notes, *_notes(sheet))
-    return _with_look(replace(graph, nodes=nodes, notes=notes), workflow, _Sheet(max_nodes))
+    graph = replace(graph, nodes=nodes, notes=tuple(_notes(sheet)), muted=_muted(sheet))
+    return _with_look(graph, workflow, _Sheet(max_nodes))
+
+
+def _runs(node: Mapping[str, Any]) -> bool:
+    return _type(node) not in _VIRTUAL and node.get("mode") not in (_MUTED, _BYPASSED)
+
+
+def _muted(sheet: _Sheet) -> tuple[SourceNode, ...]:
+    """What stands there, and was switched off."""
+    off = [(id, node) for id, node in sheet.nodes.items() if node.get("mode") in (_MUTED, _BYPASSED)]
+    return tuple(_source_node(id, node, sheet) for id, node in off if _type(node) not in _VIRTUAL)
 
 
 def _with_look(graph: SourceGraph, workflow: Mapping[str, Any], sheet: _Sheet) -> SourceGraph:
@@ -137,21 +143,8 @@ def _open(
     if node.get("widgets_values"):
         sheet.warnings.append(f"Subgraph {id}: values that are set on it from outside are taken from inside it")
     del sheet.nodes[id]
-    before = set(sheet.nodes)
+    sheet.opened.add(id)
     _lay(inner, f"{id}:", sheet, known, depth + 1, sheet.shifted[id])
-    for target, origin in list(sheet.sources.items()):
-        if origin[0] == f"{id}:{_INTO}":
-            outside = sheet.sources.get((id, origin[1]))
-            if outside is None:
-                del sheet.sources[target]
-            else:
-                sheet.sources[target] = outside
-        elif origin[0] == id:
-            inside = sheet.sources.get((f"{id}:{_OUT_OF}", origin[1]))
-            if inside is not None:
-                sheet.sources[target] = inside
-    if not set(sheet.nodes) - before:
-        sheet.warnings.append(f"Subgraph {id} is empty")
 
 
 def _links(plane: Mapping[str, Any], prefix: str) -> Iterator[tuple[End, End]]:
@@ -167,25 +160,45 @@ def _links(plane: Mapping[str, Any], prefix: str) -> Iterator[tuple[End, End]]:
             yield (f"{prefix}{ends[0]}", ends[1]), (f"{prefix}{ends[2]}", ends[3])
 
 
-def _origin(sheet: _Sheet, end: End | None) -> End | Any:
-    """Where a value really comes from: behind reroutes and bypassed nodes. A primitive's is the value itself, in a
-    one-element tuple; None if it comes from nowhere."""
-    for _ in range(_MAX_HOPS):
-        if end is None:
-            return None
-        node = sheet.nodes.get(end[0])
-        if node is None:
-            return end
-        if _type(node) == _PRIMITIVE:
-            values = _listed(node.get("widgets_values"))
-            return (values[0],) if values else None
-        if _type(node) == _REROUTE:
-            end = sheet.sources.get((end[0], 0))
-        elif node.get("mode") == _BYPASSED:
-            end = sheet.sources.get((end[0], slot)) if (slot := _passed(node, end[1])) is not None else None
-        else:
-            return end
-    return None
+def _origin(sheet: _Sheet, end: End) -> Any:
+    """Where a value really comes from: behind reroutes, bypassed nodes and the borders of subgraphs. A primitive's is
+    the value itself, in a tuple of one; None if it comes from nowhere."""
+    path: list[End] = []
+    seen: set[End] = set()
+    here: Any = end
+    while isinstance(here, tuple) and len(here) == 2 and here not in sheet.origins and here not in seen:
+        path.append(here)
+        seen.add(here)
+        further = _before(sheet, here)
+        if further == here:
+            break
+        here = further
+    is_loop = here in seen and here != path[-1]
+    found = None if is_loop else sheet.origins.get(here, here)
+    sheet.origins.update(dict.fromkeys(path, found))
+    return found
+
+
+def _before(sheet: _Sheet, end: End) -> Any:
+    """One step back from an output; the same where it is a node's own."""
+    id, slot = end
+    instance, _, inner = id.rpartition(":")
+    if inner == _INTO and instance in sheet.opened:
+        return sheet.sources.get((instance, slot))
+    if id in sheet.opened:
+        return sheet.sources.get((f"{id}:{_OUT_OF}", slot))
+    node = sheet.nodes.get(id)
+    if node is None:
+        return end
+    if _type(node) == _PRIMITIVE:
+        values = _listed(node.get("widgets_values"))
+        return (values[0],) if values else None
+    if _type(node) == _REROUTE:
+        return sheet.sources.get((id, 0))
+    if node.get("mode") == _BYPASSED:
+        passed = _passed(node, slot)
+        return None if passed is None else sheet.sources.get((id, passed))
+    return None if node.get("mode") == _MUTED else end
 
 
 def _passed(node: Mapping[str, Any], slot: int) -> int | None:

@@ -85,6 +85,8 @@ class SourceGraph:
     format: str
     nodes: Mapping[str, SourceNode]
     notes: tuple[SourceNote, ...] = ()
+    muted: tuple[SourceNode, ...] = ()
+    """Nodes that were switched off: they are drawn, and do nothing."""
     groups: tuple[SourceGroup, ...] = ()
     app_inputs: tuple[AppInput, ...] = ()
     app_outputs: tuple[str, ...] = ()
