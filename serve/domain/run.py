@@ -106,6 +106,8 @@ class WorkflowTerms(Frozen):
     models: dict[str, ModelTerms] = Field(default_factory=dict)
     seeds: dict[str, int] = Field(default_factory=dict)
     """Drawn for nodes that are given none, by label without items."""
+    adapters: dict[str, RunAdapter] = Field(default_factory=dict)
+    """What adapters are called, in workflows within too, and what that means; where a scale is written, that counts."""
     targets: tuple[str, ...] = ()
     """Nodes to run to; none of them, the outputs of the interface."""
     use_cache: bool = True

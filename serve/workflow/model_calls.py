@@ -57,12 +57,16 @@ def call_of(task: Task, values: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
     is left out, and pictures become `asset:<id>`.
 
     Raises:
-        InvalidRequest: the values of two ports contradict one another.
+        InvalidRequest: the values of two ports contradict one another; an adapter is no more than a name.
     """
     given = {name: _plain(value) for name, value in values.items() if value is not None and name not in _SHORT}
     written = _WRITERS[task](given) if task in _WRITERS else given
     single = values.get("adapter")
-    return written, (*(() if single is None else (single,)), *(values.get("adapters") or ()))
+    adapters = (*(() if single is None else (single,)), *(values.get("adapters") or ()))
+    if unknown := [one for one in adapters if not isinstance(one, AdapterUse)]:
+        told = f"nobody looked up the adapter {str(unknown[0])[:80]!r} when the run was accepted"
+        raise InvalidRequest(told, "adapter_not_found", "adapters")
+    return written, adapters
 
 
 def values_of(task: Task, answer: Answer, inputs: Mapping[str, Any]) -> dict[str, Any]:

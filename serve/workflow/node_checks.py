@@ -128,6 +128,8 @@ class _Check:
             stems = {stem_of(operation, name) for name in given}
             needed = (name for name, one in operation.inputs.items() if one.many and one.required)
             yield from (f"{stem}_1" for stem in needed if stem not in stems)
+            written = {name: source.value for name, source in sources.items() if isinstance(source, Literal)}
+            yield from sorted(operation.needs(written) - given)
 
     def _check_map(self) -> None:
         spec, sources = self._written.spec, self._written.sources

@@ -80,6 +80,10 @@ class Operation(ABC):
         """(input, sentence) for everything wrong with what was written down: a template that cannot be read, ..."""
         return []
 
+    def needs(self, values: Mapping[str, Any]) -> frozenset[str]:
+        """Which inputs must be given something, seeing what was written down: the holes of a template."""
+        return frozenset()
+
     def wants(self, values: Mapping[str, Any]) -> frozenset[str]:
         """Which of the lazy inputs it needs, seeing the others."""
         return frozenset()

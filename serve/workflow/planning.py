@@ -15,6 +15,7 @@ from serve.domain.media import Asset
 from serve.domain.port_types import Kind, PortType, parse_type
 from serve.domain.run import WorkflowTerms
 from serve.domain.workflow import CacheUse
+from serve.workflow.adapter_names import read_adapters
 from serve.workflow.facts import ModelFacts
 from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, OfNode, Source
 from serve.workflow.values import digest_of, read
@@ -74,7 +75,7 @@ class Planner:
             InvalidRequest: `inputs` name an asset that is not there, or are of another type.
         """
         types = {name: parse_type(one.type) for name, one in graph.inputs.items()}
-        bound = {name: fixed(read(inputs.get(name), types[name], self.given.assets)) for name in types}
+        bound = {name: fixed(self._read(inputs.get(name), types[name])) for name in types}
         wanted: Wanted = {}
         _want(wanted, graph.outputs.values())
         return self._scope(Scope(graph, "", "", bound, types, (), ()), wanted)
@@ -199,7 +200,7 @@ class Planner:
         if not _is_nothing(feed):
             assert feed is not None
             return feed
-        return fixed(read(graph.inputs[name].default, wanted, self.given.assets))
+        return fixed(self._read(graph.inputs[name].default, wanted))
 
     def _given(self, scope: Scope, node: Node, port: str, source: Source) -> Feed:
         wanted = node.ports[port].type
@@ -228,7 +229,7 @@ class Planner:
             return fixed(source.value)
         known = self._fixed.get((id(source), wanted))
         if known is None:
-            known = self._fixed[(id(source), wanted)] = fixed(read(source.value, wanted, self.given.assets))
+            known = self._fixed[(id(source), wanted)] = fixed(self._read(source.value, wanted))
         return known
 
     def _made(self, scope: Scope, source: Composite, wanted: PortType | None) -> Made:
@@ -237,14 +238,17 @@ class Planner:
         template = source.template
         if item is not None and (item.kind.is_media or item.kind is Kind.ADAPTER) and isinstance(template, list):
             taken = {path[0] for path, _ in parts}
-            template = [
-                None if index in taken else read(one, item, self.given.assets) for index, one in enumerate(template)
-            ]
+            template = [None if index in taken else self._read(one, item) for index, one in enumerate(template)]
         refs = [part.ref for _, part in parts]
         if None in refs:
             return Made(template, parts, None)
         places = [[list(path), ref] for (path, _), ref in zip(parts, refs, strict=True)]
         return Made(template, parts, "+" + digest_of([template, places]))
+
+    def _read(self, written: Any, wanted: PortType) -> Any:
+        if wanted.kind is Kind.ADAPTER:
+            return read_adapters(written, self.given.terms.adapters)
+        return read(written, wanted, self.given.assets)
 
     def _key_of(self, path: str, node: Node, inputs: Mapping[str, Feed], ports: frozenset[str]) -> str | None:
         if not node.map:

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 from fakes.gateway import CHAT, Gateway, gateway
 from fakes.ledger import batch, event, unbilled
+from fakes.runs import new_run
+from fakes.workflow_runs import workflow_run
 from sqlalchemy import update
 
 from serve.domain.documents import Prices
 from serve.domain.names import RequestId, RunId, TenantName
-from serve.domain.usage import ENGINE_FAILED, Basis, Quantities, UsageEvent, UsageId, UsageStatus
+from serve.domain.run import Run
+from serve.domain.steps import Step, StepStatus
+from serve.domain.usage import ENGINE_FAILED, Basis, PriceId, Quantities, UsageEvent, UsageId, UsageStatus
 from serve.metering.ledger.booking import Booked, Kind, standing
 from serve.metering.ledger.ledger import Ledger
 from serve.metering.ledger.run_costs import EndedRun, _is_whole
+from serve.runs import steps
 from serve.storage.tables import runs
 
 
@@ -83,3 +88,38 @@ async def test_a_canceled_run_shows_what_the_ledger_booked_for_it(made: Gateway)
 async def pretend_it_ran(made: Gateway, run_id: str) -> None:
     async with made.services.records.write() as connection:
         await connection.execute(update(runs).where(runs.c.id == run_id).values(attempt=1))
+
+
+async def test_a_canceled_workflow_s_run_shows_what_was_booked_for_all_of_its_steps(made: Gateway) -> None:
+    services = made.services
+    workflow = workflow_run(tenant="default", workflow=None)
+    row, _ = await services.runs.create(new_run(**workflow))
+    done = Step("a", StepStatus.SUCCEEDED, "model:echo-chat", tries=1, usage={"prompt_tokens": 1}, cost_nano=1000)
+    stopped = Step("b", StepStatus.CANCELED, "model:echo-chat", tries=1)
+    async with services.records.write() as connection:
+        await steps.save(connection, row.id, [done, stopped])
+        ended = {"status": "canceled", "finished_ms": services.clock.now_ms(), "attempt": 1, "fence": 1}
+        await connection.execute(
+            update(runs).where(runs.c.id == row.id).values(ended | {"usage": {"prompt_tokens": 1}})
+        )
+    price = await services.prices.current(CHAT, "default")
+    assert price is not None
+    ledger = Ledger(services.records, services.clock, services.settings.metering, services.prices)
+    async with made.client() as client:
+        await ledger.book(batch(of_step(row, price.id, "a", Quantities(1))))
+        before = (await client.get(f"/v1/runs/{row.id}")).json()
+        used = replace(of_step(row, price.id, "b", Quantities(2, 0, 3), seq=2), status=UsageStatus.CANCELED)
+        await ledger.book(batch(used, cumulative=Quantities(3, 0, 3)))
+        after = (await client.get(f"/v1/runs/{row.id}")).json()
+    assert (before["cost"], before["usage"]) == (None, {"prompt_tokens": 1})
+    assert (after["cost"]["usd"], after["usage"]) == ("0.000009", {"prompt_tokens": 3, "completion_tokens": 3})
+
+
+def of_step(run: Run, price: PriceId, label: str, used: Quantities, seq: int = 1) -> UsageEvent:
+    subject = replace(
+        event(tenant="default", model=CHAT, price=price, node=label, workflow=run.target).subject,
+        id=UsageId(f"{run.request_id}/{label}:1"),
+        request_id=run.request_id,
+        run_id=run.id,
+    )
+    return replace(event(), subject=subject, quantities=used, seq=seq)

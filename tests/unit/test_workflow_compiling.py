@@ -24,6 +24,7 @@ from serve.domain.port_types import parse_type
 from serve.domain.task import Task
 from serve.domain.workflow import WorkflowSpec
 from serve.workflow.compiling import compile_workflow
+from serve.workflow.facts import Known
 from serve.workflow.graph import Composite, Graph, Literal, NodeKind, OfInput, OfNode
 from serve.workflow.pinning import is_pinned, pinned, workflows_named
 from serve.workflow.problems import Code
@@ -273,3 +274,11 @@ def test_five_hundred_nodes_compile_in_milliseconds() -> None:
         graph_of(spec)
         taken.append(time.process_time() - start)
     assert min(taken) < 0.06  # 17 ms on a quiet core; three times that says that something is wrong
+
+
+def test_a_hole_of_a_template_without_its_input_is_told_before_anything_runs():
+    nodes = {"say": {"type": "op:text.template", "inputs": {"template": "a {style} {shape}", "value_style": "round"}}}
+    interface = {"outputs": [{"name": "text", "from": ["say", "text"]}]}
+    spec = WorkflowSpec.model_validate({"nodes": nodes, "interface": interface})
+    (problem,) = compile_workflow(spec, Known({})).problems
+    assert (problem.code, problem.node, problem.field) == (Code.MISSING_INPUT, "say", "inputs.value_shape")

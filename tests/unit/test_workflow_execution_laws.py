@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fakes.clock import ManualClock
@@ -114,7 +114,7 @@ def plainly(graph: Graph, stage: MemoryStage) -> tuple[dict[str, Any], bool]:
 
 
 @given(workflows(may_fail=True))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_quick_nodes_give_what_the_document_means(drawn: Drawn) -> None:
     graph = compiled(drawn, slow=False)
     stage = stage_for(drawn, graph)
@@ -123,7 +123,7 @@ def test_quick_nodes_give_what_the_document_means(drawn: Drawn) -> None:
 
 
 @given(workflows(may_fail=True), orders, st.integers(1, 3))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_whatever_order_steps_end_in_the_outputs_are_the_same(drawn: Drawn, order: list[int], most: int) -> None:
     graph = compiled(drawn, slow=True)
     performed, stage = asyncio.run(shuffled(drawn, graph, order, most))
@@ -131,7 +131,7 @@ def test_whatever_order_steps_end_in_the_outputs_are_the_same(drawn: Drawn, orde
 
 
 @given(workflows(), orders)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_every_step_ends_once(drawn: Drawn, order: list[int]) -> None:
     graph = compiled(drawn, slow=True)
     _, stage = asyncio.run(shuffled(drawn, graph, order))
@@ -143,7 +143,7 @@ def test_every_step_ends_once(drawn: Drawn, order: list[int]) -> None:
 
 
 @given(workflows(may_fail=True), orders, st.lists(st.integers(0, 12), min_size=1, max_size=3))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_interrupted_anywhere_and_resumed_is_the_same_as_uninterrupted(
     drawn: Drawn, order: list[int], cuts: list[int]
 ) -> None:
@@ -172,7 +172,7 @@ def test_interrupted_anywhere_and_resumed_is_the_same_as_uninterrupted(
 
 
 @given(workflows(), orders)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_cached_and_uncached_results_are_the_same(drawn: Drawn, order: list[int]) -> None:
     graph, results = compiled(drawn, slow=True), MemoryResults()
 
@@ -191,10 +191,10 @@ def test_cached_and_uncached_results_are_the_same(drawn: Drawn, order: list[int]
 
 
 @given(workflows(), orders, st.dictionaries(st.sampled_from(["x", "y"]), st.integers(-9, 9), min_size=1))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_results_of_other_inputs_are_never_mistaken(drawn: Drawn, order: list[int], other: dict[str, int]) -> None:
     graph, results = compiled(drawn, slow=False), MemoryResults()
-    before = Drawn(drawn.spec, drawn.known, {**drawn.inputs, **other}, drawn.types)
+    before = replace(drawn, inputs={**drawn.inputs, **other})
 
     async def both() -> tuple[Performed, MemoryStage]:
         await perform(graph, stage_for(before, graph), None, results)

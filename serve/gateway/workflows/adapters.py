@@ -18,6 +18,7 @@ from serve.gateway.addresses import adapter_reference
 from serve.gateway.routing import adapters_of
 from serve.gateway.workflows.calls import Call, Given
 from serve.gateway.workflows.ceilings import key_of
+from serve.workflow.adapter_names import name_in
 from serve.workflow.graph import Graph, Node
 from serve.workflow.references import INPUT, LITERAL, REF
 from serve.workflow.values import digest_of
@@ -25,11 +26,12 @@ from serve.workflow.values import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The adapters of a run's calls. `ids` are those of a call, by `key_of`; `named` is a digest of what they were
-    called, and what that means."""
+    """The adapters of a run's calls. `ids` are those of a call, by `key_of`; `named` is a digest of what was written,
+    and what that means; `names` is the same by name, for what stands where nothing can be written."""
 
     ids: Mapping[str, Sequence[str]]
     named: Mapping[str, RunAdapter]
+    names: Mapping[str, RunAdapter]
 
     def of_run(self) -> tuple[RunAdapter, ...]:
         """Each version once, as the run's row has them."""
@@ -86,15 +88,20 @@ async def resolved_adapters(
     """
     ids: dict[str, Sequence[str]] = {}
     named: dict[str, RunAdapter] = {}
+    names: dict[str, RunAdapter] = {}
     for call in calls:
-        names, key = call.adapters(), key_of(call)
-        if not names or key in ids:
+        written, key = call.adapters(), key_of(call)
+        if not written or key in ids:
             continue
-        wanted = [_chosen(one) for one in names]
+        wanted = [_chosen(one) for one in written]
         found = await adapters_of(request).run_adapters(tenant, cards[call.model], wanted)
         ids[key] = [adapter.id for adapter in found]
-        named |= {digest_of(one.value): adapter for one, adapter in zip(names, found, strict=True)}
-    return Resolved(ids, named)
+        for one, adapter in zip(written, found, strict=True):
+            named[digest_of(one.value)] = adapter
+            name, scale = name_in(one.value)
+            if name is not None and (scale is None or name not in names):
+                names[name] = adapter
+    return Resolved(ids, named, names)
 
 
 def _chosen(given: Given) -> Chosen:
@@ -109,11 +116,4 @@ def _chosen(given: Given) -> Chosen:
     if not isinstance(name, str) or not is_scale or abs(scale or 0) > MAX_SCALE:
         told = f'{param} must be an adapter: a name, or {{"name": ..., "scale": ...}} with a scale up to {MAX_SCALE:g}.'
         raise InvalidRequest(told, "invalid_adapter", param)
-    if "/" in param and not (isinstance(value, dict) and value.keys() == {"id", "scale"}):
-        raise InvalidRequest(
-            f"{param}: a workflow inside another names its adapters by id, as a version never changes: write "
-            '{"id": "tenant/name@sha256:...", "scale": 1.0} there, or make it an input.',
-            "invalid_adapter",
-            param,
-        )
     return Chosen(adapter_reference(name, param), None if scale is None else float(scale), param)

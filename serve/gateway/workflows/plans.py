@@ -66,7 +66,9 @@ async def plan_of(request: Request, asked: AskedWorkflow) -> WorkflowPlanView:
     inputs, assets = await _with_assets(services, caller.tenant, prepared, pictures)
     bound = prepared.bound(asked.body.deadline_s)
     prices = {model: await services.prices.current(model, caller.tenant) for model in bound.models()}
-    terms = WorkflowTerms(digest="", models=prepared.models(), seeds=dict(prepared.seeds))
+    terms = WorkflowTerms(
+        digest="", models=prepared.models(), seeds=dict(prepared.seeds), adapters=dict(prepared.adapters.names)
+    )
     scope = Planner(Given(terms, prepared.known.models, assets)).plan(prepared.graph, inputs)
     outlook = await _outlook(services, caller.tenant, asked, prepared, scope, prices)
     return _view(prepared, outlook, bound, prices)

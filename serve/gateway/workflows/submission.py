@@ -142,6 +142,7 @@ class WorkflowOrder:
             digest="",
             models=found.models(),
             seeds=dict(found.seeds),
+            adapters=dict(found.adapters.names),
             targets=tuple(body.targets),
             use_cache=body.use_cache,
             metadata=body.metadata and settings.image_metadata,

@@ -20,6 +20,9 @@ _INTO, _OUT_OF = "-10", "-20"
 """The ends of a subgraph, among its own links."""
 _MAX_SUBGRAPHS = 6
 """Within one another."""
+_NODE_WORK = 20
+_MAX_WORK = 200_000
+"""Links and inputs, and nodes for some of them each."""
 End = tuple[str, int]
 
 
@@ -37,11 +40,20 @@ class _Sheet:
     origins: dict[End, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    work: int = 0
+
     def add(self, id: str, node: Mapping[str, Any]) -> None:
         """Raises InvalidRequest where there are too many."""
+        self.spend(_NODE_WORK + len(_listed(node.get("inputs"))))
         if len(self.nodes) >= self.max_nodes:
             raise InvalidRequest(f"A graph has at most {self.max_nodes} nodes.", "too_large")
         self.nodes[id] = node
+
+    def spend(self, work: int) -> None:
+        """Count what is laid out, also of subgraphs that turn out to be empty. Raises InvalidRequest."""
+        self.work += work
+        if self.work > _MAX_WORK:
+            raise InvalidRequest("The graph has too many links, or its subgraphs are too many.", "too_large")
 
 
 def read_saved(workflow: Mapping[str, Any], max_nodes: int) -> SourceGraph:
@@ -124,6 +136,7 @@ def _lay(
         sheet.add(id, node)
         place = _spot(node) or Spot(0, 0)
         sheet.shifted[id] = replace(place, x=place.x + origin.x, y=place.y + origin.y)
+    sheet.spend(len(_listed(plane.get("links"))))
     for origin_end, target_end in _links(plane, prefix):
         sheet.sources[target_end] = origin_end
     for node in _listed(plane.get("nodes")):

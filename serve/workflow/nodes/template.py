@@ -60,6 +60,13 @@ class Template(Quick):
             return [("template", str(error))]
         return []
 
+    def needs(self, values: Mapping[str, Any]) -> frozenset[str]:
+        """One for each hole."""
+        template = values.get("template")
+        if not isinstance(template, str) or self.problems(values):
+            return frozenset()
+        return frozenset(f"value_{name}" for name, is_hole in parse(template) if is_hole)
+
     def apply(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """See `Quick`. A hole whose input was given null is left empty; one without an input is an error."""
         try:
