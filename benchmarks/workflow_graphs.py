@@ -14,6 +14,7 @@ from serve.workflow.operations import OPERATIONS
 
 _X = {"$input": "x"}
 _WIDTH = 10
+_MOST = 100
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -36,11 +37,18 @@ def chain(size: int) -> dict[str, Any]:
 
 
 def fan(size: int) -> dict[str, Any]:
-    """All beside one another, and one that takes them together."""
-    nodes: dict[str, Any] = {f"n{index}": _add(_X, index + 1) for index in range(size - 1)}
-    inputs = {f"item_{index}": _ref(f"n{index}") for index in range(size - 1)}
-    nodes["all"] = {"type": "op:list.make", "inputs": inputs}
-    return _document(nodes, "all", "items")
+    """All beside one another, and those that take them together, a hundred each."""
+    num_lists = -(-size // (_MOST + 1))
+    names = [f"n{index}" for index in range(size - num_lists)]
+    nodes: dict[str, Any] = {name: _add(_X, index + 1) for index, name in enumerate(names)}
+    outputs = []
+    for index in range(num_lists):
+        some = names[index * _MOST : (index + 1) * _MOST]
+        inputs = {f"item_{place}": _ref(name) for place, name in enumerate(some)}
+        nodes[f"all{index}"] = {"type": "op:list.make", "inputs": inputs}
+        outputs.append({"name": f"out{index}", "from": [f"all{index}", "items"]})
+    found = _document(nodes, "all0", "items")
+    return found | {"interface": found["interface"] | {"outputs": outputs}}
 
 
 def diamonds(size: int) -> dict[str, Any]:

@@ -68,8 +68,9 @@ def _send(client: "Client", document: "AnyDocument", output: Format) -> tuple[di
     label = f"{document.kind.lower()}/{document.name}"
     try:
         if document.kind == "Platform":
-            raise CliError("Only models and adapters are applied over HTTP.", ExitCode.REFUSED, "See `slipway config`.")
-        result = client.put(path, json.loads(document.canonical()))["result"]
+            told = "A platform's document is not applied over HTTP."
+            raise CliError(told, ExitCode.REFUSED, "See `slipway config`.")
+        result = client.put(path, _body(document))["result"]
     except Unreachable:
         raise
     except CliError as error:
@@ -78,3 +79,12 @@ def _send(client: "Client", document: "AnyDocument", output: Format) -> tuple[di
     if output is Format.TABLE:
         typer.echo(f"{label} {result}")
     return who | {"result": result}, None
+
+
+def _body(document: "AnyDocument") -> dict[str, Any]:
+    """The document as it is sent. Values within a workflow keep the order of their keys, in which a model answers that
+    is given a JSON Schema, and their nulls."""
+    body: dict[str, Any] = json.loads(document.canonical())
+    if document.kind == "Workflow":
+        body["spec"] = document.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return body

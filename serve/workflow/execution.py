@@ -106,9 +106,15 @@ class Execution:
             if perf_counter() > until:
                 break
         if not ready:
+            self._fill_up()
             self.frames.settle()
         self._keeper.flush()
         self.teller.flush()
+
+    def _fill_up(self) -> None:
+        """Begin what waits for room: last, since what has just ended may say that it is not needed."""
+        while self._queued and self._num_working < self._max_concurrent:
+            self._work(self._queued.popleft())
 
     def _go(self, job: Job) -> None:
         job.is_queued = False
@@ -377,8 +383,6 @@ class Execution:
     def _worked(self, job: Job) -> Callable[[Any, BaseException | None], None]:
         def came(done: Done | None, error: BaseException | None) -> None:
             self._num_working -= 1
-            while self._queued and self._num_working < self._max_concurrent:
-                self._work(self._queued.popleft())
             if done is None:
                 self._fail(job, error or RuntimeError("no result"))
             else:
@@ -399,7 +403,7 @@ class Execution:
         job.go = None
         self.teller.begun(job)
         fan_out = FanOut(job, self, items)
-        keys = [item.key for item in items if item.key is not None]
+        keys = [key for item in items for key in _keys_of(item)]
         if keys and self._keeper.use_cache:
             self._tasks.start(self._keeper.look(keys), lambda *_: fan_out.begin())
         else:
@@ -471,6 +475,12 @@ class Execution:
 
 def _read(written: Mapping[str, Any], planned: Planned) -> dict[str, Any]:
     return {port: decode(written[port], type_) for port, type_ in planned.outputs.items() if port in written}
+
+
+def _keys_of(item: Planned) -> Iterable[str]:
+    """What an item is kept under; one that is a workflow is its nodes."""
+    nodes = (item,) if item.scope is None else item.scope.planned()
+    return (one.key for one in nodes if one.key is not None)
 
 
 def _without(job: Job) -> str:

@@ -80,6 +80,10 @@ class Plain:
         if not node.map:
             return self._once(node, {})
         lists = {port: self.value(node.inputs[port], node.ports[port].type.listed) for port in node.map}
+        if node.graph is None:  # what every item is given must be there, however many there are
+            for port, source in node.inputs.items():
+                if port not in lists and not node.ports[port].is_lazy:
+                    self._strict(node, port, source)
         made = [self._once(node, dict(zip(lists, one, strict=True))) for one in zip(*lists.values(), strict=True)]
         return {port: [one[port] for one in made] for port in node.outputs if all(port in one for one in made)}
 

@@ -109,29 +109,40 @@ async def shuffled(drawn: Drawn, graph: Graph, order: list[int], most: int = 64)
     return await running, stage
 
 
+def agrees(performed: Performed, graph: Graph, stage: MemoryStage) -> bool:
+    """Whether it is what the document means. Of a node that lacks one input by a failure and another by a condition
+    only one is told, whichever came first."""
+    plain = Plain(graph, stage.run.inputs)
+    outputs, is_failed = plain.outputs()
+    if performed.error is None and not is_failed:
+        return performed.outputs == outputs
+    there = {name: value for name, value in outputs.items() if value is not None}
+    return there == {name: value for name, value in performed.outputs.items() if value is not None}
+
+
 def plainly(graph: Graph, stage: MemoryStage) -> tuple[dict[str, Any], bool]:
     return Plain(graph, stage.run.inputs).outputs()
 
 
 @given(workflows(may_fail=True))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_quick_nodes_give_what_the_document_means(drawn: Drawn) -> None:
     graph = compiled(drawn, slow=False)
     stage = stage_for(drawn, graph)
     performed = asyncio.run(perform(graph, stage, None))
-    assert (performed.outputs, performed.error is not None) == plainly(graph, stage)
+    assert agrees(performed, graph, stage)
 
 
 @given(workflows(may_fail=True), orders, st.integers(1, 3))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_whatever_order_steps_end_in_the_outputs_are_the_same(drawn: Drawn, order: list[int], most: int) -> None:
     graph = compiled(drawn, slow=True)
     performed, stage = asyncio.run(shuffled(drawn, graph, order, most))
-    assert (performed.outputs, performed.error is not None) == plainly(compiled(drawn, slow=False), stage)
+    assert agrees(performed, compiled(drawn, slow=False), stage)
 
 
 @given(workflows(), orders)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_every_step_ends_once(drawn: Drawn, order: list[int]) -> None:
     graph = compiled(drawn, slow=True)
     _, stage = asyncio.run(shuffled(drawn, graph, order))
@@ -143,7 +154,7 @@ def test_every_step_ends_once(drawn: Drawn, order: list[int]) -> None:
 
 
 @given(workflows(may_fail=True), orders, st.lists(st.integers(0, 12), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_interrupted_anywhere_and_resumed_is_the_same_as_uninterrupted(
     drawn: Drawn, order: list[int], cuts: list[int]
 ) -> None:
@@ -168,11 +179,11 @@ def test_interrupted_anywhere_and_resumed_is_the_same_as_uninterrupted(
         return await running, done, stage
 
     performed, _, stage = asyncio.run(interrupted())
-    assert (performed.outputs, performed.error is not None) == plainly(compiled(drawn, slow=False), stage)
+    assert agrees(performed, compiled(drawn, slow=False), stage)
 
 
 @given(workflows(), orders)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_cached_and_uncached_results_are_the_same(drawn: Drawn, order: list[int]) -> None:
     graph, results = compiled(drawn, slow=True), MemoryResults()
 
@@ -191,7 +202,7 @@ def test_cached_and_uncached_results_are_the_same(drawn: Drawn, order: list[int]
 
 
 @given(workflows(), orders, st.dictionaries(st.sampled_from(["x", "y"]), st.integers(-9, 9), min_size=1))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_results_of_other_inputs_are_never_mistaken(drawn: Drawn, order: list[int], other: dict[str, int]) -> None:
     graph, results = compiled(drawn, slow=False), MemoryResults()
     before = replace(drawn, inputs={**drawn.inputs, **other})

@@ -130,6 +130,8 @@ class Call:
     def __init__(self, translation: Translation, node: SourceNode) -> None:
         self.translation = translation
         self.node = node
+        self.inlined: set[str] = set()
+        """Nodes whose values stand in what this one has become."""
 
     def warn(self, told: str) -> None:
         """Say what is not as it was, in words that go on from the node's name."""
@@ -171,6 +173,7 @@ class Call:
             found = self.flow(name)
             if not found.is_known:
                 raise NoEquivalent(f"its {name} is computed, and can only be written down here")
+            self.inlined |= found.sources
             return found.literal
         if (self.node.id, name) in self.translation.marks.inputs:
             self.warn(f"{name} cannot be an input here; it stays {str(value)[:60]!r}")

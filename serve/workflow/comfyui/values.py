@@ -100,7 +100,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """LATENT: empty, of a size; or a picture's, maybe with a mask of what is painted anew. `is_sampled`: a model has made
+    """LATENT: empty, of a size; or a picture's, maybe with a mask of what is painted anew. `is_sampled`: a model made
     `image` of it, so that decoding it does nothing any more."""
 
     width: Flow | None = None
