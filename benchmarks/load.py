@@ -35,13 +35,14 @@ class Target:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+    def post(self, path: str, body: Mapping[str, Any], accept: str = "*/*") -> bytes:
         """A whole HTTP/1.1 request, ready to be written."""
         content = json.dumps(body).encode()
         head = [
             f"POST {path} HTTP/1.1",
             f"Host: {self.host}:{self.port}",
             "Content-Type: application/json",
+            f"Accept: {accept}",
             f"Content-Length: {len(content)}",
         ]
         if self.key:

@@ -51,6 +51,18 @@ def document_of(value: Mapping[str, Any]) -> AnyDocument:
     return cast("AnyDocument", document)
 
 
+def read_values(text: str, source: str = "file.yaml") -> list[tuple[Any, Lines]]:
+    """What the YAML documents of `text` say, whatever that is, each with the line of every path in it.
+
+    Raises:
+        InvalidRequest: `invalid_document`: it is not YAML, or more than a manifest needs.
+    """
+    reading = _Reading(source)
+    values = list(reading.values(text))
+    reading.refuse()
+    return values
+
+
 class _Reading:
     """One text on its way to documents, and what was found wrong so far."""
 
@@ -110,7 +122,7 @@ class _Reading:
 
     def _note(self, path: Path, says: str, lines: Lines) -> None:
         self._first_path = self._first_path or path
-        where = f"{self.source}:{_line(path, lines)}: " if self.source else ""
+        where = f"{self.source}:{line_of(path, lines)}: " if self.source else ""
         told = f"{'.'.join(map(str, path))}: " if path else ""
         self.problems.append(f"{where}{told}{says}")
 
@@ -124,7 +136,7 @@ class _Reading:
         raise InvalidRequest("\n".join(shown), "invalid_document", ".".join(map(str, self._first_path)) or None)
 
 
-def _line(path: Path, lines: Lines) -> int:
+def line_of(path: Path, lines: Lines) -> int:
     """The line of `path`, or of the nearest thing around it that is there."""
     while path and path not in lines:
         path = path[:-1]

@@ -72,9 +72,9 @@ class Client:
         response = self._answer("POST", path, timeout=_CALL_TIMEOUT, **request)
         return self._json(response), response.status_code == httpx.codes.CREATED
 
-    def put(self, path: str, body: Any) -> dict[str, Any]:
+    def put(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """PUT `body` as JSON to `path`. The platform may fetch what the body names before it answers."""
-        return self._ask("PUT", path, json=body, timeout=_CALL_TIMEOUT)
+        return self._ask("PUT", path, json=body, headers=headers, timeout=_CALL_TIMEOUT)
 
     def patch(self, path: str, body: Any) -> dict[str, Any]:
         """PATCH `body` as JSON to `path`."""
@@ -136,11 +136,20 @@ class Client:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
 
 
-def refusal(response: httpx.Response) -> CliError:
+class Refusal(CliError):
+    """The platform's error. `code` is for programs; `problems` is everything that is wrong with a workflow."""
+
+    code: str | None = None
+    problems: tuple[dict[str, Any], ...] = ()
+
+
+def refusal(response: httpx.Response) -> Refusal:
     """The platform's own sentence, its code, and the request id that its log knows."""
+    problems: list[dict[str, Any]] = []
     try:
         error = response.json()["error"]
         message, code, param = error["message"], error.get("code"), error.get("param")
+        problems = error.get("problems") or []
     except (ValueError, KeyError, TypeError):
         message, code, param = f"HTTP {response.status_code} {response.reason_phrase}", None, None
     known = {
@@ -150,7 +159,9 @@ def refusal(response: httpx.Response) -> CliError:
         "request": response.headers.get("x-request-id"),
     }
     details = "  ".join(f"{name}: {value}" for name, value in known.items() if value)
-    return CliError(message, ExitCode.REFUSED if response.is_client_error else ExitCode.FAILED, details)
+    refused = Refusal(message, ExitCode.REFUSED if response.is_client_error else ExitCode.FAILED, details)
+    refused.code, refused.problems = code, tuple(problems)
+    return refused
 
 
 def _seconds(header: str | None) -> str | None:

@@ -60,8 +60,9 @@ class EventStream(Response):
     generator is closed as soon as the client leaves.
     """
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(headers=_HEADERS)
+    def __init__(self, chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str] | None = None) -> None:
+        """`headers` are sent beside those of any stream."""
+        super().__init__(headers={**_HEADERS, **(headers or {})})
         del self.headers["content-length"]
         self._chunks = chunks
 

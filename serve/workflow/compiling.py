@@ -190,7 +190,7 @@ class _Document:
         if total > MAX_STEPS:
             node = max(nodes, key=sizes.num_steps)
             told = f"a run could have {total} steps, and has at most {MAX_STEPS}; this node has the most"
-            self._findings.add(Code.TOO_LARGE, told, node.name, "max_items" if node.map else "type")
+            self._findings.add(Code.TOO_LARGE, told, node.name, "maxItems" if node.map else "type")
         for node in nodes:
             length = self._shapes.label_length(node)
             if length > MAX_LABEL:

@@ -63,6 +63,7 @@ class _Check:
         self._check_references()
         self._check_names()
         self._check_map()
+        self._check_policy()
         if self._written.when is not None:
             check_source(self._scope, Where(self._written.name, "when", "when", _WHEN, _BOOLEAN), self._written.when)
         outputs = _lifted(self._outputs) if self._mapped else self._outputs
@@ -131,6 +132,13 @@ class _Check:
             written = {name: source.value for name, source in sources.items() if isinstance(source, Literal)}
             yield from sorted(operation.needs(written) - given)
 
+    def _check_policy(self) -> None:
+        """The nodes of a nested workflow have policies of their own: one around them would try finished nodes again."""
+        policy = self._written.spec.policy
+        if self._shape.graph is not None and (policy.retries or policy.timeout_seconds is not None):
+            field = "policy.retries" if policy.retries else "policy.timeoutSeconds"
+            self._tell(Code.INVALID_VALUE, "a workflow is tried and timed node by node: say it of its nodes", field)
+
     def _check_map(self) -> None:
         spec, sources = self._written.spec, self._written.sources
         lengths: dict[str, int] = {}
@@ -141,7 +149,7 @@ class _Check:
             elif (length := written_length(sources.get(name))) is not None:
                 lengths[name] = length
                 if length > spec.max_items:
-                    told = f"{name} has {length} items, and the node takes {spec.max_items} (max_items)"
+                    told = f"{name} has {length} items, and the node takes {spec.max_items} (maxItems)"
                     self._tell(Code.TOO_LARGE, told, f"inputs.{name}")
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {length}" for name, length in lengths.items())

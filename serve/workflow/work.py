@@ -17,7 +17,7 @@ def work_of_call(task: Task, inputs: Mapping[str, Any]) -> float:
     """
     if task in (Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE):
         pixels = _number(inputs, "width") * _number(inputs, "height") / _MEGA
-        return pixels * _number(inputs, "steps") * max(1.0, _number(inputs, "n"))
+        return pixels * _number(inputs, "steps") * _number(inputs, "num_images")
     said = inputs.get("messages", inputs.get("input", inputs.get("prompt", "")))
     return sum(map(len, _texts(said))) / 1000
 

@@ -313,7 +313,7 @@ def test_lists_that_multiply_are_refused_at_the_node_with_the_most_steps() -> No
     nodes = {f"n{index}": {**node(ADD, a=given("xs"), b=1), "map": ["a"], "maxItems": 256} for index in range(20)}
     spec = workflow({"ok": GOOD, **nodes}, {"out": ["ok", "result"]}, {"xs": "list[number]"})
     found = compile_workflow(spec, known()).errors
-    assert placed(found) == [("too_large", "n0", "max_items")]
+    assert placed(found) == [("too_large", "n0", "maxItems")]
 
 
 def test_labels_have_a_length() -> None:
@@ -425,3 +425,9 @@ def test_whatever_a_node_says_it_compiles_or_has_problems(
     for problem in errors({"bad": bad}):
         assert problem.node == "bad"
         assert problem.field is not None
+
+
+def test_a_nested_workflow_is_not_tried_again_as_a_whole() -> None:
+    inner = published(inner=workflow({"own": GOOD}, {"out": ["own", "result"]}))
+    again = {"sub": node("workflow:inner@1") | {"policy": {"retries": 2}}}
+    assert placed(errors(again, inner)) == [("invalid_value", "sub", "policy.retries")]

@@ -75,7 +75,9 @@ async def check_costs(shop: WorkflowPlatform, run: Mapping[str, Any], num_calls:
     """What the steps cost is what the run costs, and what the ledger has of it, node by node."""
     costs = {label: nano(step) for label, step in (await shop.steps(run["id"])).items() if step["cost"]}
     booked = await shop.booked(run["id"], num_calls)
-    assert {label: cost for label, cost in costs.items() if cost} == {label: cost for label, cost in booked.items() if cost}
+    assert {label: cost for label, cost in costs.items() if cost} == {
+        label: cost for label, cost in booked.items() if cost
+    }
     assert sum(costs.values()) == nano(run) == sum(booked.values())
     return nano(run)
 
@@ -154,15 +156,14 @@ async def test_a_client_that_listens_hears_every_step_and_then_the_end(tmp_path:
     async with workflow_platform(tmp_path) as shop:
         await shop.publish(banner=BANNER)
         answer = await shop.client.post("/v1/workflows/banner/runs", json={"input": TALK}, headers=headers)
-        print(answer.text[:900], answer.headers)
         events = events_of(answer.text)
-        run = await shop.ended(json.loads(answer.text.split("data: ", 2)[1].splitlines()[0]).get("id", ""))
+        run = (await shop.client.get(answer.headers["location"])).json()
     kinds = [kind for kind, _ in events]
     ended = [(data["label"], data["status"]) for kind, data in events if kind == "step" and data["status"] != "running"]
     assert kinds[0] == "queued"
     assert kinds[-1] == "succeeded"
     assert ended == [("improve", "succeeded"), ("gen", "succeeded"), ("small", "succeeded")]
-    assert run["status"] == "succeeded"
+    assert (run["status"], run["output"]["words"]) == ("succeeded", TALK["prompt"])
 
 
 def events_of(stream: str) -> list[tuple[str, dict[str, Any]]]:
@@ -359,8 +360,24 @@ async def test_adapters_of_a_workflow_within_are_those_that_it_names(tmp_path: P
     assert {adapter["id"] for adapter in run["adapters"]} == set(ids)
 
 
-async def bring(shop: WorkflowPlatform, name: str) -> str:
-    files = [("file", (path, data)) for path, data in language_adapter().items()]
+async def test_an_adapter_that_was_replaced_makes_another_result(tmp_path: Path) -> None:
+    inner = workflow({"say": chat("hello", adapters=["formal"], seed=1)}, {"said": ("say", "text")})
+    outer = workflow({"sub": {"type": "workflow:inner@1"}}, {"said": ("sub", "said")})
+    async with workflow_platform(tmp_path) as shop:
+        said, calls = [], []
+        await bring(shop, "formal")
+        await shop.publish(inner=inner)
+        await shop.publish(outer=outer)
+        for fill in (0.5, 0.5, 0.75):
+            await bring(shop, "formal", fill)
+            said.append((await shop.run("outer"))["output"]["said"])
+            calls.append(len(shop.models.calls))
+    assert calls == [1, 1, 2]
+    assert said[0] == said[1] != said[2]
+
+
+async def bring(shop: WorkflowPlatform, name: str, fill: float = 0.5) -> str:
+    files = [("file", (path, data)) for path, data in language_adapter(fill).items()]
     answer = await shop.client.post("/v1/adapters", data={"name": name}, files=files)
     assert answer.status_code in (200, 201), answer.text
     return str(answer.json()["id"])

@@ -56,13 +56,13 @@ async def create_workflow_run(
     """Start a run of a workflow: `name` is its latest version, `name@3`, `name@prod` or `name@draft` another.
 
     The body is JSON, or a form with the inputs by name; pictures may be files of it. The run goes on whether or not
-    anybody waits for it, or listens.
+    anybody waits for it, or listens; to whoever listens, the header Location says where it is.
     """
     wait = wait_seconds(prefer)
     run = await _submitted(request, services, name, idempotency_key)
     held_by(request.scope).release()
     if _EVENT_STREAM in accept.lower():
-        return EventStream(run_events(services, caller.tenant, run.id))
+        return EventStream(run_events(services, caller.tenant, run.id), {"Location": f"/v1/runs/{run.id}"})
     return await answered(request, run, wait)
 
 

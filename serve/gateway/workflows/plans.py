@@ -6,15 +6,17 @@ to be expected goes by how long such steps took lately and what the tenant's own
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from starlette.requests import Request
 
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.media import Asset
+from serve.domain.modality import Modality
 from serve.domain.names import AssetId, TenantName
 from serve.domain.run import WorkflowTerms
+from serve.domain.task import TASKS
 from serve.domain.usage import UNITS, Quantities
 from serve.gateway.access import caller_of
 from serve.gateway.body_budget import held_by
@@ -25,7 +27,7 @@ from serve.gateway.services import Services
 from serve.gateway.views import cost_view
 from serve.gateway.workflows import media
 from serve.gateway.workflows.calls import Call, is_of
-from serve.gateway.workflows.ceilings import RunBound, inputs_of
+from serve.gateway.workflows.ceilings import CallBound, RunBound, inputs_of
 from serve.gateway.workflows.run_requests import AskedWorkflow
 from serve.gateway.workflows.run_views import NodePlanView, WorkflowPlanView
 from serve.gateway.workflows.submission import Prepared, prepare
@@ -70,7 +72,7 @@ async def plan_of(request: Request, asked: AskedWorkflow) -> WorkflowPlanView:
         digest="", models=prepared.models(), seeds=dict(prepared.seeds), adapters=dict(prepared.adapters.names)
     )
     scope = Planner(Given(terms, prepared.known.models, assets)).plan(prepared.graph, inputs)
-    outlook = await _outlook(services, caller.tenant, asked, prepared, scope, prices)
+    outlook = await _outlook(services, caller.tenant, asked, prepared, scope, bound, prices)
     return _view(prepared, outlook, bound, prices)
 
 
@@ -101,6 +103,7 @@ async def _outlook(
     asked: AskedWorkflow,
     prepared: Prepared,
     scope: Scope,
+    bound: RunBound,
     prices: Mapping[str, PriceVersion | None],
 ) -> dict[str, _Outlook]:
     """What is to be expected of each node that may be asked for, in the order in which they come."""
@@ -109,11 +112,11 @@ async def _outlook(
     settings = services.settings.workflows
     results = StoredResults(services.records, services.assets, services.clock, settings)
     kept = await results.known(tenant, keys) if asked.body.use_cache else frozenset[str]()
-    types = {one.node.type for one in planned.values()} | {f"model:{call.model}" for call in prepared.calls}
+    types = {one.node.type for one in planned.values()} | {f"model:{model}" for model in bound.models()}
     history = await StepHistory(services.records, services.clock).estimates(tenant, types)
     wanted = _wanted(scope, kept)
     return {
-        label: _expected(planned[label], wanted[label], kept, prepared.calls, history, prices)
+        label: _expected(planned[label], wanted[label], kept, bound.calls, history, prices)
         for label in planned
         if label in wanted
     }
@@ -155,7 +158,7 @@ def _expected(
     one: Planned,
     why: str | None,
     kept: frozenset[str],
-    all_calls: Sequence[Call],
+    all_calls: Sequence[CallBound],
     history: Mapping[str, Estimate],
     prices: Mapping[str, PriceVersion | None],
 ) -> _Outlook:
@@ -169,14 +172,14 @@ def _expected(
         return _Outlook(one, "depends", "its condition is false: it is skipped", 0, 0.0, 0, needs)
     if why is None and any(not isinstance(when, Fixed) for when in one.whens):
         why = "its condition"
-    calls = [call for call in all_calls if is_of(call, one.path)]
+    calls = [bound for bound in all_calls if is_of(bound.call, one.path)]
     seconds, cost = _figures(one, calls, history, prices)
-    times = sum(call.times for call in calls)
+    times = sum(bound.call.times for bound in calls)
     return _Outlook(one, "runs" if why is None else "depends", why, times, seconds, cost, needs)
 
 
 def _figures(
-    one: Planned, calls: Sequence[Call], history: Mapping[str, Estimate], prices: Mapping[str, PriceVersion | None]
+    one: Planned, calls: Sequence[CallBound], history: Mapping[str, Estimate], prices: Mapping[str, PriceVersion | None]
 ) -> tuple[float | None, int | None]:
     """(seconds, nano-dollars) that are to be expected of it. A list's items run `concurrency` at a time."""
     if one.node.kind is NodeKind.OPERATION:
@@ -184,10 +187,10 @@ def _figures(
         is_quick = isinstance(one.node.operation, Quick)
         return 0.0 if is_quick else None if known is None else known.seconds(_MEGAPIXEL), 0
     seconds, cost = (
-        _sum(_seconds(call, history) for call in calls),
-        _sum(_cost(call, history, prices) for call in calls),
+        _sum(_seconds(bound.call, history) for bound in calls),
+        _sum(_cost(bound, history, prices) for bound in calls),
     )
-    num_at_once = min(one.node.concurrency, sum(call.times for call in calls)) if one.is_mapped else 1
+    num_at_once = min(one.node.concurrency, sum(bound.call.times for bound in calls)) if one.is_mapped else 1
     return None if seconds is None else seconds / max(1, num_at_once), None if cost is None else round(cost)
 
 
@@ -196,11 +199,19 @@ def _seconds(call: Call, history: Mapping[str, Estimate]) -> float | None:
     return None if known is None else known.seconds(work_of_call(call.task, inputs_of(call))) * call.num_items
 
 
-def _cost(call: Call, history: Mapping[str, Estimate], prices: Mapping[str, PriceVersion | None]) -> float | None:
-    known, price = history.get(f"model:{call.model}"), prices.get(call.model)
-    if price is None or known is None or not known.units:
-        return None
-    return cost_of(Quantities(**{unit: round(known.units.get(unit, 0)) for unit in UNITS}), price) * call.num_items
+def _cost(one: CallBound, history: Mapping[str, Estimate], prices: Mapping[str, PriceVersion | None]) -> float | None:
+    call = one.call
+    price, known = prices.get(call.model), history.get(f"model:{call.model}")
+    expected = None if price is None else _consumed(one, known, price)
+    return None if price is None or expected is None else cost_of(expected, price, one.adapters) * call.num_items
+
+
+def _consumed(one: CallBound, known: Estimate | None, price: PriceVersion) -> Quantities | None:
+    """Of pictures what they take is known but for the GPU's time; of words, what the tenant's own calls took lately."""
+    units = {} if known is None else known.units
+    if Modality.IMAGE in TASKS[one.call.task].outputs and (units or price.prices.gpu_second is None):
+        return replace(one.ways[0], gpu_ms=round(units.get("gpu_ms", 0)))
+    return Quantities(**{unit: round(units.get(unit, 0)) for unit in UNITS}) if units else None
 
 
 def _sum(figures: Iterable[float | None]) -> float | None:

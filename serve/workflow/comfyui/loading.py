@@ -104,7 +104,7 @@ def _as_read_here(call: Call, text: Flow) -> Flow:
     if _WEIGHTED.search(value):
         call.warn("words with weights, as (word:1.3), are weighed in another way here, between 0 and 2")
     plain = _UNTOUCHED_BRACKET.sub(r"\\\1", value)
-    return replace(text, written=plain, literal=plain) if text.is_known else text
+    return replace(text, written=plain, literal=plain) if text.is_known and plain != value else text
 
 
 def _zeroed(call: Call) -> tuple[Value, ...]:

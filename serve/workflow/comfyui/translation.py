@@ -1,16 +1,16 @@
 """The translation of one graph: what is known of its nodes so far, and the workflow that grows out of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from serve.domain.workflow import MAX_ITEMS
-from serve.workflow.comfyui.classes import CLASSES, output_name, output_type
+from serve.workflow.comfyui.classes import CLASSES, is_default_title, output_name, output_type
 from serve.workflow.comfyui.interface import InterfaceFull, InterfaceParts
-from serve.workflow.comfyui.marks import Marks
+from serve.workflow.comfyui.marks import Marks, read_title
 from serve.workflow.comfyui.naming import port_name, unused
 from serve.workflow.comfyui.source import Link, SourceGraph, SourceNode
-from serve.workflow.comfyui.values import PART_TYPES, Flow, Latent, NoEquivalent, Part, Value, written
+from serve.workflow.comfyui.values import PART_TYPES, Flow, NoEquivalent, Part, Value, written
 from serve.workflow.facts import ModelFacts
 from serve.workflow.operations import OPERATIONS
 
@@ -45,6 +45,25 @@ class Translation:
         """Say once that something is not as it was."""
         if told[:_MAX_WARNING] not in self.warnings and len(self.warnings) < _MAX_WARNINGS:
             self.warnings.append(told[:_MAX_WARNING])
+
+    def mark(self) -> "Before":
+        """What there is now, to go back to."""
+        credits = {source: len(names) for source, names in self.became.items()}
+        inputs, outputs = len(self.interface.inputs), len(self.interface.outputs)
+        return Before(len(self.nodes), inputs, outputs, len(self.warnings), credits, set(self._promoted))
+
+    def roll_back(self, before: "Before") -> None:
+        """Undo what was added since."""
+        for table, size in (
+            (self.nodes, before.num_nodes),
+            (self.interface.inputs, before.num_inputs),
+            (self.interface.outputs, before.num_outputs),
+        ):
+            for name in list(table)[size:]:
+                del table[name]
+        del self.warnings[before.num_warnings :]
+        self.became = {source: self.became[source][:size] for source, size in before.credits.items()}
+        self._promoted = {key: flow for key, flow in self._promoted.items() if key in before.promoted}
 
     def add(self, source: SourceNode, node: dict[str, Any], suffix: str = "") -> str:
         """A node of ours that does a node's work, or a part of it; its name."""
@@ -107,8 +126,27 @@ class Translation:
             self.credit(node.id, f"input:{flow.written['$input']}")
         return self._promoted.get(key)
 
+    def own_title(self, node: SourceNode) -> str:
+        """The title that people gave a node, without marks; empty where it says no more than the class."""
+        mark = read_title(node.title)
+        if mark is not None:
+            return mark.words
+        return "" if is_default_title(node.class_type, node.title) else node.title.strip()
+
 
 _PLAIN = frozenset({"STRING", "INT", "FLOAT", "BOOLEAN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How much of a translation there was at a moment."""
+
+    num_nodes: int
+    num_inputs: int
+    num_outputs: int
+    num_warnings: int
+    credits: Mapping[str, int]
+    promoted: Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +282,3 @@ def _takes_list(operation: str, port: str) -> bool:
     inputs = OPERATIONS[operation].inputs
     declared = inputs.get(port) or inputs[port.rpartition("_")[0]]
     return declared.type.startswith("list[")
-
-
-def is_sampled(value: Value) -> bool:
-    """Whether a latent is a picture already, made by a model of ours."""
-    return isinstance(value, Latent) and value.is_sampled

@@ -1,0 +1,94 @@
+"""Nodes that are kept as they are: `comfy:<class>`, with their JSON, joined to what is ours and to one another."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from serve.domain.workflow import NodePrefix
+from serve.workflow.comfyui.classes import output_name
+from serve.workflow.comfyui.source import Link, SourceNode
+from serve.workflow.comfyui.translation import Translation
+from serve.workflow.comfyui.values import Flow, Latent
+
+_MAX_CLASS = 100
+_MAX_INPUTS = 128
+
+
+def keep(translation: Translation, used: Iterable[str]) -> None:
+    """Add what has no equivalent, and what is needed for it alone; say why."""
+    used = list(used)
+    _settle(translation)
+    reasons = dict(translation.inert)
+    waiting = list(reasons)
+    while waiting:
+        for link in translation.graph.nodes[waiting.pop()].links.values():
+            if link.node not in reasons and _is_part(translation, link):
+                reasons[link.node] = "it is needed by nodes that have no equivalent, and is kept for them"
+                waiting.append(link.node)
+    for id in used:
+        if id not in reasons and not translation.became.get(id):
+            reasons[id] = "nothing that has an equivalent uses it"
+    for id in (id for id in used if id in reasons):
+        node = translation.graph.nodes[id]
+        translation.warn(f"{node.told}: {reasons[id]}")
+        translation.inert.setdefault(id, reasons[id])
+        add(translation, node)
+
+
+def _settle(translation: Translation) -> None:
+    """Forget constants whose values were written down where they are used, and names of nodes that were given up."""
+    referred = {node for value in translation.nodes.values() for node in _referred(value)}
+    referred |= {one["from"][0] for one in translation.interface.outputs.values()}
+    kept_alive = {
+        translation.name_of(translation.graph.nodes[link.node])
+        for id in translation.inert
+        for link in translation.graph.nodes[id].links.values()
+        if link.node in translation.graph.nodes
+    }
+    for name in [name for name, node in translation.nodes.items() if node["type"] == "op:constant"]:
+        if name not in referred | kept_alive and len(translation.became[translation.owners[name]]) > 1:
+            del translation.nodes[name]
+    for source, names in translation.became.items():
+        translation.became[source] = [name for name in names if ":" in name or name in translation.nodes]
+
+
+def _referred(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"][0]
+        else:
+            for one in value.values():
+                yield from _referred(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _referred(one)
+
+
+def _is_part(translation: Translation, link: Link) -> bool:
+    """Whether a link brings what is no value, and nothing that a model has made."""
+    values = translation.values.get(link.node, ())
+    if link.slot >= len(values):
+        return False
+    value = values[link.slot]
+    return not isinstance(value, Flow) and not (isinstance(value, Latent) and value.is_sampled)
+
+
+def add(translation: Translation, node: SourceNode) -> None:
+    """Add one, under the name by which others refer to it."""
+    plain = " ".join(node.class_type.split())[:_MAX_CLASS].strip() or "unknown"
+    given = {port[:120]: _reference(translation, link) for port, link in list(node.links.items())[:_MAX_INPUTS]}
+    inputs = {port: value for port, value in given.items() if value is not None}
+    translation.add(node, {"type": f"{NodePrefix.COMFY}:{plain}", "inputs": inputs, "original": node.original})
+
+
+def _reference(translation: Translation, link: Link) -> Any:
+    """What comes over a link, as far as there is any such node."""
+    source = translation.graph.nodes.get(link.node)
+    if source is None:
+        return None
+    values = translation.values.get(link.node, ())
+    value = values[link.slot] if link.slot < len(values) else None
+    if isinstance(value, Latent) and value.is_sampled:
+        value = value.image
+    if isinstance(value, Flow):
+        return value.written
+    return {"$ref": [translation.name_of(source), output_name(source.class_type, link.slot)]}
