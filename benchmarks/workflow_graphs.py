@@ -78,6 +78,14 @@ def layered(size: int) -> dict[str, Any]:
     return _document(nodes, "all", "items")
 
 
+def with_other_leaf(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The last addition is a subtraction."""
+    nodes = dict(document["nodes"])
+    last = [name for name, node in nodes.items() if "operation" in node["inputs"]][-1]
+    nodes[last] = nodes[last] | {"inputs": nodes[last]["inputs"] | {"operation": "subtract"}}
+    return {**document, "nodes": nodes}
+
+
 SHAPES = {"chain": chain, "fan": fan, "diamonds": diamonds, "layered": layered}
 
 

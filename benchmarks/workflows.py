@@ -1,10 +1,10 @@
 """What does it cost to execute a workflow, beside its nodes' own work?
 
-    python -m benchmarks.workflows [--rounds 7] [--sizes 10,30,100,200,400] [--quick] [--out FILE]
+    python -m benchmarks.workflows [--parts in_process,full_path] [--quick] [--out FILE]
 
-Everything is in one process, without sockets and without a database: planning, keys, scheduling, what is told of every
-step, and results kept in memory. Nodes are quick operations (an addition). A graph is compiled once, as a runner
-remembers it; planning is part of every run.
+Nodes are quick operations (an addition). `full_path` is in `benchmarks.workflow_path`. In `in_process` everything is in
+one process, without sockets and without a database: planning, keys, scheduling, what is told of every step, and results
+kept in memory. A graph is compiled once, as a runner remembers it; planning is part of every run.
 
     cold          nothing is cached; every run has another input. Microseconds of CPU time per node, and per node of
                   `levels` and `networkx` in the same rounds
@@ -26,16 +26,18 @@ a chain and 18.7 ms at 400, and 6.8 s for a cached rerun of 400.
 import argparse
 import asyncio
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import numbers, print_found
+from benchmarks.command import numbers, print_result
 from benchmarks.figures import compared, figure, orders, percentile, ratio
 from benchmarks.machine import circumstances
-from benchmarks.workflow_graphs import SHAPES, Sleeping, compiled, layered
+from benchmarks.workflow_graphs import SHAPES, Sleeping, compiled, layered, with_other_leaf
+from benchmarks.workflow_path import measured_path
 from benchmarks.workflow_rivals import RIVALS
 from benchmarks.workflow_runs import Bench
 
@@ -47,18 +49,34 @@ median = percentile(50)
 def main() -> None:
     """Measure, and print."""
     options = _options()
-    print_found(lambda: circumstances(sys.argv[1:]) | {"aims": AIMS} | measured(options), options.out)
+    print_result(measure(options), options.out)
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """The whole result."""
+    result = {"benchmark": "workflows"} | circumstances(sys.argv[1:]) | {"aims": AIMS}
+    if "in_process" in options.parts:
+        result["in_process"] = await asyncio.to_thread(measured, options)
+    if "full_path" in options.parts:
+        result["full_path"] = await measured_path(options)
+    return result | {"load_average_after": round(os.getloadavg()[0], 2)}
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="of everything, in turns")
-    parser.add_argument("--sizes", type=numbers, default=[10, 30, 100, 200, 400], help="nodes of a graph")
+    parser.add_argument("--parts", default="in_process,full_path", help="one of them, or both")
+    parser.add_argument("--rounds", type=int, default=5, help="of everything, in turns")
+    parser.add_argument("--sizes", type=numbers, default=[10, 30, 100, 200, 400], help="nodes of a graph, in process")
+    parser.add_argument("--path-sizes", type=numbers, default=[10, 100, 400], help="nodes of a graph, full path")
+    parser.add_argument("--path-runs", type=int, default=7, help="runs of a kind in a round of the full path")
+    parser.add_argument("--path-seconds", type=float, default=4.0, help="of a block of clients")
+    parser.add_argument("--memory-runs", type=int, default=500, help="runs after which memory is looked at, thrice")
     parser.add_argument("--quick", action="store_true", help="little of everything: does it run at all?")
     parser.add_argument("--out", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.sizes = 2, [10, 100]
+        options.rounds, options.sizes, options.path_sizes = 2, [10, 100], [10]
+        options.path_runs, options.path_seconds, options.memory_runs = 2, 0.5, 10
     return options
 
 
@@ -77,7 +95,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_graph(spec: Mapping[str, Any], num_rounds: int) -> dict[str, Any]:
-    graph, changed = compiled(spec), compiled(_with_other_leaf(spec))
+    graph, changed = compiled(spec), compiled(with_other_leaf(spec))
     size = len(graph.nodes)
     taken: dict[str, list[list[float]]] = {name: [] for name in ("slipway", *RIVALS, "first", "rerun", "one_leaf")}
     for names in orders(["slipway", *RIVALS], num_rounds):
@@ -102,14 +120,6 @@ def _round(graph: Any, changed: Any, taken: dict[str, list[list[float]]]) -> Non
     taken["first"].append([asyncio.run(bench.first_node(graph, value)) for value in range(2000, 2000 + _REPEATS)])
     taken["rerun"].append([_cpu(lambda: bench.run(graph, 1000)) for _ in range(_REPEATS)])
     taken["one_leaf"].append([_cpu(lambda value=value: bench.run(changed, value)) for value in values])
-
-
-def _with_other_leaf(spec: Mapping[str, Any]) -> dict[str, Any]:
-    nodes = dict(spec["nodes"])
-    last = [name for name, node in nodes.items() if "operation" in node["inputs"]][-1]
-    inputs = dict(nodes[last]["inputs"])
-    nodes[last] = nodes[last] | {"inputs": inputs | {"operation": "subtract"}}
-    return {**spec, "nodes": nodes}
 
 
 def _cpu(work: Callable[[], Any]) -> float:

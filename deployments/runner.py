@@ -14,7 +14,7 @@ from serve.catalog.adapters.blobs import AdapterBlobs
 from serve.catalog.adapters.disposal import AdapterDisposal
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.errors import EngineFailed
-from serve.domain.names import RunId
+from serve.domain.names import AssetId, RunId
 from serve.domain.run import Run
 from serve.gateway.fetch import GuardedFetcher
 from serve.metering.prices.price_book import PriceBook
@@ -55,6 +55,11 @@ class AssetOutputs:
             tenant=run.tenant, project=run.project, run_id=run.id, data=data, media_type=media_type, name=name
         )
         return view(asset)
+
+    async def read(self, run: Run, asset_id: str) -> bytes:
+        """See `serve.runs.outputs.OutputSink`."""
+        asset = await self._assets.get(run.tenant, AssetId(asset_id))
+        return b"".join([chunk async for chunk in self._assets.content(asset)])
 
     async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
         """See `serve.runs.outputs.OutputSink`."""

@@ -50,11 +50,12 @@ def apply(
 def _read(source: str) -> Iterator["AnyDocument"]:
     from serve.catalog.manifests import load_documents
 
-    for name in _files(source):
+    for name in files_in(source):
         yield from load_documents(read_text(name), "stdin" if name == "-" else name)
 
 
-def _files(source: str) -> list[str]:
+def files_in(source: str) -> list[str]:
+    """The file `source`, `-`, or the documents' files in the folder `source`."""
     folder = Path(source)
     if source == "-" or not folder.is_dir():
         return [source]

@@ -1,4 +1,4 @@
-"""What the terminal shows while a platform starts: one line per part, with its state."""
+"""What the terminal shows while several things go on at once: one line per part, with its state."""
 
 import time
 from dataclasses import dataclass
@@ -11,7 +11,17 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-_MARKS = {"ready": ("✓", "green"), "failed": ("✗", "red"), "at_zero": ("·", "dim")}
+from serve.cli.output import plain
+
+_MARKS = {
+    "ready": ("✓", "green"),
+    "succeeded": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "canceled": ("✗", "yellow"),
+    "at_zero": ("·", "dim"),
+    "cached": ("·", "dim"),
+    "skipped": ("·", "dim"),
+}
 
 
 _BAR_WIDTH = 24
@@ -49,9 +59,10 @@ class Board:
             self._live.stop()
 
     def show(self, part: str, state: str, detail: str = "", fraction: float | None = None) -> None:
-        """`part` is now in `state`: waiting, downloading, converting, starting, ready, at_zero, failed.
+        """`part` is now in `state`: of a model waiting, downloading, converting, starting, ready, at_zero, failed; of a
+        step what its run says.
 
-        `fraction`, from 0 to 1, is how much of a download is there.
+        `fraction`, from 0 to 1, is how much of it is done.
         """
         known = self._rows.get(part)
         row = self._rows[part] = _Row(state, detail, fraction, known.since if known else time.monotonic())
@@ -59,7 +70,13 @@ class Board:
             self._live.update(self._table())
         elif known is None or known.state != state:
             text = f"{part}: {state}{f' {detail}' if detail else ''} ({row.seconds:.0f} s)"
-            self._console.print(text, highlight=False)
+            self._console.print(plain(text), highlight=False, markup=False)
+
+    def drop(self, part: str) -> None:
+        """Take away the line of `part`; a log keeps what it was told."""
+        self._rows.pop(part, None)
+        if self._live is not None:
+            self._live.update(self._table())
 
     def state(self, part: str) -> str | None:
         """The state last shown for `part`."""
@@ -73,5 +90,5 @@ class Board:
             icon = Text(mark[0], style=mark[1]) if mark else Spinner("dots")
             state = Text(row.state.replace("_", " "), style=mark[1] if mark else "")
             bar = "" if row.fraction is None else ProgressBar(1.0, row.fraction, width=_BAR_WIDTH)
-            table.add_row(icon, part, state, bar, row.detail, "" if mark else f"{row.seconds:.0f} s")
+            table.add_row(icon, Text(part), state, bar, Text(plain(row.detail)), "" if mark else f"{row.seconds:.0f} s")
         return table

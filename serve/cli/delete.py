@@ -1,4 +1,4 @@
-"""`slipway delete`: stop serving a model, or forget an adapter, a run or an asset."""
+"""`slipway delete`: stop serving a model, or forget an adapter, a workflow, a run or an asset."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -11,6 +11,7 @@ from serve.cli.session import adapter_path, connect, segment
 _PATHS: dict[str, Callable[[str], str]] = {
     "model": lambda name: f"/v1/admin/documents/Model/{segment(name)}",
     "adapter": adapter_path,
+    "workflow": lambda name: f"/v1/workflows/{segment(name)}",
     "run": lambda name: f"/v1/runs/{segment(name)}",
     "asset": lambda name: f"/v1/assets/{segment(name)}",
 }
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def delete(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="model, adapter, run or asset.", metavar="KIND")],
+    kind: Annotated[str, typer.Argument(help="model, adapter, workflow, run or asset.", metavar="KIND")],
     names: Annotated[
         list[str], typer.Argument(help="Names or ids; an adapter's as NAME, or NAME@sha256:... for one version.")
     ],

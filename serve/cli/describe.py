@@ -1,11 +1,12 @@
 """`slipway describe`: everything about one model, adapter or run."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from serve.cli.arguments import type_label
-from serve.cli.get import find, noun_of, replicas, run_time
+from serve.cli.get import Noun, find, listed, noun_of, replicas, run_time
 from serve.cli.output import Format, Output, age, plain, print_data, print_fields, print_table
 from serve.cli.session import connect
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _WIDEST_TYPE = 40
 """Characters of a type that stand in its own column; tables are not cut, and one long list would widen every row."""
+_MAX_STEPS = 5000
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +42,7 @@ def describe(
         elif noun.named == "address":
             describe_adapter(found, models_for(client, found))
         else:
-            describe_run(found)
+            describe_run(found, steps_of(client, found))
 
 
 def describe_model(card: dict[str, Any]) -> None:
@@ -151,11 +153,19 @@ def _print_calls(adapter: dict[str, Any], models: list[str]) -> None:
     )
 
 
-def describe_run(run: dict[str, Any]) -> None:
-    """The run as fields, then its input and its output."""
+def steps_of(client: "Client", run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps of a workflow's run; of a model's there are none."""
+    if not (path := run["urls"].get("steps")):
+        return []
+    return listed(client, Noun(path, "label", False, ()), {"limit": _MAX_STEPS})[0]
+
+
+def describe_run(run: dict[str, Any], steps: Sequence[dict[str, Any]] = ()) -> None:
+    """The run as fields, then its input, its output and its steps."""
     print_fields(
         [
             ("Id", run["id"]),
+            ("Workflow", run.get("workflow")),
             ("Model", run.get("model")),
             ("Task", run.get("task")),
             ("Adapters", [f"{use['id']} x {use['scale']:g}" for use in run.get("adapters") or ()]),
@@ -176,6 +186,15 @@ def describe_run(run: dict[str, Any]) -> None:
         if values:
             typer.echo(f"\n{title}")
             print_data({name: value for name, value in values.items() if value is not None}, Format.YAML)
+    if steps:
+        typer.echo("\nSteps")
+        print_table(("step", "type", "status", "tries", "took", "cost", "why"), [_step(step) for step in steps])
+
+
+def _step(step: dict[str, Any]) -> list[Any]:
+    took = None if step["seconds"] is None else f"{step['seconds']:.2f}s"
+    why = (step["error"] or {}).get("message") or step["reason"]
+    return [step["label"], step["type"], step["status"], step["tries"] or None, took, cost_text(step["cost"]), why]
 
 
 def cost_text(cost: dict[str, Any] | None) -> str:
@@ -185,4 +204,4 @@ def cost_text(cost: dict[str, Any] | None) -> str:
 
 def usage_line(usage: dict[str, Any] | None) -> str:
     """`12 prompt tokens, 30 completion tokens`."""
-    return ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in (usage or {}).items())
+    return ", ".join(f"{value:.15g} {name.replace('_', ' ')}" for name, value in (usage or {}).items())

@@ -1,4 +1,4 @@
-"""`slipway get`: lists of models, adapters, runs, assets, keys, tenants, projects and members, or one of them."""
+"""`slipway get`: lists of what there is (models, adapters, workflows, runs, ...), or one of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -146,7 +146,7 @@ NOUNS = {
         True,
         (
             ("id", lambda r: r["id"]),
-            ("model", lambda r: r.get("model")),
+            ("of", lambda r: r.get("workflow") or r.get("model")),
             ("task", lambda r: r.get("task")),
             ("status", lambda r: r.get("status")),
             ("attempt", lambda r: r.get("attempt")),
@@ -154,6 +154,18 @@ NOUNS = {
             ("age", lambda r: age(r.get("created_at"))),
         ),
         frozenset({"status", "model", "limit"}),
+    ),
+    "workflows": Noun(
+        "/v1/workflows",
+        "name",
+        True,
+        (
+            ("name", lambda w: w["name"]),
+            ("title", lambda w: w["title"]),
+            ("latest", lambda w: w["latest"]),
+            ("aliases", lambda w: [f"{alias}={number}" for alias, number in w["aliases"].items()]),
+            ("age", lambda w: age(w["created_at"])),
+        ),
     ),
     "assets": Noun(
         "/v1/assets",
@@ -237,7 +249,10 @@ def register(app: typer.Typer) -> None:
 def get(
     ctx: typer.Context,
     kind: Annotated[
-        str, typer.Argument(help="models, adapters, runs, assets, keys, tenants, projects or members.", metavar="KIND")
+        str,
+        typer.Argument(
+            help="models, adapters, workflows, runs, assets, keys, tenants, projects, members.", metavar="KIND"
+        ),
     ],
     name: Annotated[str | None, typer.Argument(help="One of them, by name or id.")] = None,
     status: Annotated[str | None, typer.Option(help="Runs in this status.")] = None,

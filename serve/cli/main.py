@@ -25,6 +25,7 @@ from serve.cli import (
     run,
     tenants,
     usage,
+    workflows,
 )
 from serve.cli.exits import CliError, ExitCode
 from serve.cli.output import plain
@@ -110,6 +111,7 @@ _COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     cancel.register,
     chat.register,
     adapters.register,
+    workflows.register,
     keys.register,
     tenants.register,
     projects.register,

@@ -11,7 +11,7 @@ from serve.cli.transfers import write, writing
 if TYPE_CHECKING:
     from serve.cli.client import Client
 
-_RUN_DIGITS = slice(-6, None)
+RUN_DIGITS = slice(-6, None)
 """Of a run's id in the names of its files: enough to tell apart what lies in one folder."""
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "application/json": ".json"}
 
@@ -36,8 +36,12 @@ def save(client: "Client", run: dict[str, Any], folder: Path) -> list[Path]:
 
 def _save(client: "Client", run: dict[str, Any], artifact: dict[str, Any], folder: Path) -> Path:
     asset = artifact["asset"]
-    suffix = _SUFFIXES.get(asset["media_type"], ".bin")
-    path = folder / f"{run['model']}-{run['id'][_RUN_DIGITS]}-{artifact['index']}{suffix}"
+    path = folder / f"{run['model']}-{run['id'][RUN_DIGITS]}-{artifact['index']}{suffix_of(asset)}"
     with writing(path, f"It is kept as the asset {asset['id']}."):
         write(path, client, f"/v1/assets/{segment(asset['id'])}/content")
     return path
+
+
+def suffix_of(asset: dict[str, Any]) -> str:
+    """What the name of an asset's file ends with."""
+    return _SUFFIXES.get(asset["media_type"], ".bin")

@@ -5,7 +5,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -20,6 +20,7 @@ from serve.cli.session import connect, segment
 
 if TYPE_CHECKING:
     from serve.cli.client import Client
+    from serve.cli.sse import ServerEvent
 
 
 def register(app: typer.Typer) -> None:
@@ -73,10 +74,12 @@ def run(
         body |= _options(deadline, priority, webhook, adapter or [])
         if estimate:
             _print_plan(client.post(f"/v1/models/{segment(model)}/plan", body), output)
-        elif wait:
-            _follow_to_end(client, _start(client, model, body), save, output)
+            return
+        started = start(client, f"/v1/models/{segment(model)}/runs", body)
+        if wait:
+            _follow_to_end(client, started, save, output)
         else:
-            _print_started(_start(client, model, body), output)
+            print_started(started, output)
 
 
 def _options(deadline: float | None, priority: int | None, webhook: str | None, adapters: list[str]) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def _follow_to_end(client: "Client", started: dict[str, Any], folder: Path | Non
         return
     if folder is not None or output is Format.TABLE:
         _save(client, finished, folder or Path(), output)
-    _end(finished, output)
+    end(finished, output)
 
 
 def _save(client: "Client", finished: dict[str, Any], folder: Path, output: Format) -> None:
@@ -112,7 +115,7 @@ def _save(client: "Client", finished: dict[str, Any], folder: Path, output: Form
 
 def _request(client: "Client", model: str, task: str | None, words: list[str], file: Path | None) -> dict[str, Any]:
     card = client.get(f"/v1/catalog/{segment(model.partition(':')[0])}")
-    base = _from_file(file) if file else {}
+    base = inputs_from(file) if file else {}
     chosen = task or _task_for(card, names_of(words) | base.keys())
     if chosen not in card["inputs"]:
         raise CliError(f"{model} does not do {chosen!r}. It does: {', '.join(card['tasks'])}.", ExitCode.USAGE)
@@ -132,7 +135,8 @@ def _task_for(card: dict[str, Any], names: set[str]) -> str:
     return tasks[0]
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def inputs_from(file: Path) -> dict[str, Any]:
+    """The inputs that a JSON file holds. Raises CliError (usage)."""
     try:
         value = json.loads(read_text(str(file)))
     except ValueError as error:
@@ -158,16 +162,17 @@ def chat_messages(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"messages": messages} if messages else {})
 
 
-def _start(client: "Client", model: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Start the run. The idempotency key lets one retry join the run that a lost answer had started."""
-    path, headers = f"/v1/models/{segment(model)}/runs", {"Idempotency-Key": str(uuid.uuid4())}
+def start(client: "Client", path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Start a run. The idempotency key lets one retry join the run that a lost answer had started."""
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
     try:
         return client.post(path, body, headers)
     except Unreachable:
         return client.post(path, body, headers)
 
 
-def _print_started(started: dict[str, Any], output: Format) -> None:
+def print_started(started: dict[str, Any], output: Format) -> None:
+    """The id of a run that goes on by itself."""
     if output is not Format.TABLE:
         print_data(started, output)
         return
@@ -175,8 +180,26 @@ def _print_started(started: dict[str, Any], output: Format) -> None:
     note(f"{started['status']}; `slipway describe run {started['id']}` shows how it is doing.")
 
 
+class Shows(Protocol):
+    """Whatever shows a run's events to a person."""
+
+    def show(self, event: "ServerEvent") -> None:
+        """Show one event."""
+
+    def close(self) -> None:
+        """Leave the terminal to others."""
+
+
 def watch(client: "Client", started: dict[str, Any], display: Display) -> dict[str, Any] | None:
-    """Follow the run to its end and give it, finished; None if the person detached."""
+    """Follow a model's run to its end, print what was not streamed, and give the run; None if the person detached."""
+    finished = followed(client, started, display)
+    if finished is not None and not display.quiet:
+        _print_rest(finished.get("output"), has_text=display.num_chars > 0)
+    return finished
+
+
+def followed(client: "Client", started: dict[str, Any], display: Shows) -> dict[str, Any] | None:
+    """Follow a run to its end and give it, finished; None if the person detached."""
     run_id, after = started["id"], ""
     while True:
         try:
@@ -184,10 +207,7 @@ def watch(client: "Client", started: dict[str, Any], display: Display) -> dict[s
                 after = event.id or after
                 display.show(event)
             display.close()
-            finished = client.get(f"/v1/runs/{segment(run_id)}")
-            if not display.quiet:
-                _print_rest(finished.get("output"), has_text=display.num_chars > 0)
-            return finished
+            return client.get(f"/v1/runs/{segment(run_id)}")
         except KeyboardInterrupt:
             display.close()
             if not _wants_cancel():
@@ -229,7 +249,8 @@ def _print_rest(output: dict[str, Any] | None, has_text: bool) -> None:
             print_data(choice["tool_calls"], Format.JSON)
 
 
-def _end(finished: dict[str, Any], output: Format) -> None:
+def end(finished: dict[str, Any], output: Format) -> None:
+    """Print how a run ended. Raises CliError if it failed or was canceled."""
     if output is not Format.TABLE:
         print_data(finished, output)
     else:

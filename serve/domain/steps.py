@@ -142,6 +142,19 @@ class Stage(Protocol):
         """Write these down, soon, in this order, as rows and as events. It costs the caller microseconds."""
         ...
 
+    async def put_away(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Outputs that are too large for a row, as the row is to have them (`serve.domain.stowed`).
+
+        Raises:
+            StorageUnavailable, TimeoutError: the row has to have them whole.
+        """
+        ...
+
+    async def take_out(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What was put away, by this run or by another of its tenant, whole again. Raises NotFound, EngineFailed,
+        StorageUnavailable."""
+        ...
+
     def say(self, label: str, event: Event) -> None:
         """Pass on what a step's work says meanwhile: Progress, Preview, TextDelta. What is much is thinned out."""
         ...

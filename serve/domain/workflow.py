@@ -225,7 +225,7 @@ class Provenance(Spec):
     imported_from: str | None = Field(default=None, max_length=80)
     source_digest: str | None = Field(default=None, max_length=71)
     warnings: list[Annotated[str, Field(max_length=1000)]] = Field(default_factory=list, max_length=1000)
-    became: dict[str, list[str]] = Field(default_factory=dict, max_length=MAX_ORIGINS)
+    became: dict[str, list[str]] = Field(default_factory=dict, max_length=2 * MAX_ORIGINS)
     """Of the nodes of an imported graph, by their ids there: the nodes here that do their work, `input:<name>` and
     `output:<name>` of the interface, or `note`."""
 

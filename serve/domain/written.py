@@ -1,12 +1,15 @@
 """Values as rows and messages have them: a stored blob is `{"asset": {...}}`, with what is known of it."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from serve.domain.media import Asset
 
 _WRITTEN = "asset"
+_FIELDS = frozenset(one.name for one in fields(Asset))
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def written_asset(asset: Asset) -> dict[str, Any]:
@@ -15,8 +18,14 @@ def written_asset(asset: Asset) -> dict[str, Any]:
 
 
 def is_asset(value: Any) -> bool:
-    """Whether `value` is a written asset."""
-    return isinstance(value, dict) and value.keys() == {_WRITTEN} and isinstance(value[_WRITTEN], dict)
+    """Whether `value` is a written asset. JSON that a model or a user wrote may look like one: what reads as an asset
+    has its fields and no others, an id that may stand in a path, and a size that can be added to others."""
+    if not (isinstance(value, dict) and value.keys() == {_WRITTEN} and isinstance(value[_WRITTEN], dict)):
+        return False
+    known = value[_WRITTEN]
+    asset_id, num_bytes = known.get("id"), known.get("num_bytes", 0)
+    is_size = isinstance(num_bytes, int) and not isinstance(num_bytes, bool) and 0 <= num_bytes < 2**53
+    return known.keys() <= _FIELDS and isinstance(asset_id, str) and bool(_ID.fullmatch(asset_id)) and is_size
 
 
 def read_asset(value: Mapping[str, Any]) -> Asset:

@@ -25,7 +25,8 @@ EDITS_PATH = f"{_IMAGES_PREFIX}edits"
 _RUNS_PATH = re.compile(r"/v1/(models/.+|workflows/[^/]+)/(runs|plan)")
 _NUM_PICTURES = 4
 """As large as they may be, in one form that starts a run."""
-_WORKFLOW_PATH = re.compile(r"/v1/workflows/(validate|[^/]+/draft)|/v1/admin/documents/Workflow/[^/]+")
+IMPORT_PATH = "/v1/workflows/import"
+_WORKFLOW_PATH = re.compile(r"/v1/workflows/(validate|import|[^/]+/draft)|/v1/admin/documents/Workflow/[^/]+")
 _WORKFLOW_BYTES = 4 * MAX_BYTES
 """A document as people write it, with room between its words."""
 ADAPTERS_PATH = "/v1/adapters"
@@ -57,7 +58,7 @@ class BodyLimit:
         if declared > limit.num_bytes:
             raise limit.passed()
         counted = _CountedBody(receive, limit, self._settings.body_idle_seconds)
-        if not is_run and not path.startswith(_IMAGES_PREFIX):
+        if not is_run and path != IMPORT_PATH and not path.startswith(_IMAGES_PREFIX):
             await self._app(scope, counted.receive, send)
             return
         with self._budget.holding(exchange_of(scope).authenticated.tenant) as held:
@@ -78,6 +79,8 @@ class BodyLimit:
             return _Limit(min(settings.max_upload_bytes, 2 * images.max_bytes + settings.max_body_bytes))
         if is_run and is_form:
             return _Limit(min(settings.max_upload_bytes, _NUM_PICTURES * images.max_bytes + settings.max_body_bytes))
+        if path == IMPORT_PATH and is_form:
+            return _Limit(min(settings.max_upload_bytes, images.max_bytes + settings.max_body_bytes))
         if _WORKFLOW_PATH.fullmatch(path):
             return _Limit(min(settings.max_body_bytes, _WORKFLOW_BYTES), "A workflow has at most a megabyte.")
         return _Limit(max(settings.max_body_bytes, images.max_body_bytes if is_run else 0))

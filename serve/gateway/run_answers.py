@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from serve.domain.moments import at
 from serve.domain.names import RunId, TenantName
 from serve.domain.run import Run, RunKind
+from serve.domain.written import is_asset
 from serve.gateway.routing import services_of
 from serve.gateway.services import Services
 from serve.gateway.streaming import CancelOnDisconnect, sse_event, with_keep_alive
@@ -43,9 +44,9 @@ async def run_events(
 
     async def lines() -> AsyncGenerator[bytes, None]:
         yield b": the events of a run\n\n"  # opens the stream at once, even when nothing happens for long
-        async with aclosing(events.follow(services.runs, tenant, run_id, after_seq)) as followed:
-            async for event in followed:
-                yield sse_event(event.seq, event.kind, event.data)
+        async with aclosing(events.follow_together(services.runs, tenant, run_id, after_seq)) as followed:
+            async for some in followed:
+                yield b"".join([sse_event(event.seq, event.kind, event.data) for event in some])
 
     async with aclosing(lines()) as written, aclosing(with_keep_alive(written, KEEP_ALIVE_SECONDS)) as kept:
         async for chunk in kept:
@@ -116,7 +117,6 @@ def shown_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     if isinstance(value, list):
         return [_shown(one) for one in value]
-    asset = value.get("asset") if isinstance(value, dict) and value.keys() == {"asset"} else None
-    if not isinstance(asset, dict) or "id" not in asset:
+    if not is_asset(value):
         return value
-    return {"asset": asset | {"url": f"/v1/assets/{asset['id']}/content"}}
+    return {"asset": value["asset"] | {"url": f"/v1/assets/{value['asset']['id']}/content"}}

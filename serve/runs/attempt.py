@@ -23,9 +23,10 @@ from serve.domain.generation import (
 )
 from serve.domain.run import Run, RunEventKind
 from serve.domain.steps import Step
+from serve.domain.storable import clean
 from serve.domain.usage import HoldId, PriceId, Quantities
 from serve.runs.held_answers import HeldAnswers
-from serve.runs.outputs import clean, view
+from serve.runs.outputs import view
 from serve.runs.rows import Line
 from serve.runs.step_news import StepNews
 

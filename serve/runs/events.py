@@ -5,7 +5,8 @@ every 500 ms, while there is none.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from serve.domain.errors import NotFound
 from serve.domain.names import RunId, TenantName
@@ -21,10 +22,11 @@ _PATIENCE = 0.05
 """`wait` asks again after this share of the time waited so far: an end is seen at most 5 % late."""
 
 
-async def follow(
+async def follow_together(
     store: RunStore, tenant: TenantName, run_id: RunId, after_seq: int = 0
-) -> AsyncGenerator[RunEvent, None]:
-    """Events with a seq over `after_seq`, as they come; ends after the terminal one, or when the run is deleted.
+) -> AsyncGenerator[Sequence[RunEvent], None]:
+    """Events with a seq over `after_seq`, as they come, those together that were found together; ends after the
+    terminal one, or when the run is deleted.
 
     Raises:
         NotFound: before the first event, when there is no such run of this tenant.
@@ -33,12 +35,12 @@ async def follow(
     status, num_events = await store.progress(tenant, run_id)
     while True:
         events = await store.events(run_id, after_seq) if num_events > after_seq else ()
-        for event in events:
-            yield event
-            after_seq = event.seq
-            if event.kind in TERMINAL_EVENTS:
+        if events:
+            yield events
+            after_seq = events[-1].seq
+            if events[-1].kind in TERMINAL_EVENTS:
                 return
-        if not events and status.is_terminal:
+        elif status.is_terminal:
             return
         pause = _BUSY_SECONDS if events else min(_IDLE_SECONDS, pause * _SLOWING)
         await asyncio.sleep(pause)
@@ -46,6 +48,16 @@ async def follow(
             status, num_events = await store.progress(tenant, run_id)
         except NotFound:
             return
+
+
+async def follow(
+    store: RunStore, tenant: TenantName, run_id: RunId, after_seq: int = 0
+) -> AsyncGenerator[RunEvent, None]:
+    """The same, one by one."""
+    async with aclosing(follow_together(store, tenant, run_id, after_seq)) as together:
+        async for some in together:
+            for event in some:
+                yield event
 
 
 async def wait(store: RunStore, tenant: TenantName, run_id: RunId, seconds: float) -> Run:

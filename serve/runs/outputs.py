@@ -18,8 +18,7 @@ from serve.domain.generation import Artifact, numbers_of
 from serve.domain.images import ASSET_SCHEME, IMAGE_FIELDS
 from serve.domain.media import INLINE_LIMIT_BYTES, Asset
 from serve.domain.run import Run
-
-_UNSTORABLE = {0: "\N{REPLACEMENT CHARACTER}"}
+from serve.domain.storable import clean
 
 
 class OutputSink(Protocol):
@@ -29,14 +28,13 @@ class OutputSink(Protocol):
         """Keep `data` as an asset of the run; the asset's view, for the outputs document."""
         ...
 
+    async def read(self, run: Run, asset_id: str) -> bytes:
+        """What was kept so, of a run of the same tenant. Raises NotFound when it is gone."""
+        ...
+
     async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
         """Remove what is stored for the run, but for these, as long as `run` is the claim that works on it."""
         ...
-
-
-def clean(text: str) -> str:
-    """`text` as every database takes it: NUL and lone surrogates become U+FFFD."""
-    return text.translate(_UNSTORABLE).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def view(asset: Asset) -> dict[str, Any]:

@@ -1,21 +1,28 @@
 """A workflow's run on the stage: what its execution asks of it (`serve.domain.steps.Stage`), over one attempt."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from serve.domain.adapters import AdapterId
-from serve.domain.errors import DeadlineExceeded, EngineFailed
+from serve.domain.errors import DeadlineExceeded, EngineFailed, NotFound, StorageUnavailable
 from serve.domain.folds import Answer
 from serve.domain.generation import CallContext, Event, EventBatch, Metered, ModelCall, Verdict
 from serve.domain.ports import Models
 from serve.domain.run import ModelTerms, Run, RunAdapter
 from serve.domain.steps import ModelStep, Step, StepAnswer, StepStatus, try_number
+from serve.domain.stowed import stowed_asset
 from serve.domain.usage import HoldId, PriceId, Quantities
 from serve.runs.attempt import Attempt
+from serve.runs.outputs import OutputSink
 from serve.runs.rows import Result
+from serve.runs.stowing import Stow
 from serve.runs.work import RunCosts
 
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
 Watch = Callable[[Step], None]
 """Is told of every state of every step."""
 
@@ -30,13 +37,15 @@ class WorkflowStage:
         stored: Iterable[Step],
         costs: RunCosts | None = None,
         watch: Watch | None = None,
+        outputs: OutputSink | None = None,
     ) -> None:
-        """`stored` is all that earlier attempts have written down."""
+        """`stored` is all that earlier attempts have written down. Without `outputs` rows have everything."""
         self._attempt = attempt
         self._run = attempt.run
         self._models = models
         self._costs = costs
         self._watch = watch
+        self._stow = None if outputs is None else Stow(self._run, outputs)
         self._known = {step.label: step for step in stored}
         self._stored = {label: step for label, step in self._known.items() if step.status.is_done}
         self._consumed: dict[str, Quantities] = {}
@@ -47,6 +56,25 @@ class WorkflowStage:
             if step.usage is not None and not step.status.is_done
         }
         """By calls that were stopped, in this or an earlier attempt, and are charged for what ran: at least."""
+
+    async def restore(self) -> None:
+        """Have the outputs of `stored` whole. A step of which they are gone is done again."""
+        for label, step in list(self._stored.items()):
+            if step.outputs is None or not any(map(stowed_asset, step.outputs.values())):
+                continue
+            try:
+                self._stored[label] = replace(step, outputs=await self._whole_for_sure(step.outputs))
+            except (NotFound, EngineFailed):
+                _log.warning("run %s: what step %s put out is gone; it is done again", self._run.id, label)
+                del self._stored[label]
+
+    async def _whole_for_sure(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A store that is away is waited for: to go on without it would be to do the work again."""
+        while True:
+            try:
+                return await self.take_out(outputs)
+            except StorageUnavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
 
     @property
     def run(self) -> Run:
@@ -97,6 +125,14 @@ class WorkflowStage:
             return step
         usage = Quantities(**step.usage or {}) + stopped
         return replace(step, usage=usage.nonzero(), cost_nano=None)
+
+    async def put_away(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Stage`."""
+        return outputs if self._stow is None else await self._stow.put_away(outputs)
+
+    async def take_out(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Stage`."""
+        return outputs if self._stow is None else await self._stow.take_out(outputs)
 
     def say(self, label: str, event: Event) -> None:
         """See `Stage`."""

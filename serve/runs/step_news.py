@@ -14,9 +14,8 @@ from serve.domain.generation import Event, Preview, Progress, TextDelta
 from serve.domain.money import cost_shown
 from serve.domain.run import RunEventKind
 from serve.domain.steps import Step
-from serve.runs.outputs import clean
+from serve.domain.storable import clean, storable
 from serve.runs.rows import Line
-from serve.runs.steps import storable
 
 _MAX_STEPS = 1000
 """Steps of one write: a transaction that holds SQLite for some ten milliseconds."""

@@ -1,8 +1,7 @@
 """The steps of workflows' runs as rows: written in the transaction of the claim that works on the run, and read again
 by the one that comes after it."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, select, update
@@ -12,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serve.domain.names import RunId
 from serve.domain.run import RunError
 from serve.domain.steps import Step, StepStatus
-from serve.runs.outputs import clean
+from serve.domain.storable import clean, storable
 from serve.storage.workflow_tables import run_steps
 
 _UNFINISHED = run_steps.c.status.in_((StepStatus.QUEUED.value, StepStatus.RUNNING.value))
@@ -75,35 +74,3 @@ def _step_of(row: Row[Any]) -> Step:
     error = values["error"]
     values |= {"status": StepStatus(row.status), "error": RunError.model_validate(error) if error else None}
     return Step(**values)
-
-
-def storable(value: Any) -> tuple[Any, int]:
-    """`value` as every database takes it, the same object where nothing is wrong with it; and how long it is as JSON.
-
-    One that no column takes would have its run given up, with everything else that the run has to say.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
-        if "\\u0000" not in text:
-            return value, len(text)
-    except (ValueError, TypeError):
-        pass
-    cleaned = _cleaned(value)
-    return cleaned, len(json.dumps(cleaned))
-
-
-def _cleaned(value: Any) -> Any:
-    match value:
-        case str():
-            return clean(value)
-        case float() if value != value or value in (float("inf"), float("-inf")):
-            return None
-        case Mapping():
-            return {clean(str(name)): _cleaned(one) for name, one in value.items()}
-        case list() | tuple():
-            return [_cleaned(one) for one in value]
-        case int() | float() | None:
-            return value
-        case _:
-            return clean(str(value))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from serve.domain.errors import EngineFailed, StorageUnavailable
 from serve.domain.ports import Clock, Models
 from serve.domain.steps import Step, WorkflowExecution
+from serve.domain.storable import storable
 from serve.runs import lifecycle, steps
 from serve.runs.attempt import Attempt
 from serve.runs.lifecycle import Decision
@@ -53,9 +54,12 @@ class WorkflowWork:
             raise EngineFailed("This runner performs no workflows.")
         attempt, workflows = self._attempt, self._workflows
         stored = await self._stored(workflows.records)
-        stage = self._stage = WorkflowStage(attempt, self._models, stored, self._costs, workflows.watch)
+        stage = self._stage = WorkflowStage(
+            attempt, self._models, stored, self._costs, workflows.watch, self._outputs
+        )
+        await stage.restore()
         performed = await workflows.execution.perform(stage)
-        made, _ = steps.storable(dict(performed.outputs))
+        made, _ = storable(dict(performed.outputs))
         outputs = await fitting(attempt.run, made, self._outputs) if made or not performed.error else None
         cost_nano = performed.cost_nano if stage.is_cost_known else None
         return lifecycle.performed(performed.error), Result(outputs, performed.usage.nonzero(), cost_nano)

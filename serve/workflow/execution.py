@@ -33,6 +33,7 @@ from serve.workflow.results import Kept, Results
 from serve.workflow.tasks import Tasks
 from serve.workflow.telling import Teller
 from serve.workflow.values import decode
+from serve.workflow.volumes import Volume
 from serve.workflow.wiring import Feed, Planned, Scope, sources
 from serve.workflow.working import Done, Worker, shown
 
@@ -57,7 +58,8 @@ class Execution:
         max_concurrent: int,
     ) -> None:
         self.jobs: dict[Planned, Job] = {}
-        self.teller = Teller(stage, clock)
+        self._tasks = Tasks()
+        self.teller = Teller(stage, clock, self._tasks)
         self.frames = Frames(self.teller, self.jobs)
         self._run_id = stage.run.id
         self._stored = stage.stored
@@ -68,13 +70,13 @@ class Execution:
         self._scope = scope
         self._worker = worker
         self._max_concurrent = max_concurrent
-        self._tasks = Tasks()
         use_cache = planner.given.terms.use_cache
-        self._keeper = Keeper(results, stage.run, self._tasks, self._taken, use_cache=use_cache)
+        self._keeper = Keeper(results, stage, self._tasks, self._taken, use_cache=use_cache)
         self._ready: deque[Job] = deque()
         self._queued: deque[Job] = deque()
         self._num_working = 0
         self._leaders: dict[str, Job] = {}
+        self._volume = Volume()
 
     async def run(self) -> None:
         """Work out the outputs of the plan. Canceled, everything is stopped before this returns."""
@@ -442,10 +444,19 @@ class Execution:
         self._end(job, StepStatus.FAILED)
 
     def _end(self, job: Job, status: StepStatus) -> None:
+        if status.is_done:
+            try:
+                self._volume.add(job.outputs)
+            except InvalidRequest as error:
+                job.outputs, job.reason = {}, None
+                self._fail(job, error)
+                return
         job.status = status
-        written = self.teller.ended(job)
-        if status is StepStatus.SUCCEEDED and job.key is not None and written is not None:
-            self._keeper.keep(job.key, written, job.planned.label)
+        key, label = job.key, job.planned.label
+        if status is StepStatus.SUCCEEDED and key is not None:
+            self.teller.ended(job, lambda written: self._keeper.keep(key, written, label))
+        else:
+            self.teller.ended(job)
         self._ended(job)
 
     def _ended(self, job: Job) -> None:
@@ -470,7 +481,7 @@ class Execution:
                 job.status = StepStatus.CANCELED
                 self.teller.ended(job)
         self.frames.stop()
-        self.teller.flush()
+        self.teller.stop()
 
 
 def _read(written: Mapping[str, Any], planned: Planned) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from serve.workflow.jobs import Absent, Job
 from serve.workflow.operation import Operation
 from serve.workflow.operation_ports import input_of
 from serve.workflow.values import convert, digest_of
+from serve.workflow.volumes import bounded
 from serve.workflow.wiring import Element, Feed, Fixed, Made, Piped, Planned, hashed, sources, with_parts
 
 Jobs = Mapping[Planned, Job]
@@ -67,7 +68,8 @@ def values_for(planned: Planned, feeds: list[tuple[str, Feed]], jobs: Jobs) -> d
 
 def _value_for(node: Node, port: str, feed: Feed, jobs: Jobs) -> Any:
     try:
-        return value_of(feed, jobs)
+        value = value_of(feed, jobs)
+        return bounded(value, port) if isinstance(feed, Made) else value
     except Absent as absent:
         if absent.job.cause is None and tolerates_skips(node.operation, port):
             return None

@@ -208,12 +208,12 @@ def _is_like(schema: Schema, other: Schema) -> bool:
 
 def _shown(one: WorkflowInput, schema: dict[str, Any], index: int) -> dict[str, Any]:
     """With the words and the widget that the interface gives it, or the port."""
-    described = one.description or schema.pop("description", "")
+    described = one.description or schema.get("description", "")
     own = {"group": one.ui.group or "", "order": index if one.ui.order is None else one.ui.order}
     widget = one.ui.widget or schema.get("x-ui", {}).get("widget") or widget_of(parse_type(one.type), schema)
     shown = {"title": one.title or titled(one.name)} | ({"description": described} if described else {})
     schema |= {"x-ui": {"widget": widget, **own, "advanced": one.ui.advanced}}
-    return shown | {key: schema[key] for key in schema if key != "title"} | _default(one)
+    return shown | {key: schema[key] for key in schema if key not in ("title", "description")} | _default(one)
 
 
 def _default(one: WorkflowInput) -> dict[str, Any]:

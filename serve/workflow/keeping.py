@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
-from serve.domain.run import Run
+from serve.domain.errors import SlipwayError
+from serve.domain.steps import Stage
 from serve.workflow.jobs import Job
 from serve.workflow.results import Kept, Results
 from serve.workflow.tasks import Tasks
@@ -16,10 +18,11 @@ Taken = Callable[[Job, Kept | None], None]
 class Keeper:
     """The kept results, as one run uses them."""
 
-    def __init__(self, results: Results, run: Run, tasks: Tasks, taken: Taken, *, use_cache: bool) -> None:
+    def __init__(self, results: Results, stage: Stage, tasks: Tasks, taken: Taken, *, use_cache: bool) -> None:
         """`taken` is told what there is for a job that asked."""
         self._results = results
-        self._run = run
+        self._stage = stage
+        self._run = stage.run
         self._tasks = tasks
         self._taken = taken
         self._known: set[str] = set()
@@ -60,7 +63,14 @@ class Keeper:
             self._tasks.start(self._results.keep(self._run.tenant, making), self._kept)
 
     async def _take(self, keys: list[str]) -> Mapping[str, Kept]:
-        return await self._results.take(self._run.tenant, self._run.project, keys, self._run.id)
+        found = await self._results.take(self._run.tenant, self._run.project, keys, self._run.id)
+        whole = {}
+        for key, kept in found.items():
+            try:
+                whole[key] = replace(kept, outputs=await self._stage.take_out(kept.outputs))
+            except SlipwayError:
+                _log.warning("run %s: what is kept as %s cannot be read", self._run.id, key, exc_info=True)
+        return whole
 
     def _kept(self, _: Any, error: BaseException | None) -> None:
         self._is_keeping = False

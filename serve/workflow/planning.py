@@ -38,6 +38,7 @@ from serve.workflow.wiring import (
 
 MODEL_PORT = "model"
 SEED_PORT = "seed"
+METADATA_PORT = "metadata"
 Wanted = dict[str, set[str]]
 """Ports by node."""
 
@@ -109,11 +110,8 @@ class Planner:
     def _element(self, feed: Feed, index: int) -> Feed:
         if isinstance(feed, Fixed):
             return fixed(feed.value[index]) if feed.value is not None and index < len(feed.value) else NOTHING
-        if isinstance(feed, Made) and isinstance(feed.template, list):
-            for path, part in feed.parts:
-                if path == (index,):
-                    return part
-            return Element(feed, index, _of_list(feed.ref, index))
+        if isinstance(feed, Made) and isinstance(feed.template, list) and index < len(feed.template):
+            return _made_element(feed, feed.template[index], index)
         if isinstance(feed, Piped) and feed.source.is_mapped:
             item = feed.source.items[index]
             if item.scope is not None:
@@ -147,6 +145,8 @@ class Planner:
             drawn = self.given.terms.seeds.get(path)
             if drawn is not None:
                 inputs[SEED_PORT] = fixed(drawn)
+        if node.kind is NodeKind.MODEL and METADATA_PORT in node.ports and not self.given.terms.metadata:
+            inputs[METADATA_PORT] = fixed(False)  # a picture's own file would tell its prompt
         key = None if node.policy.cache is CacheUse.OFF else self._key_of(path, node, inputs, frozenset(ports))
         ref = _with_conditions(key, whens)
         return Planned(
@@ -292,6 +292,14 @@ class Planner:
         if None in refs.values():
             return None
         return hashed("map", *(f"{port} {ref}" for port, ref in refs.items()))
+
+
+def _made_element(feed: Made, template: Any, index: int) -> Feed:
+    """With no more than what is in this one: lists may be long, and others' elements large."""
+    within = tuple((path[1:], part) for path, part in feed.parts if path[0] == index)
+    if not within:
+        return fixed(template)
+    return within[0][1] if not within[0][0] else Made(template, within, _of_list(feed.ref, index))
 
 
 def _of_list(ref: str | None, index: int) -> str | None:

@@ -158,11 +158,14 @@ def test_a_list_that_is_known_counts_item_by_item_and_another_as_long_as_it_may_
     assert [call.times for call in calls(further, {"words": long})] == [1, 1, 9]
 
 
-def test_every_try_of_a_node_and_of_the_workflows_around_it_counts() -> None:
-    inner = workflow({"ask": chat(prompt="x") | {"policy": {"retries": 2}}}, {"out": ("ask", "text")})
-    outer = workflow({"sub": {"type": "workflow:inner@1", "policy": {"retries": 1}}}, {"out": ("sub", "out")})
-    (call,) = calls(outer, inner=inner)
-    assert (call.label, call.times, call.num_items) == ("sub/ask", 6, 1)
+def test_every_try_of_a_node_counts_for_every_item_of_the_workflow_around_it() -> None:
+    ask = chat(prompt=of("t")) | {"policy": {"retries": 2}}
+    inner = workflow({"ask": ask}, {"out": ("ask", "text")}, {"t": "text"})
+    node = {"type": "workflow:inner@1", "inputs": {"t": ref("list", "texts")}, "map": ["t"], "max_items": 5}
+    made = {"type": f"model:{TALKER}", "task": "chat", "inputs": {"prompt": "x"}}
+    outer = workflow({"list": made, "sub": node}, {"out": ("sub", "out")})
+    found = {call.label: call for call in calls(outer, inner=inner)}
+    assert (found["sub/ask"].times, found["sub/ask"].num_items) == (15, 5)
 
 
 def test_what_nothing_asks_for_and_what_is_switched_off_costs_nothing() -> None:
@@ -217,6 +220,8 @@ def test_no_character_has_a_longer_form_than_is_reckoned_with() -> None:
 
 
 TEXTS = st.text(max_size=30)
+ENDLESS = "x" * 600
+"""More than the context of any of these models that has one."""
 _PROMPTS = st.none() | TEXTS
 _SMALL = st.integers(1, 3)
 
@@ -238,7 +243,9 @@ def stories(draw: st.DrawFn) -> tuple[WorkflowSpec, dict[str, Any], dict[str, Pu
             most = draw(st.none() | st.integers(1, 9))
             nodes[name] = chat(prompt=text, n=draw(_SMALL), **({"max_tokens": most} if most else {}))
         elif kind == "each":
-            listed = draw(st.lists(TEXTS, min_size=1, max_size=3) | st.sampled_from(lists))
+            listed = draw(
+                st.sampled_from(lists[-1:]) | st.sampled_from(lists) | st.lists(TEXTS, min_size=1, max_size=3)
+            )
             nodes[name] = chat(prompt=listed, max_tokens=4) | {"map": ["prompt"], "max_items": 4}
         elif kind == "embed":
             nodes[name] = {"type": f"model:{SEER}", "inputs": {"input": text}}
@@ -269,9 +276,19 @@ def stories(draw: st.DrawFn) -> tuple[WorkflowSpec, dict[str, Any], dict[str, Pu
     spec = workflow(nodes, outputs, inputs)
     if not draw(st.booleans()):
         return spec, values, {}
-    passed = {name: of(name) for name in inputs}
-    outer = workflow({"sub": {"type": "workflow:inner@1", "inputs": passed}}, {n: ("sub", n) for n in outputs}, inputs)
-    return outer, values, published(inner=spec)
+    singles = [name for name in outputs if nodes[name].get("map") is None]
+    return _around(draw, inputs, outputs, singles), values, published(inner=spec)
+
+
+def _around(draw: st.DrawFn, inputs: Any, outputs: Any, singles: list[str]) -> WorkflowSpec:
+    """`inner@1` within another; sometimes run over a list that a node makes."""
+    nodes: dict[str, Any] = {"sub": {"type": "workflow:inner@1", "inputs": {name: of(name) for name in inputs}}}
+    if singles and draw(st.booleans()):
+        outputs = singles
+        nodes["make"] = chat(prompt=of("words"), max_tokens=4) | {"map": ["prompt"], "max_items": 4}
+        nodes["sub"] |= {"map": ["what"], "max_items": 4}
+        nodes["sub"]["inputs"]["what"] = ref("make", "text")
+    return workflow(nodes, {name: ("sub", name) for name in outputs}, inputs)
 
 
 class Execution:
@@ -327,7 +344,7 @@ class Execution:
             )
             most = ceiling(task, valid.model_dump(mode="json", by_alias=True), spec)
             num = min(most.prompt_tokens, self._longest[model])
-            text = self._data.draw(TEXTS) * 9
+            text = self._data.draw(st.just(ENDLESS) | TEXTS)
             cached = self._data.draw(st.integers(0, num))
             return Quantities(num, cached, most.completion_tokens), {"text": text}
         inputs = cards()[model].validate(task, values | ({"image": "asset:x"} if "image" in values else {}))

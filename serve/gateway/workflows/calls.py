@@ -16,7 +16,8 @@ from serve.workflow.facts import ModelFacts
 from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, OfNode, Port, Source
 from serve.workflow.model_ports import ports_of
 from serve.workflow.references import parts_of
-from serve.workflow.values import as_text
+from serve.workflow.values import as_text, digest_of
+from serve.workflow.wiring import with_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class Given:
 
     value: Any
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells a value from others, and how much there is of it."""
+
+    digest: str
+    size: int
 
 
 Fact = Given | None
@@ -50,10 +59,17 @@ class Call:
     num_items: int = 1
     """The same, if no node has to try again."""
     timeout_seconds: float | None = None
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Of `given`."""
 
     @property
     def model(self) -> str:
         return self.facts.name
+
+    def says(self, but: str = "") -> tuple[str, ...]:
+        """What tells it from calls that ask something else, seen without the input `but`."""
+        marks = (f"{name}={mark.digest}" for name, mark in sorted(self.marks.items()) if name != but)
+        return self.model, self.task, ",".join(sorted(self.open)), *marks
 
     def values(self) -> dict[str, Any]:
         """What is known, by port."""
@@ -77,6 +93,34 @@ class Call:
         return given is None or given.value is None
 
 
+class _Marks:
+    """The marks of values. A value that goes to a thousand calls is read once; `_seen` keeps it, and so its id."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Any, Mark]] = {}
+
+    def of(self, value: Any) -> Mark:
+        """The value's mark."""
+        found = self._seen.get(id(value))
+        if found is None:
+            found = self._seen[id(value)] = value, Mark(digest_of(value), _size_of(value))
+        return found[1]
+
+
+def _size_of(value: Any) -> int:
+    """Characters, of the texts within; a value of another kind counts as one."""
+    size, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += one.keys()
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+        size += len(one) if isinstance(one, str) else 1
+    return size
+
+
 @dataclass(frozen=True, slots=True)
 class _Scope:
     """A graph that is walked: what its inputs are, and where it stands."""
@@ -93,6 +137,7 @@ class _Scope:
 class _Walk:
     models: Mapping[str, ModelFacts]
     found: list[Call] = field(default_factory=list)
+    marks: _Marks = field(default_factory=_Marks)
 
     def graph(self, scope: _Scope, ends: Iterable[str]) -> None:
         for node in needed(scope.graph, ends):
@@ -126,7 +171,10 @@ class _Walk:
         given = {name: _fitting(fact, ports[name]) for name, fact in inputs.items() if fact is not None}
         unknown = frozenset(name for name, fact in inputs.items() if fact is None)
         most = node.policy.timeout_seconds
-        return Call(here.label, here.place, facts, node.task, ports, given, unknown, here.times, here.num_items, most)
+        marks = {name: self.marks.of(one.value) for name, one in given.items()}
+        return Call(
+            here.label, here.place, facts, node.task, ports, given, unknown, here.times, here.num_items, most, marks
+        )
 
     def _named(self, model: Fact) -> ModelFacts:
         """The model of a `task:` node."""
@@ -151,11 +199,6 @@ def calls_of(graph: Graph, models: Mapping[str, ModelFacts], inputs: Mapping[str
     walk = _Walk(models)
     walk.graph(_Scope(graph, facts), [end.node for end in graph.outputs.values()])
     return walk.found
-
-
-def is_of(call: Call, label: str) -> bool:
-    """Whether it is made by the node `label`, or by one inside it."""
-    return call.label == label or call.label.startswith(f"{label}/")
 
 
 def needed(graph: Graph, ends: Iterable[str]) -> list[Node]:
@@ -190,24 +233,14 @@ def _fact(source: Source, scope: _Scope, where: str) -> Fact:
 
 def _composed(source: Composite, scope: _Scope, where: str) -> Fact:
     """Known where all its parts are."""
-    value = source.template
-    origin = where
+    parts, origin = [], where
     for path, part in source.parts:
         fact = _fact(part, scope, where)
         if fact is None:
             return None
-        value, origin = with_part(value, path, fact.value), fact.origin
-    return Given(value, origin)
-
-
-def with_part(template: Any, path: tuple[str | int, ...], value: Any) -> Any:
-    """A copy of `template` that has `value` at `path`."""
-    if not path:
-        return value
-    first, rest = path[0], path[1:]
-    copied: Any = list(template) if isinstance(template, list) else dict(template)
-    copied[first] = with_part(copied[first], rest, value)
-    return copied
+        parts.append((path, fact.value))
+        origin = fact.origin
+    return Given(with_parts(source.template, iter(parts)), origin)
 
 
 def _items(node: Node, bound: Mapping[str, Fact], place: str) -> Iterator[tuple[Mapping[str, Fact], int]]:

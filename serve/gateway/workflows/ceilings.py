@@ -17,6 +17,7 @@ retries may be billed, as a try that is stopped at its time limit is.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -24,7 +25,7 @@ from serve.catalog.cards import Card
 from serve.domain.port_types import Kind, PortType
 from serve.domain.task import Task
 from serve.domain.usage import Quantities
-from serve.gateway.workflows.calls import Call, is_of
+from serve.gateway.workflows.calls import Call
 from serve.metering.prices.ceiling import ceiling
 from serve.metering.prices.prices import PriceVersion, cost_at_most
 from serve.workflow.graph import Port
@@ -61,7 +62,7 @@ class CallBound:
         return max(cost_at_most(_with_prompt(way, max_prompt_tokens), price, self.adapters) for way in self.ways)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunBound:
     """All calls of a run."""
 
@@ -70,7 +71,7 @@ class RunBound:
     @property
     def quantities(self) -> Quantities:
         """What they consume together at the most."""
-        longest = self._longest()
+        longest = self._longest
         total = Quantities()
         for one in self.calls:
             most = one.most(longest[one.call.model])
@@ -86,8 +87,22 @@ class RunBound:
 
     def prompt_tokens(self, model: str) -> int:
         """Of the longest prompt that is reckoned with."""
-        return self._longest().get(model, 0)
+        return self._longest.get(model, 0)
 
+    def of(self, label: str) -> list[CallBound]:
+        """The calls of the node `label`, and of those inside it."""
+        return self._by_label.get(label, [])
+
+    @cached_property
+    def _by_label(self) -> dict[str, list[CallBound]]:
+        found: dict[str, list[CallBound]] = {}
+        for one in self.calls:
+            names = one.call.label.split("/")
+            for depth in range(1, len(names) + 1):
+                found.setdefault("/".join(names[:depth]), []).append(one)
+        return found
+
+    @cached_property
     def _longest(self) -> dict[str, int]:
         longest: dict[str, int] = {}
         for one in self.calls:
@@ -96,11 +111,10 @@ class RunBound:
 
     def cost(self, prices: Mapping[str, PriceVersion | None], of: str | None = None) -> int:
         """In nano-dollars, of the run or of the node `of`; what has no price costs nothing."""
-        longest = self._longest()
         return sum(
-            one.call.times * one.cost(price, longest[one.call.model])
-            for one in self.calls
-            if (of is None or is_of(one.call, of)) and (price := prices.get(one.call.model)) is not None
+            one.call.times * one.cost(price, self._longest[one.call.model])
+            for one in (self.calls if of is None else self.of(of))
+            if (price := prices.get(one.call.model)) is not None
         )
 
 
@@ -116,7 +130,7 @@ def bound_of(
     found = []
     for call in calls:
         limit = min((one for one in (seconds, call.timeout_seconds) if one is not None), default=None)
-        key = (call.model, call.task, call.open, limit, digest_of(call.values()))
+        key = (limit, *call.says(but="seed"))
         if key not in kept:
             kept[key] = tuple(_ways(call, cards[call.model], limit))
         found.append(CallBound(call, kept[key], tuple(adapters.get(key_of(call), ()))))

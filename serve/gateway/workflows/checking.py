@@ -12,7 +12,6 @@ from serve.gateway.workflows.findings import Told, invalid_workflow, told
 from serve.workflow.compiling import compile_workflow
 from serve.workflow.facts import Known
 from serve.workflow.graph import Graph
-from serve.workflow.pinning import pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,9 @@ async def ready(services: Services, tenant: TenantName, spec: WorkflowSpec, *, t
         InvalidWorkflow: with everything that keeps it from running.
     """
     known = await services.knowledge.known(tenant, spec)
-    numbers = {named: one.version for named, one in known.workflows.items()}
-    final = pinned(spec, numbers)
     by_number = {f"{one.name}@{one.version}": one for one in known.workflows.values()}
     known = replace(known, workflows={**known.workflows, **by_number})
-    compiled = await asyncio.to_thread(compile_workflow, final, known, targets=targets)
+    final, compiled = await services.knowledge.compiled(spec, known, targets)
     if compiled.graph is None:
         raise invalid_workflow(compiled.problems)
     return Ready(final, compiled.graph, known)

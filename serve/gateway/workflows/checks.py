@@ -7,17 +7,24 @@ from serve.domain.port_types import Kind
 from serve.gateway.workflows.calls import Call
 from serve.workflow.interface import check_value
 from serve.workflow.model_ports import call_of
-from serve.workflow.values import digest_of
+
+MAX_SIZE = 2**25
+"""Characters of what the different calls of a run are given, as far as it is known before."""
 
 
 def check_calls(calls: Iterable[Call]) -> None:
-    """Raises InvalidRequest about the first value that the card of its model refuses, with the field it came from."""
-    seen: set[str] = set()
+    """Raises InvalidRequest about the first value that the card of its model refuses, with the field it came from; and
+    where all of them together are too much to look at."""
+    seen: set[tuple[str, ...]] = set()
+    size = 0
     for call in calls:
-        told = [call.label, call.model, call.task, sorted(call.open), call.values()]
-        key = digest_of(told)
+        key = (call.label, *call.says())
         if key not in seen:
             seen.add(key)
+            size += sum(mark.size for mark in call.marks.values())
+            if size > MAX_SIZE:
+                told = f"What the models are asked has more than {MAX_SIZE} characters together."
+                raise InvalidRequest(told, "too_large", call.place)
             _check_values(call)
             if not call.open:
                 _check_whole(call)

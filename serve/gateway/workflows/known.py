@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from serve.catalog.cards import Card
@@ -13,15 +13,16 @@ from serve.domain.names import TenantName
 from serve.domain.task import Task
 from serve.domain.workflow import MAX_NESTING, MAX_NODES, WorkflowSpec
 from serve.gateway.workflows.findings import invalid_workflow
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling import Compiled, compile_workflow
 from serve.workflow.facts import Known, ModelFacts, PublishedWorkflow
 from serve.workflow.graph import Graph
 from serve.workflow.library import Library
-from serve.workflow.pinning import workflows_named
+from serve.workflow.pinning import pinned, workflows_named
 from serve.workflow.problems import Code, Problem
 from serve.workflow.stored import StoredVersion
 
 _MAX_GRAPHS = 256
+_MAX_READY = 64
 
 
 class CardInputs:
@@ -61,6 +62,7 @@ class Knowledge:
         self._with_deleted = with_deleted
         self._facts: dict[str, tuple[str, str | None, ModelFacts]] = {}
         self._graphs: OrderedDict[tuple[TenantName, str, int], Graph | None] = OrderedDict()
+        self._ready: OrderedDict[tuple[Any, ...], tuple[WorkflowSpec, WorkflowSpec, Compiled]] = OrderedDict()
 
     async def models(self) -> Mapping[str, ModelFacts]:
         """Every served model, by name."""
@@ -106,8 +108,7 @@ class Knowledge:
     async def graph(self, version: StoredVersion, spec: WorkflowSpec) -> Graph | None:
         """A version, compiled with what is served now; None where something that it needs is there no longer. Graphs
         are kept: neither a version nor those inside it ever change, so only other models make another graph."""
-        served = hash(frozenset((facts.name, facts.digest) for facts in (await self.models()).values()))
-        key = (version.tenant, version.digest, served)
+        key = (version.tenant, version.digest, _served(await self.models()))
         if key in self._graphs:
             self._graphs.move_to_end(key)
             return self._graphs[key]
@@ -117,3 +118,23 @@ class Knowledge:
         while len(self._graphs) > _MAX_GRAPHS:
             self._graphs.popitem(last=False)
         return graph
+
+    async def compiled(self, spec: WorkflowSpec, known: Known, targets: Sequence[str]) -> tuple[WorkflowSpec, Compiled]:
+        """`spec` with numbers in the place of aliases, compiled. What is kept is found by the very object: a version's
+        document is read once, and every run of it would be compiled again."""
+        numbers = {named: one.version for named, one in known.workflows.items()}
+        key = (id(spec), tuple(targets), frozenset(numbers.items()), _served(known.models))
+        if key not in self._ready:
+            final = pinned(spec, numbers)
+            compiled = await asyncio.to_thread(compile_workflow, final, known, targets=targets)
+            self._ready[key] = (spec, final, compiled)  # `spec` is held so that no other object gets its id
+        self._ready.move_to_end(key)
+        _, final, compiled = self._ready[key]
+        while len(self._ready) > _MAX_READY:
+            self._ready.popitem(last=False)
+        return final, compiled
+
+
+def _served(models: Mapping[str, ModelFacts]) -> int:
+    """Changes with what is served."""
+    return hash(frozenset((facts.name, facts.digest) for facts in models.values()))

@@ -4,19 +4,23 @@ Pictures may be sent in any way; sound and films are assets of the caller's. Wha
 and the tenant's own, before its run begins.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.names import AssetId, TenantName
 from serve.domain.port_types import Kind, PortType, parse_type
+from serve.domain.workflow import MAX_ITEMS
 from serve.gateway.body_budget import HeldBytes
 from serve.gateway.image_inputs import ImageInputs, Picture
 from serve.gateway.services import Services
 from serve.gateway.workflows.calls import needed
 from serve.workflow.graph import Composite, Graph, Literal, Node
 
+MAX_FILES = MAX_ITEMS
+"""That the inputs of one run are or name: each is decoded whole before the run is let in."""
 _PICTURES = frozenset({Kind.IMAGE, Kind.MASK})
 Found = dict[str, tuple[Kind, str | bytes]]
 """What is to be read, by the path of its field: `photo`, `photos.0`."""
@@ -35,7 +39,7 @@ def _short(value: Any) -> Any:
 
 
 def sources(graph: Graph, inputs: Mapping[str, Any], file_at: Callable[[str], bytes | None]) -> Found:
-    """What is to be read of `inputs`: what names it, or its bytes."""
+    """What is to be read of `inputs`: what names it, or its bytes. Raises InvalidRequest: they are too many."""
     found: Found = {}
     for name, value in inputs.items():
         wanted = parse_type(graph.inputs[name].type)
@@ -46,6 +50,9 @@ def sources(graph: Graph, inputs: Mapping[str, Any], file_at: Callable[[str], by
             path = name if index is None else f"{name}.{index}"
             data = file_at(path)
             found[path] = wanted.kind, one if data is None else data
+    if len(found) > MAX_FILES:
+        told = f"A run is given at most {MAX_FILES} pictures and other files, and these are {len(found)}."
+        raise InvalidRequest(told, "too_many_values", next(reversed(found)).partition(".")[0])
     return found
 
 
@@ -57,12 +64,17 @@ async def read(
     Raises:
         InvalidRequest, NotFound, Overloaded: as `ImageInputs.read`, with the field.
     """
-    pictures = []
+    others = [(path, kind, source) for path, (kind, source) in found.items() if kind not in _PICTURES]
+    await _check_assets(services, tenant, others)
+    pictures: list[Picture] = []
+    known: dict[str, Picture] = {}
     for path, (kind, source) in found.items():
         if kind in _PICTURES:
-            pictures.append(await image_inputs.picture(held, tenant, path, source))
-        else:
-            await _check_asset(services, tenant, path, kind, source)
+            same = known.get(source) if isinstance(source, str) else None
+            picture = replace(same, field=path) if same else await image_inputs.picture(held, tenant, path, source)
+            pictures.append(picture)
+            if isinstance(source, str) and picture.asset_id is not None:
+                known[source] = picture
     return pictures
 
 
@@ -80,8 +92,7 @@ def placed(inputs: Mapping[str, Any], stored: Mapping[str, str]) -> dict[str, An
 
 async def check_written(services: Services, tenant: TenantName, graph: Graph) -> None:
     """Whether the assets that the document names are there. Raises NotFound (`asset_not_found`), InvalidRequest."""
-    for place, kind, text in _written(graph, [end.node for end in graph.outputs.values()], ""):
-        await _check_asset(services, tenant, place, kind, text)
+    await _check_assets(services, tenant, list(_written(graph, [end.node for end in graph.outputs.values()], "")))
 
 
 def named(graph: Graph, inputs: Mapping[str, Any]) -> set[AssetId]:
@@ -120,13 +131,17 @@ def _literals(source: Any) -> Iterator[Any]:
             yield one
 
 
-async def _check_asset(services: Services, tenant: TenantName, path: str, kind: Kind, source: Any) -> None:
-    if not isinstance(source, str) or not source.startswith(ASSET_SCHEME):
-        raise InvalidRequest(f"{path} must be asset:<id>. POST /v1/assets takes the file.", "invalid_value", path)
-    try:
-        asset = await services.assets.get(tenant, AssetId(source.removeprefix(ASSET_SCHEME)))
-    except NotFound:
-        raise NotFound(f"{path}: there is no such asset.", "asset_not_found", path) from None
-    family = "image" if kind in _PICTURES else kind.value
-    if not asset.media_type.startswith(f"{family}/"):
-        raise InvalidRequest(f"{path} must be {family}, and that asset is {asset.media_type}.", "invalid_value", path)
+async def _check_assets(services: Services, tenant: TenantName, named: Sequence[tuple[str, Kind, Any]]) -> None:
+    """All at once: a document has room for thousands."""
+    for path, _, source in named:
+        if not isinstance(source, str) or not source.startswith(ASSET_SCHEME):
+            raise InvalidRequest(f"{path} must be asset:<id>. POST /v1/assets takes the file.", "invalid_value", path)
+    known = await services.assets.assets(tenant, {source.removeprefix(ASSET_SCHEME) for _, _, source in named})
+    for path, kind, source in named:
+        asset = known.get(source.removeprefix(ASSET_SCHEME))
+        if asset is None:
+            raise NotFound(f"{path}: there is no such asset.", "asset_not_found", path)
+        family = "image" if kind in _PICTURES else kind.value
+        if not asset.media_type.startswith(f"{family}/"):
+            told = f"{path} must be {family}, and that asset is {asset.media_type}."
+            raise InvalidRequest(told, "invalid_value", path)

@@ -4,6 +4,7 @@ The plan is the one that a run makes (`serve.workflow.planning`), its bounds are
 to be expected goes by how long such steps took lately and what the tenant's own consumed. Nothing is held or stored.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from serve.gateway.run_requests import about_input
 from serve.gateway.services import Services
 from serve.gateway.views import cost_view
 from serve.gateway.workflows import media
-from serve.gateway.workflows.calls import Call, is_of
+from serve.gateway.workflows.calls import Call
 from serve.gateway.workflows.ceilings import CallBound, RunBound, inputs_of
 from serve.gateway.workflows.run_requests import AskedWorkflow
 from serve.gateway.workflows.run_views import NodePlanView, WorkflowPlanView
@@ -66,7 +67,7 @@ async def plan_of(request: Request, asked: AskedWorkflow) -> WorkflowPlanView:
         found = media.sources(prepared.graph, prepared.inputs, asked.file_at)
         pictures = await media.read(services, image_inputs_of(request), held_by(request.scope), caller.tenant, found)
     inputs, assets = await _with_assets(services, caller.tenant, prepared, pictures)
-    bound = prepared.bound(asked.body.deadline_s)
+    bound = await asyncio.to_thread(prepared.bound, asked.body.deadline_s)
     prices = {model: await services.prices.current(model, caller.tenant) for model in bound.models()}
     terms = WorkflowTerms(
         digest="", models=prepared.models(), seeds=dict(prepared.seeds), adapters=dict(prepared.adapters.names)
@@ -91,10 +92,8 @@ async def _with_assets(
             asset_id = picture.asset_id
         stored[picture.field] = f"{ASSET_SCHEME}{asset_id}"
     inputs = media.placed(prepared.inputs, stored)
-    for asset_id in media.named(prepared.graph, inputs):
-        if asset_id not in assets:
-            assets[asset_id] = await services.assets.get(tenant, asset_id)
-    return inputs, {str(asset_id): asset for asset_id, asset in assets.items()}
+    known = await services.assets.assets(tenant, media.named(prepared.graph, inputs) - assets.keys())
+    return inputs, {**known, **{str(asset_id): asset for asset_id, asset in assets.items()}}
 
 
 async def _outlook(
@@ -116,7 +115,7 @@ async def _outlook(
     history = await StepHistory(services.records, services.clock).estimates(tenant, types)
     wanted = _wanted(scope, kept)
     return {
-        label: _expected(planned[label], wanted[label], kept, bound.calls, history, prices)
+        label: _expected(planned[label], wanted[label], kept, bound, history, prices)
         for label in planned
         if label in wanted
     }
@@ -158,7 +157,7 @@ def _expected(
     one: Planned,
     why: str | None,
     kept: frozenset[str],
-    all_calls: Sequence[CallBound],
+    bound: RunBound,
     history: Mapping[str, Estimate],
     prices: Mapping[str, PriceVersion | None],
 ) -> _Outlook:
@@ -172,9 +171,9 @@ def _expected(
         return _Outlook(one, "depends", "its condition is false: it is skipped", 0, 0.0, 0, needs)
     if why is None and any(not isinstance(when, Fixed) for when in one.whens):
         why = "its condition"
-    calls = [bound for bound in all_calls if is_of(bound.call, one.path)]
+    calls = bound.of(one.path)
     seconds, cost = _figures(one, calls, history, prices)
-    times = sum(bound.call.times for bound in calls)
+    times = sum(call.call.times for call in calls)
     return _Outlook(one, "runs" if why is None else "depends", why, times, seconds, cost, needs)
 
 
@@ -207,11 +206,17 @@ def _cost(one: CallBound, history: Mapping[str, Estimate], prices: Mapping[str, 
 
 
 def _consumed(one: CallBound, known: Estimate | None, price: PriceVersion) -> Quantities | None:
-    """Of pictures what they take is known but for the GPU's time; of words, what the tenant's own calls took lately."""
-    units = {} if known is None else known.units
-    if Modality.IMAGE in TASKS[one.call.task].outputs and (units or price.prices.gpu_second is None):
-        return replace(one.ways[0], gpu_ms=round(units.get("gpu_ms", 0)))
-    return Quantities(**{unit: round(units.get(unit, 0)) for unit in UNITS}) if units else None
+    """Of pictures what they take is known but for the GPU's time and the words that another node will write; of words,
+    what the tenant's own calls took lately."""
+    units = {} if known is None else {unit: round(num) for unit, num in known.units.items()}
+    if Modality.IMAGE in TASKS[one.call.task].outputs:
+        way = one.ways[0]
+        if units:
+            num_tokens = min(way.prompt_tokens, units.get("prompt_tokens", 0))
+            return replace(way, gpu_ms=units.get("gpu_ms", 0), prompt_tokens=num_tokens)
+        if price.prices.gpu_second is None and not one.call.open:
+            return way
+    return Quantities(**{unit: units.get(unit, 0) for unit in UNITS}) if units else None
 
 
 def _sum(figures: Iterable[float | None]) -> float | None:
@@ -240,7 +245,7 @@ def _view(
 
 def _node_view(one: _Outlook, bound: RunBound, prices: Mapping[str, PriceVersion | None]) -> NodePlanView:
     path = one.planned.path
-    models = {call.call.model for call in bound.calls if is_of(call.call, path)}
+    models = {call.call.model for call in bound.of(path)}
     is_priced = any(prices.get(model) is not None for model in models)
     at_most = 0 if one.status == "cached" else bound.cost(prices, path) if is_priced else None
     return NodePlanView(

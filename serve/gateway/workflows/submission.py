@@ -10,6 +10,7 @@ All of this reads, and nothing is held or stored by it. What is refused is refus
 or by its pictures; then nothing of it stays.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,10 +102,11 @@ async def prepare(request: Request, asked: AskedWorkflow) -> Prepared:
     graph, known, cards = found.graph, found.known, await services.catalog.cards()
     with about_input():
         inputs = check_inputs(graph, asked.given(graph.inputs), fetched=False)
-    calls = tuple(calls_of(graph, known.models, media.without_bytes(graph, inputs)))
+    # Beside the loop, as compiling is: a run may have thousands of calls, and megabytes of words for them.
+    calls = tuple(await asyncio.to_thread(calls_of, graph, known.models, media.without_bytes(graph, inputs)))
     for call in calls:
         check_model(caller, call.model, with_adapters=bool(call.adapters()))
-    check_calls(calls)
+    await asyncio.to_thread(check_calls, calls)
     await media.check_written(services, caller.tenant, graph)
     adapters = await resolved_adapters(request, caller.tenant, calls, cards)
     seeds = {call.label: services.draw_seed() for call in calls if call.wants_seed}
@@ -155,7 +157,7 @@ class WorkflowOrder:
         """See `Wish`."""
         now_ms = services_of(self._request).clock.now_ms()
         seconds = None if new.deadline_ms is None else max(0.0, (new.deadline_ms - now_ms) / 1000)
-        bound = self.prepared.bound(seconds)
+        bound = await asyncio.to_thread(self.prepared.bound, seconds)
         return await admission_of(self._request).admit_workflow(self._request.scope, new, bound)
 
     async def pictures(self, image_inputs: ImageInputs) -> list[Picture]:

@@ -94,7 +94,7 @@ def _folded(call: Call, latent: Latent, sampling: _Sampling) -> tuple[Value, ...
     positive, negative = call.part("positive", Words), call.part("negative", Words)
     _check_words(call, weights, positive, negative)
     task = Task.TEXT_TO_IMAGE if latent.image is None else Task.IMAGE_TO_IMAGE
-    inputs = _settings(call, sampling) | _words(positive, negative) | _canvas(call, latent, sampling)
+    inputs = _words(positive, negative) | _settings(call, sampling) | _canvas(call, latent, sampling)
     node: dict[str, Any] = {}
     name = call.translation.add(call.node, node)
     node |= _typed(call, weights, task)

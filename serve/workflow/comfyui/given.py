@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from serve.workflow.comfyui.loading import Translator
@@ -17,13 +18,15 @@ _CASES = {"UPPERCASE": "upper", "lowercase": "lower", "Capitalize": "sentence", 
 
 
 def _constant(call: Call) -> tuple[Value, ...]:
-    """A value that stands in the graph once, for several nodes, maybe."""
-    flow = call.flow("value")
+    """A value: written down where it is used, or held by a node where several use it."""
+    flow, own = call.flow("value"), frozenset({call.node.id})
     if not flow.is_known:
         return (flow,)
+    if call.num_uses == 1 and call.node.id not in call.translation.marks.outputs:
+        return (replace(flow, sources=own),)
     kind = _TYPES[flow.type]
     held = call.operate("constant", {"value": flow, "type": written(kind, "STRING")})
-    return (Flow(held.out("value", flow.type).written, flow.type, flow.literal, sources=frozenset({call.node.id})),)
+    return (replace(held.out("value", flow.type), literal=flow.literal, sources=own),)
 
 
 def _joined(call: Call) -> tuple[Value, ...]:
@@ -101,9 +104,7 @@ def _finite(value: Any) -> float | None:
 
 
 def _consumed_as(call: Call) -> str:
-    own = Link(call.node.id, 0)
-    nodes = call.translation.graph.nodes.values()
-    return next((name for node in nodes for name, link in node.links.items() if link == own), "value")
+    return next(iter(call.translation.consumers.get(Link(call.node.id, 0), ())), "value")
 
 
 def _external(call: Call) -> tuple[Value, ...]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest
-from serve.domain.workflow import MAX_NODES, WorkflowSpec
+from serve.domain.workflow import MAX_BYTES, MAX_NODES, WorkflowSpec
 from serve.workflow.comfyui import inert
 from serve.workflow.comfyui.classes import CLASSES
 from serve.workflow.comfyui.folding import FOLDING
@@ -84,6 +84,7 @@ def _imported(graph: SourceGraph, digest: str, models: Mapping[str, ModelFacts],
         _translate(translation, node)
     for id in used:
         give_marked(translation, graph.nodes[id])
+    translation.tell_unpromoted()
     inert.keep(translation, used)
     layout = layout_of(translation, [node for id, node in graph.nodes.items() if id not in used])
     return _made(translation, layout, digest)
@@ -94,21 +95,29 @@ def _made(translation: Translation, layout: dict[str, Any], digest: str) -> Impo
         told = f"The graph becomes {len(translation.nodes)} nodes, and a workflow has at most {MAX_NODES}."
         raise InvalidRequest(told, "too_large")
     interface = translation.interface
+    order = {id: place for place, id in enumerate(translation.graph.nodes)}
+    became = sorted(translation.became.items(), key=lambda one: order.get(one[0], len(order)))
+    inputs, outputs = interface.inputs, interface.outputs
     document = {
-        "interface": {"inputs": list(interface.inputs.values()), "outputs": list(interface.outputs.values())},
+        "interface": {
+            "inputs": [inputs[name] for name in sorted(inputs, key=translation.place_of_input)],
+            "outputs": [outputs[name] for name in sorted(outputs, key=translation.place_of_output)],
+        },
         "nodes": translation.nodes,
         "layout": layout,
         "provenance": {
             "imported_from": translation.graph.format,
             "source_digest": digest,
             "warnings": translation.warnings,
-            "became": translation.became,
+            "became": dict(became),
         },
     }
     try:
         spec = WorkflowSpec.model_validate(document)
     except ValidationError as error:
         raise validation.invalid_request(error, document) from None
+    if len(spec.model_dump_json(by_alias=True, exclude_defaults=True)) > MAX_BYTES:
+        raise InvalidRequest(f"The workflow would have more than {MAX_BYTES} bytes.", "too_large")
     return Imported(spec, translation.warnings)
 
 

@@ -27,10 +27,10 @@ def keep(translation: Translation, used: Iterable[str]) -> None:
     for id in used:
         if id not in reasons and not translation.became.get(id):
             reasons[id] = "nothing that has an equivalent uses it"
-    for id in (id for id in used if id in reasons):
+    translation.inert = {id: reasons[id] for id in used if id in reasons}
+    for id, reason in translation.inert.items():
         node = translation.graph.nodes[id]
-        translation.warn(f"{node.told}: {reasons[id]}")
-        translation.inert.setdefault(id, reasons[id])
+        translation.warn(f"{node.told}: {reason}")
         add(translation, node)
 
 
@@ -44,8 +44,9 @@ def _settle(translation: Translation) -> None:
         for link in translation.graph.nodes[id].links.values()
         if link.node in translation.graph.nodes
     }
+    referred |= kept_alive
     for name in [name for name, node in translation.nodes.items() if node["type"] == "op:constant"]:
-        if name not in referred | kept_alive and len(translation.became[translation.owners[name]]) > 1:
+        if name not in referred and len(translation.became[translation.owners[name]]) > 1:
             del translation.nodes[name]
     for source, names in translation.became.items():
         translation.became[source] = [name for name in names if ":" in name or name in translation.nodes]
@@ -91,4 +92,6 @@ def _reference(translation: Translation, link: Link) -> Any:
         value = value.image
     if isinstance(value, Flow):
         return value.written
+    if source.id not in translation.inert:
+        return None
     return {"$ref": [translation.name_of(source), output_name(source.class_type, link.slot)]}

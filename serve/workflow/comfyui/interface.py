@@ -40,7 +40,7 @@ class InterfaceParts:
         ours = _TYPES.get(type, type)
         bounds = {key: value for key, value in constraints.items() if value is not None and key != "optional"}
         bounds |= {"integer": True} if type == "INT" else {}
-        told = {"title": title or words, "description": description}
+        told = {"title": title or (words if words != name else ""), "description": description}
         self.inputs[name] = {
             "name": name,
             "type": f"list[{ours}]" if is_list else ours,

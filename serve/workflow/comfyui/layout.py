@@ -25,7 +25,7 @@ def layout_of(translation: Translation, unused: Iterable[SourceNode]) -> dict[st
             translation.credit(one.id, "note")
     if len(translation.graph.notes) > _MAX_NOTES:
         translation.warn(f"a workflow has at most {_MAX_NOTES} notes; {len(translation.graph.notes)} were there")
-    for why, nodes in (("Nothing uses", unused), ("Muted in ComfyUI", translation.graph.muted)):
+    for why, nodes in (("nothing uses it", unused), ("it was switched off in ComfyUI", translation.graph.muted)):
         for node in nodes:
             _set_aside(translation, node, why, notes)
     places = _places(translation)
@@ -35,15 +35,15 @@ def layout_of(translation: Translation, unused: Iterable[SourceNode]) -> dict[st
 
 def _set_aside(translation: Translation, node: SourceNode, why: str, notes: list[dict[str, Any]]) -> None:
     """As a note, if it has room for all that the node says; else as it is."""
-    text = f"{why}: {node.told}\n{json.dumps(node.original, ensure_ascii=False)}"
+    text = f"{node.told}: {why}\n{json.dumps(node.original, ensure_ascii=False)}"
     if len(text) <= _MAX_NOTE and len(notes) < _MAX_NOTES:
         notes.append(_note(text, node.spot or Spot(0, 0)))
         translation.credit(node.id, "note")
-        translation.warn(f"{node.told}: {why.lower()}, so that it does nothing; it is kept as a note")
+        translation.warn(f"{node.told}: {why}, so it does nothing; it is kept as a note")
     else:
         translation.inert[node.id] = why
         inert.add(translation, node)
-        translation.warn(f"{node.told}: {why.lower()}, so that it does nothing; it is kept as it is")
+        translation.warn(f"{node.told}: {why}, so it does nothing; it is kept as it is")
 
 
 def _note(text: str, spot: Spot) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _bounded(number: float) -> float:
 
 def _places(translation: Translation) -> dict[str, Any]:
     """Of every node that has a place or a title of its own."""
-    known = translation.graph.nodes | {node.id: node for node in translation.graph.muted}
+    known = dict(translation.graph.nodes) | {node.id: node for node in translation.graph.muted}
     counts: dict[str, int] = {}
     places = {}
     for name in translation.nodes:

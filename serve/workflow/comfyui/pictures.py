@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from serve.workflow.comfyui.loading import Translator
 from serve.workflow.comfyui.naming import port_name
-from serve.workflow.comfyui.source import Link
 from serve.workflow.comfyui.translation import Call
 from serve.workflow.comfyui.values import Flow, NoEquivalent, Value, written
 
@@ -160,19 +159,13 @@ def _padded(call: Call) -> tuple[Value, ...]:
     image, feathering = call.picture("image"), call.number("feathering", 40)
     padded = call.operate("image.pad", {"image": image, **sides, "color": written("#808080", "STRING")})
     mask = padded.out("mask", "MASK")
-    if feathering > 0 and _uses(call, 1):
+    if feathering > 0 and call.is_used(1):
         soft = min(feathering / 4, _MAX_GROWTH)
         reach = min(round(feathering / 4), _MAX_GROWTH)
         call.warn(f"its mask is feathered otherwise: it is widened by {reach} pixels here, and blurred by {soft:g}")
         asked = {"mask": mask, "pixels": written(reach, "INT"), "feather": written(soft, "FLOAT")}
         mask = call.operate("mask.grow", asked, "mask").out("mask", "MASK")
     return padded.out("image", "IMAGE"), mask
-
-
-def _uses(call: Call, slot: int) -> bool:
-    """Whether another node takes this output."""
-    wanted = Link(call.node.id, slot)
-    return any(link == wanted for node in call.translation.graph.nodes.values() for link in node.links.values())
 
 
 def _flipped(call: Call) -> tuple[Value, ...]:
@@ -212,7 +205,7 @@ def _size(call: Call) -> tuple[Value, ...]:
 def _loaded(call: Call) -> tuple[Value, ...]:
     """A file of ComfyUI's folder: here callers give the picture."""
     image = picture_input(call, "image", str(call.node.inputs.get("image") or ""))
-    return image, _transparency(call, image) if _uses(call, 1) else image
+    return image, _transparency(call, image) if call.is_used(1) else image
 
 
 def picture_input(call: Call, fallback: str, file: str) -> Flow:
@@ -222,7 +215,7 @@ def picture_input(call: Call, fallback: str, file: str) -> Flow:
     name = mark.words if mark is not None and mark.words != "image" else own_title(call) or fallback
     described = f"Stands for the file {file[:200]} of the imported graph." if file else ""
     image = translation.interface.add_input(name, "IMAGE", description=described)
-    translation.credit(id, f"input:{image.written['$input']}")
+    translation.promote(call.node, "image", image)
     return image
 
 

@@ -1,5 +1,6 @@
 """The translation of one graph: what is known of its nodes so far, and the workflow that grows out of them."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -37,9 +38,36 @@ class Translation:
         """The node of the graph that each of ours came of."""
         self.became: dict[str, list[str]] = {}
         self.warnings: list[str] = []
+        self.fixed: set[tuple[str, str]] = set()
+        """Marked values that cannot be inputs, which is told."""
+        self.consumers: dict[Link, list[str]] = {}
+        """The names of the inputs that an output goes to."""
+        self.num_uses: Counter[str] = Counter()
+        for node in graph.nodes.values():
+            for name, link in node.links.items():
+                self.consumers.setdefault(link, []).append(name)
+                self.num_uses[link.node] += 1
         self._names: dict[str, str] = {}
         self._taken: set[str] = set()
         self._promoted: dict[tuple[str, str], Flow] = {}
+
+    def place_of_input(self, name: str) -> tuple[int, int]:
+        """Where an input stands among the others: first those of the app, as it has them, then by their nodes."""
+        for place, (key, mark) in enumerate(self.marks.inputs.items()):
+            flow = self._promoted.get(key)
+            if mark.is_of_app and flow is not None and flow.written["$input"] == name:
+                return 0, place
+        return 1, self._place(f"input:{name}")
+
+    def place_of_output(self, name: str) -> tuple[int, int]:
+        """The same for an output."""
+        for place, id in enumerate(self.graph.app_outputs):
+            if f"output:{name}" in self.became.get(id, ()):
+                return 0, place
+        return 1, self._place(f"output:{name}")
+
+    def _place(self, what: str) -> int:
+        return next((place for place, id in enumerate(self.graph.nodes) if what in self.became.get(id, ())), 0)
 
     def warn(self, told: str) -> None:
         """Say once that something is not as it was."""
@@ -101,30 +129,50 @@ class Translation:
         """What a link brings. `told` names the input. Raises NoEquivalent."""
         source = self.graph.nodes.get(link.node)
         if source is None:
-            raise NoEquivalent(f"its {told} comes from a node {link.node[:40]} that the graph does not have")
-        if link.node in self.values:
-            if link.slot < len(self.values[link.node]):
-                return self.values[link.node][link.slot]
-            raise NoEquivalent(f"its {told} comes from an output of {source.told} that is not known")
+            raise NoEquivalent(f"what it takes as {told} comes from {link.node[:40]}, which the graph does not have")
+        values = self.values.get(link.node)
+        if values is not None:
+            if link.slot < len(values):
+                return values[link.slot]
+            raise NoEquivalent(f"what it takes as {told} comes from an output of {source.told} that is not known")
         type = output_type(source.class_type, link.slot)
         if type in PART_TYPES:
-            raise NoEquivalent(f"its {told} comes from {source.told}, which has no equivalent")
+            raise NoEquivalent(f"what it takes as {told} comes from {source.told}, which has no equivalent")
         return Flow({"$ref": [self.name_of(source), output_name(source.class_type, link.slot)]}, type)
 
     def promoted(self, node: SourceNode, widget: str, type: str) -> Flow | None:
         """A value as an input of the workflow, where it is marked as one."""
         key = (node.id, widget)
-        if key in self.marks.inputs and key not in self._promoted:
-            mark, default = self.marks.inputs[key], node.inputs[widget]
-            try:
-                flow = self.interface.add_input(mark.words, type, default=default if type in _PLAIN else None)
-            except InterfaceFull:
-                self.warn(f"{node.told}: there is no room for {widget} in the interface; it stays as it is")
-                del self.marks.inputs[key]
+        if key in self.marks.inputs and key not in self._promoted and key not in self.fixed:
+            default, ours = node.inputs[widget], type if type in _PLAIN else _CHOSEN.get(widget)
+            if ours is None:
+                self.fix(node, widget, "cannot be an input here")
                 return None
-            self._promoted[key] = replace(flow, default=default)
-            self.credit(node.id, f"input:{flow.written['$input']}")
+            try:
+                words = self.marks.inputs[key].words
+                flow = self.interface.add_input(words, ours, default=default if ours in _PLAIN else None)
+            except InterfaceFull:
+                self.fix(node, widget, "has no room in the interface")
+                return None
+            self.promote(node, widget, replace(flow, type=type, default=default))
         return self._promoted.get(key)
+
+    def fix(self, node: SourceNode, widget: str, why: str) -> None:
+        """Say that a marked value stays what it is."""
+        self.fixed.add((node.id, widget))
+        self.warn(f"{node.told}: {widget} {why}; it stays {str(node.inputs.get(widget))[:60]!r}")
+
+    def promote(self, node: SourceNode, widget: str, flow: Flow) -> None:
+        """Write down that callers give a value of a node."""
+        self._promoted[node.id, widget] = flow
+        self.credit(node.id, f"input:{flow.written['$input']}")
+
+    def tell_unpromoted(self) -> None:
+        """Warn of marks that came to nothing."""
+        for id, widget in self.marks.inputs:
+            if (id, widget) not in self._promoted and (id, widget) not in self.fixed:
+                told = f"{widget[:60]} is marked as an input, and nothing that has an equivalent takes it"
+                self.warn(f"{self.graph.nodes[id].told}: {told}")
 
     def own_title(self, node: SourceNode) -> str:
         """The title that people gave a node, without marks; empty where it says no more than the class."""
@@ -135,6 +183,8 @@ class Translation:
 
 
 _PLAIN = frozenset({"STRING", "INT", "FLOAT", "BOOLEAN"})
+_CHOSEN = {"ckpt_name": "model", "unet_name": "model", "lora_name": "adapter"}
+"""What callers choose in place of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +244,7 @@ class Call:
             return promoted or (None if value is None else written(value, self._type(name)))
         found = self.translation.value_of(value, name)
         if not isinstance(found, Flow):
-            raise NoEquivalent(f"its {name} comes from what is no value")
+            raise NoEquivalent(f"what it takes as {name} is no value")
         return found
 
     def picture(self, name: str) -> Flow:
@@ -214,7 +264,7 @@ class Call:
             self.inlined |= found.sources
             return found.literal
         if (self.node.id, name) in self.translation.marks.inputs:
-            self.warn(f"{name} cannot be an input here; it stays {str(value)[:60]!r}")
+            self.translation.fix(self.node, name, "cannot be an input here")
         return default if value is None else value
 
     def text(self, name: str, default: str = "") -> str:
@@ -235,8 +285,19 @@ class Call:
             raise NoEquivalent(f"its {name} is not connected")
         found = self.translation.value_of(link, name)
         if not isinstance(found, kind):
-            raise NoEquivalent(f"its {name} comes from {link.node[:40]}, which gives something else")
+            source = self.translation.graph.nodes[link.node]
+            why = "has no equivalent" if source.id in self.translation.inert else "gives something else"
+            raise NoEquivalent(f"what it takes as {name} comes from {source.told}, which {why}")
         return found
+
+    @property
+    def num_uses(self) -> int:
+        """How many inputs of other nodes it gives something to."""
+        return self.translation.num_uses[self.node.id]
+
+    def is_used(self, slot: int) -> bool:
+        """Whether another node takes this output."""
+        return Link(self.node.id, slot) in self.translation.consumers
 
     def operate(self, operation: str, inputs: Mapping[str, Flow | None], suffix: str = "") -> Operated:
         """Add an operation; it runs over lists where single values are taken, and a list is given."""

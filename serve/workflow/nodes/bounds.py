@@ -8,6 +8,7 @@ from typing import Any
 
 from serve.domain.errors import InvalidRequest
 from serve.domain.workflow import MAX_DEPTH
+from serve.workflow.volumes import bounded
 
 MAX_TEXT = 1_000_000
 """Characters."""
@@ -28,6 +29,7 @@ def bounded_list(items: list[Any], param: str) -> list[Any]:
     """`items`. Raises InvalidRequest `too_large` where there are too many."""
     if len(items) > MAX_LIST:
         raise InvalidRequest(f"{param} makes a list of more than {MAX_LIST} items", "too_large", param)
+    bounded(items, param)
     return items
 
 

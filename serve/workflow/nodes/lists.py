@@ -180,7 +180,7 @@ class Repeat(Quick):
     def apply(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """See `Quick`."""
         given = Given(self, values)
-        return {"items": [given.needed("item")] * given.whole("count")}
+        return {"items": bounded_list([given.needed("item")] * given.whole("count"), "item")}
 
 
 class Length(Quick):
