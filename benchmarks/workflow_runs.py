@@ -39,6 +39,14 @@ class BenchStage:
         for step in steps:
             self.rows[step.label] = step
 
+    async def put_away(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Stage`."""
+        return outputs
+
+    async def take_out(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Stage`."""
+        return outputs
+
     def say(self, label: str, event: Event) -> None:
         """See `Stage`."""
 

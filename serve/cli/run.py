@@ -74,12 +74,10 @@ def run(
         body |= _options(deadline, priority, webhook, adapter or [])
         if estimate:
             _print_plan(client.post(f"/v1/models/{segment(model)}/plan", body), output)
-            return
-        started = start(client, f"/v1/models/{segment(model)}/runs", body)
-        if wait:
-            _follow_to_end(client, started, save, output)
+        elif wait:
+            _follow_to_end(client, _started(client, model, body), save, output)
         else:
-            print_started(started, output)
+            print_started(_started(client, model, body), output)
 
 
 def _options(deadline: float | None, priority: int | None, webhook: str | None, adapters: list[str]) -> dict[str, Any]:
@@ -160,6 +158,10 @@ def chat_messages(inputs: Mapping[str, Any]) -> dict[str, Any]:
     if "prompt" in inputs:
         messages.append({"role": "user", "content": inputs["prompt"]})
     return rest | ({"messages": messages} if messages else {})
+
+
+def _started(client: "Client", model: str, body: dict[str, Any]) -> dict[str, Any]:
+    return start(client, f"/v1/models/{segment(model)}/runs", body)
 
 
 def start(client: "Client", path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from serve.cli.board import Board
     from serve.cli.sse import ServerEvent
 
-_NESTED = "workflow:"
+_NESTED, _OPERATION = "workflow:", "op:"
+_UNTOLD = ("succeeded", "cached", "skipped")
 _MAX_TEXT = 60
 """Characters of an answer in the making that are shown: its last ones."""
 
@@ -45,20 +46,23 @@ class StepsDisplay:
         self.close()
 
     def _step(self, label: str, data: dict[str, Any]) -> None:
+        kind, status = str(data.get("type", "")), str(data["status"])
         # What a nested workflow does is told by its own steps.
-        if str(data.get("type", "")).startswith(_NESTED):
-            return
-        if data["status"] == "running":
-            self._shown().show(label, "running")
+        if kind.startswith(_NESTED) or (status in _UNTOLD and not self._is_shown(label, kind)):
             return
         board = self._shown()
-        if board.state(label) is None and data["status"] != "failed":
+        if status == "running":
+            board.show(label, status)
             return
         seconds = data.get("seconds")
         told = (data.get("error") or {}).get("message") or ("" if seconds is None else f"took {seconds:.1f} s")
-        board.show(label, str(data["status"]), told)
-        if data["status"] != "failed":
+        board.show(label, status, told)
+        if status != "failed":
             board.drop(label)
+
+    def _is_shown(self, label: str, kind: str) -> bool:
+        """Whether its end is worth a line: operations are done before anybody could read that they began."""
+        return not kind.startswith(_OPERATION) or self._shown().state(label) is not None
 
     def _progress(self, label: str, data: dict[str, Any]) -> None:
         done, total = data.get("done"), data.get("total")

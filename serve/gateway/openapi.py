@@ -38,6 +38,7 @@ from serve.gateway.people_views import (
 from serve.gateway.price_views import PriceCheckBody
 from serve.gateway.usage_views import RerateBody
 from serve.gateway.views import NewKeyBody, NewRunBody, RotationBody
+from serve.gateway.workflows.importing import ImportBody
 from serve.gateway.workflows.run_requests import NewWorkflowRunBody
 from serve.gateway.workflows.views import AliasBody, ProblemView, PublishBody, RollbackBody
 
@@ -99,6 +100,7 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "applyAdapterDocument": AdapterDocument,
     "createWorkflowRun": NewWorkflowRunBody,
     "planWorkflowRun": NewWorkflowRunBody,
+    "importWorkflow": ImportBody,
     "validateWorkflow": WorkflowSpec,
     "saveWorkflowDraft": WorkflowSpec,
     "publishWorkflow": PublishBody,
@@ -149,7 +151,8 @@ def _complete(operation: dict[str, Any], refs: Mapping[str, dict[str, Any]], is_
     body = refs.get(operation["operationId"])
     if body is not None:
         kind = "multipart/form-data" if operation["operationId"] in FORMS else "application/json"
-        operation["requestBody"] = {"required": True, "content": {kind: {"schema": body}}}
+        others = operation.get("requestBody", {}).get("content", {})
+        operation["requestBody"] = {"required": True, "content": others | {kind: {"schema": body}}}
 
 
 def main() -> None:

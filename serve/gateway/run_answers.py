@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from serve.domain.moments import at
 from serve.domain.names import RunId, TenantName
 from serve.domain.run import Run, RunKind
+from serve.domain.stowed import stowed_asset
 from serve.domain.written import is_asset
 from serve.gateway.routing import services_of
 from serve.gateway.services import Services
@@ -117,6 +118,8 @@ def shown_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     if isinstance(value, list):
         return [_shown(one) for one in value]
+    if stowed_asset(value) is not None:
+        return {name: _shown(one) for name, one in value.items()}
     if not is_asset(value):
         return value
     return {"asset": value["asset"] | {"url": f"/v1/assets/{value['asset']['id']}/content"}}

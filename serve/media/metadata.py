@@ -89,20 +89,3 @@ def _from_comment(comment: bytes) -> dict[str, str]:
     except ValueError:
         return {PARAMETERS: text}
     return {str(k): str(v) for k, v in found.items()}
-
-
-def read_exif_texts(data: bytes) -> list[str]:
-    """Every text in the Exif block of a JPEG or WebP file, whatever its tag; empty for what has none or cannot be read.
-
-    Tools that keep more than a comment write it under tags that were meant for other things.
-    """
-    try:
-        header = read_header(data)
-        if header is None or header.format == "PNG":
-            return []
-        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
-            exif = image.getexif()
-            comment = _from_comment(bytes(exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")))
-            return [value for value in exif.values() if isinstance(value, str)] + list(comment.values())
-    except (Malformed, OSError, SyntaxError, ValueError, TypeError):
-        return []

@@ -22,6 +22,7 @@ class Stow:
         self._sink = sink
         self._kept: dict[tuple[str, str], Mapping[str, Any]] = {}
         """By the content's digest and media type: what is known of the asset that has it."""
+        self._storing: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def put_away(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """`outputs` as their row has them. Raises StorageUnavailable, TimeoutError."""
@@ -34,9 +35,10 @@ class Stow:
             return value
         data, media_type = content
         place = (hashlib.sha256(data).hexdigest(), media_type)
-        if place not in self._kept:
-            ending = "json" if media_type.endswith("json") else "txt"
-            self._kept[place] = await self._sink.store(self._run, f"{port}.{ending}", data, media_type)
+        async with self._storing.setdefault(place, asyncio.Lock()):
+            if place not in self._kept:
+                ending = "json" if media_type.endswith("json") else "txt"
+                self._kept[place] = await self._sink.store(self._run, f"{port}.{ending}", data, media_type)
         return stowed(self._kept[place])
 
     async def take_out(self, outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,9 +54,7 @@ class WorkflowWork:
             raise EngineFailed("This runner performs no workflows.")
         attempt, workflows = self._attempt, self._workflows
         stored = await self._stored(workflows.records)
-        stage = self._stage = WorkflowStage(
-            attempt, self._models, stored, self._costs, workflows.watch, self._outputs
-        )
+        stage = self._stage = WorkflowStage(attempt, self._models, stored, self._costs, workflows.watch, self._outputs)
         await stage.restore()
         performed = await workflows.execution.perform(stage)
         made, _ = storable(dict(performed.outputs))

@@ -59,7 +59,9 @@ class Execution:
     ) -> None:
         self.jobs: dict[Planned, Job] = {}
         self._tasks = Tasks()
-        self.teller = Teller(stage, clock, self._tasks)
+        use_cache = planner.given.terms.use_cache
+        self._keeper = Keeper(results, stage, self._tasks, self._taken, use_cache=use_cache)
+        self.teller = Teller(stage, clock, self._tasks, self._keeper.made)
         self.frames = Frames(self.teller, self.jobs)
         self._run_id = stage.run.id
         self._stored = stage.stored
@@ -70,8 +72,6 @@ class Execution:
         self._scope = scope
         self._worker = worker
         self._max_concurrent = max_concurrent
-        use_cache = planner.given.terms.use_cache
-        self._keeper = Keeper(results, stage, self._tasks, self._taken, use_cache=use_cache)
         self._ready: deque[Job] = deque()
         self._queued: deque[Job] = deque()
         self._num_working = 0
@@ -354,6 +354,8 @@ class Execution:
         leader = self._leaders.setdefault(key, job)
         if leader is not job and leader.status.is_done:
             self._copy(job)
+        elif leader is not job and not leader.has_ended:
+            self._follow(job, leader)
         elif self._keeper.use_cache:
             self._take(job, self._work)
         else:
@@ -452,11 +454,7 @@ class Execution:
                 self._fail(job, error)
                 return
         job.status = status
-        key, label = job.key, job.planned.label
-        if status is StepStatus.SUCCEEDED and key is not None:
-            self.teller.ended(job, lambda written: self._keeper.keep(key, written, label))
-        else:
-            self.teller.ended(job)
+        self.teller.ended(job)
         self._ended(job)
 
     def _ended(self, job: Job) -> None:

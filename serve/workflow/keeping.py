@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from serve.domain.errors import SlipwayError
-from serve.domain.steps import Stage
+from serve.domain.steps import Stage, StepStatus
 from serve.workflow.jobs import Job
 from serve.workflow.results import Kept, Results
 from serve.workflow.tasks import Tasks
@@ -48,9 +48,10 @@ class Keeper:
         """Take the result of the job's key, with all others that are asked for meanwhile."""
         self._asking.append(job)
 
-    def keep(self, key: str, outputs: Mapping[str, Any], label: str) -> None:
-        """Keep this result."""
-        self._making.append(Kept(key, outputs, self._run.id, label))
+    def made(self, job: Job, outputs: Mapping[str, Any]) -> None:
+        """Keep what the job has made, if it has. `outputs` are as its row has them."""
+        if job.status is StepStatus.SUCCEEDED and job.key is not None:
+            self._making.append(Kept(job.key, outputs, self._run.id, job.planned.label))
 
     def flush(self) -> None:
         """Begin what was gathered."""

@@ -12,7 +12,9 @@ from serve.domain.images import ASSET_SCHEME
 from serve.domain.media import Asset
 from serve.domain.port_types import Kind, PortType
 from serve.domain.task import Task
-from serve.workflow.values import as_whole
+from serve.domain.workflow import MAX_KEPT_DEPTH
+from serve.workflow.references import is_deeper
+from serve.workflow.values import as_whole, read_whole
 
 _TEXT, _TEXTS = PortType(Kind.TEXT), PortType(Kind.TEXT, True)
 _JSON = PortType(Kind.JSON)
@@ -146,10 +148,7 @@ def _tool_calls(choice: ChoiceFold) -> list[dict[str, Any]]:
 def _arguments(written: str) -> Any:
     """Read where they are JSON, as they should be; the model's own words otherwise."""
     text = _clean(written)
-    try:
-        return json.loads(text, parse_constant=_refused)
-    except ValueError:
-        return text
+    return text if (read := _loaded(text)) is None else read
 
 
 def _read_json(text: str) -> Any:
@@ -157,10 +156,17 @@ def _read_json(text: str) -> Any:
     inner = text.strip()
     if inner.startswith(_FENCE) and inner.endswith(_FENCE) and len(inner) > 2 * len(_FENCE):
         _, _, inner = inner.removesuffix(_FENCE).partition("\n")
+    return _loaded(inner)
+
+
+def _loaded(text: str) -> Any:
+    """Nothing where it is no JSON, or nested deeper than values of workflows may be: those who write and show it would
+    give up, each at another depth."""
     try:
-        return json.loads(inner, parse_constant=_refused)
+        read = json.loads(text, parse_constant=_refused, parse_int=read_whole)
     except (ValueError, RecursionError):
         return None
+    return None if is_deeper(read, MAX_KEPT_DEPTH) else read
 
 
 def _refused(constant: str) -> Any:

@@ -278,8 +278,9 @@ class Planner:
         facts = node.model or (self.given.models.get(named.value) if isinstance(named, Fixed) else None)
         name = facts.name if facts is not None else node.type
         terms = self.given.terms.models.get(name)
-        digest = terms.digest if terms is not None else facts.digest if facts is not None else ""
-        return f"model {digest} {node.task}"
+        digests = [one.digest for one in (terms, facts) if one is not None]
+        # A model that was changed since the run was let in answers as it is now, and is charged as agreed.
+        return f"model {' '.join(dict.fromkeys(digests))} {node.task}"
 
     def _key_over_workflow(
         self, path: str, node: Node, graph: Graph, inputs: Mapping[str, Feed], ports: frozenset[str]

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import orjson
 from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, select, update
 
 from serve.domain.media import Asset
 from serve.domain.names import RunId, TenantName
 from serve.domain.ports import Clock
+from serve.domain.storable import storable
 from serve.domain.written import asset_ids_in, with_assets
 from serve.settings import WorkflowsSettings
 from serve.storage.records import Records, insert_new
@@ -79,14 +79,14 @@ class StoredResults:
 
     def _row(self, tenant: TenantName, kept: Kept) -> dict[str, Any]:
         found = asset_ids_in(kept.outputs)
-        num_bytes = len(orjson.dumps(kept.outputs)) + sum(found.values())
+        outputs, num_bytes = storable(dict(kept.outputs))
         now_ms = self._clock.now_ms()
         return {
             "tenant": tenant,
             "key": kept.key,
-            "outputs": dict(kept.outputs),
+            "outputs": outputs,
             "assets": sorted(found),
-            "num_bytes": num_bytes,
+            "num_bytes": num_bytes + sum(found.values()),
             "run_id": kept.run_id,
             "label": kept.label,
             "created_ms": now_ms,

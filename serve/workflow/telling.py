@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 _MAX_REASON = 400
 
 
-Kept = Callable[[Mapping[str, Any]], None]
-"""Is told the outputs as rows have them."""
+Made = Callable[[Job, Mapping[str, Any]], None]
+"""Is told the outputs of a job as its row has them, once they are where they are to stay."""
 
 
 class _Delayed:
@@ -36,10 +36,11 @@ class _Delayed:
 class Teller:
     """Tells one run's stage."""
 
-    def __init__(self, stage: Stage, clock: Clock, tasks: Tasks) -> None:
+    def __init__(self, stage: Stage, clock: Clock, tasks: Tasks, made: Made) -> None:
         self._stage = stage
         self._clock = clock
         self._tasks = tasks
+        self._made = made
         self._steps: list[Step | _Delayed] = []
 
     def begun(self, job: Job) -> None:
@@ -47,8 +48,8 @@ class Teller:
         job.started_ms = self._clock.now_ms()
         self.add(Step(job.planned.label, StepStatus.RUNNING, job.planned.node.type, job.key, started_ms=job.started_ms))
 
-    def ended(self, job: Job, kept: Kept | None = None) -> None:
-        """It has ended; `kept` is told of its outputs, if it has any, once they are where they are to stay."""
+    def ended(self, job: Job) -> None:
+        """It has ended."""
         now_ms, planned = self._clock.now_ms(), job.planned
         written, num_bytes = _written(job) if job.status.is_done else (None, 0)
         started_ms = job.started_ms
@@ -57,30 +58,34 @@ class Teller:
         reason = None if job.reason is None else job.reason[:_MAX_REASON]
         step = Step(planned.label, job.status, planned.node.type, job.key, written, job.error, reason, job.tries,
                     started_ms, now_ms, job.usage, job.cost_nano)  # fmt: skip
-        if written is not None and (num_bytes > INLINE_LIMIT_BYTES or any(map(stowed_asset, written.values()))):
-            self._put_away(step, written, kept)
-            return
-        self.add(step)
-        if written is not None and kept is not None:
-            kept(written)
+        self._add(step, num_bytes, job)
 
-    def _put_away(self, step: Step, written: Mapping[str, Any], kept: Kept | None) -> None:
+    def add(self, step: Step) -> None:
+        """Tell this, too."""
+        self._add(step, 0 if step.outputs is None else storable(step.outputs)[1])
+
+    def _add(self, step: Step, num_bytes: int, job: Job | None = None) -> None:
+        outputs = step.outputs
+        if outputs is not None and (num_bytes > INLINE_LIMIT_BYTES or any(map(stowed_asset, outputs.values()))):
+            self._put_away(step, outputs, job)
+            return
+        self._steps.append(step)
+        if outputs is not None and job is not None:
+            self._made(job, outputs)
+
+    def _put_away(self, step: Step, whole: Mapping[str, Any], job: Job | None) -> None:
         delayed = _Delayed(step)
         self._steps.append(delayed)
 
         def came(outputs: Mapping[str, Any] | None, error: BaseException | None) -> None:
             if outputs is None:
                 _log.warning("step %s: its outputs stay in its row", step.label, exc_info=error)
-                outputs = written
+                outputs = whole
             delayed.step, delayed.is_ready = replace(step, outputs=outputs), True
-            if kept is not None:
-                kept(outputs)
+            if job is not None:
+                self._made(job, outputs)
 
-        self._tasks.start(self._stage.put_away(written), came)
-
-    def add(self, step: Step) -> None:
-        """Tell this, too."""
-        self._steps.append(step)
+        self._tasks.start(self._stage.put_away(whole), came)
 
     def skipped(self, label: str, type_: str, reason: str) -> None:
         """Nobody asked for this one; though an earlier attempt may have done it."""

@@ -24,6 +24,7 @@ from serve.domain.images import ASSET_SCHEME
 from serve.domain.media import Asset
 from serve.domain.port_types import Kind, PortType
 
+_MAX_DIGITS = 18
 MAX_EXACT = 2**53
 """Whole numbers up to this are written without a fraction, whatever they were reckoned in."""
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -103,6 +104,17 @@ def as_text(value: Any) -> str:
 def as_whole(value: float) -> int | float:
     """The integer that `value` is, if it is one."""
     return int(value) if value.is_integer() and abs(value) <= MAX_EXACT else value
+
+
+def read_whole(digits: str) -> int | float:
+    """A whole number in JSON from outside, as all that write JSON take it: one of a thousand digits is for none of
+    them. Raises ValueError where not even a float holds it."""
+    if len(digits) <= _MAX_DIGITS:
+        return int(digits)
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("the number is too large")
+    return number
 
 
 def is_number(value: Any) -> bool:

@@ -35,6 +35,9 @@ class NoOutputs:
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         raise AssertionError("echo's outputs are small")
 
+    async def read(self, run: Run, asset_id: str) -> bytes:
+        raise AssertionError("echo's outputs are small")
+
     async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
         raise AssertionError("no attempt is lost here")
 

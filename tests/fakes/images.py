@@ -161,6 +161,9 @@ class NoOutputs:
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         raise AssertionError(f"{name} of {len(data)} bytes is too large for a row")
 
+    async def read(self, run: Run, asset_id: str) -> bytes:
+        raise AssertionError("nothing was kept away from its row")
+
     async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
         await self.assets.delete_strays(run.id, run.fence, asset_ids)
 

@@ -10,6 +10,7 @@ from fakes.databases import new_sqlite
 from sqlalchemy import select
 
 from serve.clock import Uuid7Ids
+from serve.domain.errors import NotFound
 from serve.domain.names import RunId
 from serve.domain.run import NewRun, Run, RunEventKind
 from serve.domain.task import Task
@@ -65,6 +66,8 @@ class Outputs:
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
+        """What was stored last, by run."""
+        self.assets: dict[str, bytes] = {}
         self.kept: dict[str, frozenset[str]] = {}
         self.seconds = 0.0
         """That it takes to store one."""
@@ -72,7 +75,14 @@ class Outputs:
     async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
         await asyncio.sleep(self.seconds)
         self.stored[run.id] = data
-        return {"id": f"asset-{run.id}", "name": name, "media_type": media_type, "num_bytes": len(data)}
+        asset_id = f"asset-{run.id}" + (f"-{len(self.assets)}" if self.assets else "")
+        self.assets[asset_id] = data
+        return {"id": asset_id, "name": name, "media_type": media_type, "num_bytes": len(data)}
+
+    async def read(self, run: Run, asset_id: str) -> bytes:
+        if asset_id not in self.assets:
+            raise NotFound("gone", "asset_not_found")
+        return self.assets[asset_id]
 
     async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
         self.kept[run.id] = frozenset(asset_ids)

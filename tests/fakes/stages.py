@@ -4,8 +4,8 @@ when they are told to, results, documents."""
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from fakes.clock import ManualClock
 from fakes.runs import new_run
@@ -18,8 +18,10 @@ from serve.domain.media import Asset
 from serve.domain.names import TenantName
 from serve.domain.run import ModelTerms, Run, WorkflowTerms
 from serve.domain.steps import ModelStep, OperationStep, Performed, Step, StepAnswer, StepStatus
+from serve.domain.stowed import from_stow, stowed_asset
 from serve.domain.usage import Quantities
 from serve.domain.workflow import WorkflowSpec
+from serve.runs.stowing import Stow
 from serve.settings import WorkflowsSettings
 from serve.workflow.facts import Known
 from serve.workflow.operation import Quick
@@ -65,11 +67,30 @@ class MemoryStage:
     num_calls_running: int = 0
     events: list[tuple[str, Event]] = field(default_factory=list)
     logged: list[tuple[str, str]] = field(default_factory=list)
+    assets: ClassVar[dict[str, bytes]] = {}
+    """Of all runs: a result may be taken over."""
 
     def tell(self, steps: Sequence[Step]) -> None:
         self.told += steps
         for step in steps:
             self.rows[step.label] = step
+
+    async def put_away(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await Stow(self.run, self).put_away(outputs)
+
+    async def take_out(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await Stow(self.run, self).take_out(outputs)
+
+    async def store(self, run: Run, name: str, data: bytes, media_type: str) -> dict[str, Any]:
+        asset_id = f"stowed-{len(self.assets)}"
+        self.assets[asset_id] = data
+        return {"id": asset_id, "media_type": media_type, "num_bytes": len(data), "name": name}
+
+    async def read(self, run: Run, asset_id: str) -> bytes:
+        return self.assets[asset_id]
+
+    async def keep_only(self, run: Run, asset_ids: Collection[str]) -> None:
+        raise AssertionError("an execution clears nothing away")
 
     def say(self, label: str, event: Event) -> None:
         self.events.append((label, event))
@@ -92,9 +113,17 @@ class MemoryStage:
 
     def next_attempt(self) -> "MemoryStage":
         """The stage of whoever adopts the run: what was told with outputs is there, and nothing else."""
-        kept = {**self.stored, **{label: step for label, step in self.rows.items() if step.outputs is not None}}
+        done = {label: step for label, step in self.rows.items() if step.outputs is not None}
+        kept = {**self.stored, **{label: self._whole(step) for label, step in done.items()}}
         run = self.run.model_copy(update={"fence": self.run.fence + 1, "attempt": self.run.attempt + 1})
         return MemoryStage(run, self.model, kept)
+
+    def _whole(self, step: Step) -> Step:
+        outputs = dict(step.outputs or {})
+        for port, value in outputs.items():
+            if (asset := stowed_asset(value)) is not None:
+                outputs[port] = from_stow(self.assets[asset["id"]], asset["media_type"])
+        return replace(step, outputs=outputs)
 
 
 @dataclass

@@ -247,6 +247,9 @@ def test_loras_are_adapters_and_every_difference_is_told() -> None:
     assert warned(found, "Ink Wash_v2.safetensors", "is the adapter ink-wash-v2 here")
     assert not warned(found, "acme-stripes here")
     assert warned(found, "CLIPSetLastLayer 12", "clip skip")
+    graph = comfy_graph("two_loras_clip_skip")
+    graph["7"]["inputs"]["clip"] = ["4", 1]
+    assert warned(comfy_import(graph), "KSampler 3", "different LoRAs")
     alone = comfy_import(comfy_graph("lora_model_only"))
     assert warned(alone, "sdxl_lightning_4step_lora", "the model alone")
     assert warned(alone, "zeroed negative prompt")
@@ -457,6 +460,9 @@ def test_app_mode_says_inputs_outputs_and_layout_come_from_the_saved_file() -> N
     assert [group.title for group in found.spec.layout.groups] == ["Prompts"]
     assert warned(found, "scheduler cannot be an input here")
     assert warned(found, "seed was another one for each run")
+    graph = comfy_graph("app_mode")
+    next(one for one in graph["nodes"] if one["id"] == 7)["widgets_values"] = ["{dull|blurry}"]
+    assert warned(comfy_import(graph), "CLIPTextEncode 7", "{one|another}")
 
 
 def test_subgraphs_are_laid_flat() -> None:

@@ -1,5 +1,6 @@
 """Files that carry graphs: pictures, both formats of JSON, and those that are meant to do harm."""
 
+import contextlib
 import io
 import json
 import struct
@@ -228,14 +229,25 @@ def endless_reroutes(count: int) -> dict[str, Any]:
     [
         (long_chain(490), True),
         (long_chain(1900), False),
-        (wide_fan(1900), True),
+        (wide_fan(100), True),
+        (wide_fan(1900), False),
         (nested_subgraphs(5, 8), False),
         (nested_subgraphs(3, 3), False),
         (nested_subgraphs(20, 1), False),
         (endless_reroutes(1500), True),
         ({"nodes": [{"id": 1, "type": "A"}], "links": [[0, 1, 0, 1, 0, "*"]] * 250_000}, False),
     ],
-    ids=["chain", "long chain", "fan", "subgraphs", "empty subgraphs", "deep subgraphs", "reroutes", "links"],
+    ids=[
+        "chain",
+        "long chain",
+        "fan",
+        "wide fan",
+        "subgraphs",
+        "empty subgraphs",
+        "deep subgraphs",
+        "reroutes",
+        "links",
+    ],
 )
 def test_large_graphs_take_no_long_time(graph: dict[str, Any], is_taken: bool) -> None:
     began = time.perf_counter()
@@ -278,10 +290,8 @@ PLANES = st.builds(lambda top, inner: top | {"definitions": {"subgraphs": [inner
 def test_any_json_at_all_is_read_or_refused(value: Any) -> None:
     for data in (value, json.dumps(value).encode()):
         if isinstance(data, (dict, bytes)):
-            try:
-                comfy_import(data)
-            except InvalidRequest as error:
-                assert error.message
+            with contextlib.suppress(InvalidRequest):
+                assert comfy_import(data).spec.provenance.became
 
 
 @settings(max_examples=100, deadline=None)
@@ -289,7 +299,5 @@ def test_any_json_at_all_is_read_or_refused(value: Any) -> None:
 def test_damaged_pictures_are_read_or_refused(at: int, noise: bytes, format: str) -> None:
     whole = png(prompt=GRAPH) if format == "PNG" else exif(format, prompt=GRAPH)
     damaged = whole[:at] + noise + whole[at + len(noise) :]
-    try:
-        comfy_import(damaged)
-    except InvalidRequest as error:
-        assert error.code in ("no_workflow", "invalid_json", "invalid_graph")
+    with contextlib.suppress(InvalidRequest):
+        assert comfy_import(damaged).spec.nodes

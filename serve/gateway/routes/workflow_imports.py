@@ -9,7 +9,7 @@ from serve.auth.access import Caller
 from serve.gateway.access import allowed
 from serve.gateway.routing import Injected
 from serve.gateway.workflows.checking import check
-from serve.gateway.workflows.importing import ImportBody, ImportedView, imported, read_import
+from serve.gateway.workflows.importing import ImportedView, imported, read_import
 from serve.gateway.workflows.views import plain_workflow, problem_views
 
 router = APIRouter(tags=["workflows"])
@@ -22,13 +22,8 @@ _FORM = {
         "models": {"type": "string", "description": "As in JSON, written as JSON."},
     },
 }
-_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {"schema": ImportBody.model_json_schema()},
-        "multipart/form-data": {"schema": _FORM},
-    },
-}
+_BODY = {"content": {"multipart/form-data": {"schema": _FORM}}}
+"""Besides JSON."""
 
 
 @router.post("/v1/workflows/import", operation_id="importWorkflow", openapi_extra={"requestBody": _BODY})

@@ -122,6 +122,8 @@ def _check_words(call: Call, weights: Weights, positive: Words, negative: Words)
             call.warn("its text encoders are loaded from files of their own; here the model's own read the prompts")
         elif words.encoder.loader != weights.loader:
             raise NoEquivalent("its prompts are read by another checkpoint's text encoder")
+    if negative.encoder.loras != positive.encoder.loras:
+        call.warn("its two prompts are read with different LoRAs; here both are read with all of them")
     ours = {lora.node for lora in weights.loras}
     for lora in positive.encoder.loras:
         if lora.node not in ours:

@@ -24,14 +24,19 @@ def keep(translation: Translation, used: Iterable[str]) -> None:
             if link.node not in reasons and _is_part(translation, link):
                 reasons[link.node] = "it is needed by nodes that have no equivalent, and is kept for them"
                 waiting.append(link.node)
-    for id in used:
-        if id not in reasons and not translation.became.get(id):
-            reasons[id] = "nothing that has an equivalent uses it"
     translation.inert = {id: reasons[id] for id in used if id in reasons}
-    for id, reason in translation.inert.items():
-        node = translation.graph.nodes[id]
-        translation.warn(f"{node.told}: {reason}")
-        add(translation, node)
+    _add_all(translation, used)
+    left = [id for id in used if id not in translation.inert and not translation.became.get(id)]
+    translation.inert |= dict.fromkeys(left, "nothing that has an equivalent uses it")
+    _add_all(translation, left)
+
+
+def _add_all(translation: Translation, ids: Iterable[str]) -> None:
+    for id in ids:
+        if id in translation.inert:
+            node = translation.graph.nodes[id]
+            translation.warn(f"{node.told}: {translation.inert[id]}")
+            add(translation, node)
 
 
 def _settle(translation: Translation) -> None:
@@ -76,12 +81,16 @@ def _is_part(translation: Translation, link: Link) -> bool:
 def add(translation: Translation, node: SourceNode) -> None:
     """Add one, under the name by which others refer to it."""
     plain = " ".join(node.class_type.split())[:_MAX_CLASS].strip() or "unknown"
-    given = {port[:120]: _reference(translation, link) for port, link in list(node.links.items())[:_MAX_INPUTS]}
-    inputs = {port: value for port, value in given.items() if value is not None}
-    translation.add(node, {"type": f"{NodePrefix.COMFY}:{plain}", "inputs": inputs, "original": node.original})
+    inputs: dict[str, Any] = {}
+    document = {"type": f"{NodePrefix.COMFY}:{plain}", "inputs": inputs, "original": node.original}
+    name = translation.add(node, document)
+    for port, link in list(node.links.items())[:_MAX_INPUTS]:
+        value = _brought(translation, link)
+        if value is not None:
+            inputs[port[:120]] = translation.use(value, name)
 
 
-def _reference(translation: Translation, link: Link) -> Any:
+def _brought(translation: Translation, link: Link) -> Flow | None:
     """What comes over a link, as far as there is any such node."""
     source = translation.graph.nodes.get(link.node)
     if source is None:
@@ -91,7 +100,7 @@ def _reference(translation: Translation, link: Link) -> Any:
     if isinstance(value, Latent) and value.is_sampled:
         value = value.image
     if isinstance(value, Flow):
-        return value.written
+        return value
     if source.id not in translation.inert:
         return None
-    return {"$ref": [translation.name_of(source), output_name(source.class_type, link.slot)]}
+    return Flow({"$ref": [translation.name_of(source), output_name(source.class_type, link.slot)]}, "ANY")

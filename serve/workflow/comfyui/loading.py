@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from serve.workflow.comfyui.source import SourceNode
+from serve.workflow.comfyui.source import SAVED_FORMAT, SourceNode
 from serve.workflow.comfyui.translation import Call
 from serve.workflow.comfyui.values import (
     Autoencoder,
@@ -23,6 +23,7 @@ Translator = Callable[[Call], tuple[Value, ...]]
 
 _WEIGHTED = re.compile(r"(?<!\\)[()]")
 _UNTOUCHED_BRACKET = re.compile(r"(?<!\\)([\[\]])")
+_ALTERNATIVES = re.compile(r"\{[^{}]*\|[^{}]*\}")
 _EMBEDDING = re.compile(r"\bembedding:\S", re.IGNORECASE)
 _USUAL_LAYER = -1
 
@@ -103,6 +104,8 @@ def _as_read_here(call: Call, text: Flow) -> Flow:
         call.warn("it names an embedding, which is not loaded here: its name is read as words")
     if _WEIGHTED.search(value):
         call.warn("words with weights, as (word:1.3), are weighed in another way here, between 0 and 2")
+    if _ALTERNATIVES.search(value) and call.translation.graph.format == SAVED_FORMAT:
+        call.warn("ComfyUI's editor chooses anew among {one|another} for each run; here that is read as it stands")
     plain = _UNTOUCHED_BRACKET.sub(r"\\\1", value)
     return replace(text, written=plain, literal=plain) if text.is_known and plain != value else text
 

@@ -19,14 +19,15 @@ from pydantic import ValidationError
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, PayloadTooLarge
 from serve.domain.workflow import FORMAT, MAX_ORIGINS, WorkflowSpec
-from serve.media.metadata import read_exif_texts
+from serve.media.exif_texts import read_exif_texts
 from serve.media.png_chunks import SIGNATURE, read_text
 from serve.workflow.comfyui.saved import read_look, read_saved
-from serve.workflow.comfyui.source import Link, SourceGraph, SourceNode
+from serve.workflow.comfyui.source import API_FORMAT, Link, SourceGraph, SourceNode
 
 MAX_GRAPH_BYTES = 4 * 2**20
 """Of a graph as JSON; honest ones have a tenth of it."""
 _MAX_DEPTH = 40
+_MAX_VALUES = 200_000
 _LARGEST = 2**64
 WORKFLOW_TEXT = "slipway_workflow"
 _PROMPT, _WORKFLOW = "prompt", "workflow"
@@ -93,6 +94,8 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _of_json(value: Mapping[str, Any]) -> Read:
+    if len(value) > 2 * MAX_ORIGINS:
+        raise InvalidRequest(f"A graph has at most {MAX_ORIGINS} nodes.", "too_large")
     _check(value)
     if value.get("format") == FORMAT or value.get("kind") == "Workflow":
         body = value.get("spec") if value.get("kind") == "Workflow" else value
@@ -127,11 +130,15 @@ def _spec(body: Any) -> WorkflowSpec:
 def _check(value: Any) -> None:
     """Depth, and what neither JSON nor a database takes: looked at once, so that nothing later trips over it."""
     waiting: list[tuple[Any, int]] = [(value, 1)]
+    num_values = 0
     while waiting:
         one, depth = waiting.pop()
         if isinstance(one, Mapping | list):
             if depth > _MAX_DEPTH:
                 raise InvalidRequest(f"The graph is nested more than {_MAX_DEPTH} levels deep.", "invalid_graph")
+            num_values += len(one)
+            if num_values > _MAX_VALUES:
+                raise InvalidRequest(f"The graph has more than {_MAX_VALUES} values.", "too_large")
             inner: Iterable[Any] = [*one.keys(), *one.values()] if isinstance(one, Mapping) else one
             waiting += [(item, depth + 1) for item in inner]
         elif isinstance(one, str):
@@ -176,7 +183,7 @@ def _of_prompt(prompt: Mapping[str, Any]) -> SourceGraph:
         )
         raise InvalidRequest(told, "invalid_graph", others[0][:80] if others else None)
     warnings = tuple(f"{key[:80]}: this entry of the file is no node, and is left out" for key in others)
-    return SourceGraph("comfyui-api", nodes, warnings=warnings)
+    return SourceGraph(API_FORMAT, nodes, warnings=warnings)
 
 
 def _node(key: str, value: Any) -> SourceNode | None:

@@ -10,7 +10,16 @@ from typing import Any
 
 from serve.domain.errors import InvalidRequest
 from serve.workflow.comfyui.classes import CLASSES, CONTROLS
-from serve.workflow.comfyui.source import AppInput, Link, SourceGraph, SourceGroup, SourceNode, SourceNote, Spot
+from serve.workflow.comfyui.source import (
+    SAVED_FORMAT,
+    AppInput,
+    Link,
+    SourceGraph,
+    SourceGroup,
+    SourceNode,
+    SourceNote,
+    Spot,
+)
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _REROUTE, _PRIMITIVE = "Reroute", "PrimitiveNode"
@@ -60,7 +69,7 @@ def read_saved(workflow: Mapping[str, Any], max_nodes: int) -> SourceGraph:
     """The graph that the editor would run. Raises InvalidRequest."""
     sheet = _flattened(workflow, max_nodes)
     nodes = {id: _source_node(id, node, sheet) for id, node in sheet.nodes.items() if _runs(node)}
-    graph = SourceGraph("comfyui-save", nodes, tuple(_notes(sheet)), _muted(sheet))
+    graph = SourceGraph(SAVED_FORMAT, nodes, tuple(_notes(sheet)), _muted(sheet))
     return _with_look(graph, workflow, sheet)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+API_FORMAT, SAVED_FORMAT = "comfyui-api", "comfyui-save"
+"""What a graph was read from, as a workflow's provenance says it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

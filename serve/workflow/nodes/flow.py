@@ -10,6 +10,7 @@ from serve.workflow.nodes.schemas import one_of
 from serve.workflow.operation import In, Out, Quick
 
 _CATEGORY = "Flow"
+_MAX_CASES = 256
 _LOGIC = ("all", "any", "none", "one")
 _WRITTEN = (Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN, Kind.JSON)
 _WRITTEN_TYPES = [str(PortType(kind, is_list)) for is_list in (False, True) for kind in _WRITTEN]
@@ -63,6 +64,8 @@ class Switch(Quick):
             return []
         if not isinstance(cases, list):
             return [("cases", "cases must be a list of values")]
+        if len(cases) > _MAX_CASES:
+            return [("cases", f"there can be at most {_MAX_CASES} cases")]
         twice = [case for place, case in enumerate(cases) if _place(cases, case) != place]
         return [("cases", f"{twice[0]!r} stands there twice, and only the first is ever taken")] if twice else []
 

@@ -11,7 +11,7 @@ from serve.workflow.nodes.bounds import bounded_json, bounded_text
 from serve.workflow.nodes.given import Given
 from serve.workflow.nodes.schemas import at_most, one_of
 from serve.workflow.operation import In, Out, Quick
-from serve.workflow.values import as_text
+from serve.workflow.values import as_text, read_whole
 
 _CATEGORY = "JSON"
 _KINDS = (Kind.JSON, Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN)
@@ -119,7 +119,7 @@ def _constant(word: str) -> Any:
     raise ValueError(f"{word} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_constant)
+_DECODER = json.JSONDecoder(parse_constant=_constant, parse_int=read_whole)
 
 
 def _read(text: str) -> tuple[bool, Any]:
