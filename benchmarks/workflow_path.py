@@ -59,7 +59,7 @@ class Bench:
     async def runs(self, name: str, values: Iterable[int]) -> Block:
         """One run after the other, each to its end. Raises LoadFailed where one did not succeed."""
         block = await run_block(self.ours, [self.request(name, value) for value in values], 1)
-        return _succeeded(block)
+        return succeeded(block)
 
     async def stages(self, block: Block) -> list[list[float]]:
         """Milliseconds until each run was written down, claimed, ended, and seen to have ended."""
@@ -73,7 +73,8 @@ class Bench:
         return stages
 
 
-def _succeeded(block: Block) -> Block:
+def succeeded(block: Block) -> Block:
+    """The block. Raises LoadFailed where a run of it did not succeed."""
     for exchange in block.exchanges:
         if b"event: succeeded" not in exchange.body[-4000:]:
             raise LoadFailed(f"a run did not succeed: {exchange.body[-500:].decode(errors='replace')}")
@@ -142,7 +143,7 @@ async def _ours(bench: Bench, name: str) -> dict[str, list[float]]:
     block = await bench.runs(name, values)
     cpu = {process: [(platform.cpu_seconds(process) - before[process]) / len(values)] for process in before}
     stages = [list(one) for one in zip(*await bench.stages(block), strict=True)]
-    firsts = [_first_node_ms(exchange) for exchange in block.exchanges]
+    firsts = [first_node_ms(exchange) for exchange in block.exchanges]
     rerun, one_leaf = await bench.runs(name, values), await bench.runs(f"{name}-leaf", values)
     return (
         cpu
@@ -159,7 +160,7 @@ async def _ours(bench: Bench, name: str) -> dict[str, list[float]]:
 async def _plain(bench: Bench, path: str) -> dict[str, list[float]]:
     requests = [bench.plain.post(path, {"input": {"x": next(_values)}}) for _ in range(bench.num_runs)]
     before = bench.platform.cpu_seconds(PLAIN)
-    block = _succeeded(await run_block(bench.plain, requests, 1))
+    block = succeeded(await run_block(bench.plain, requests, 1))
     cpu = (bench.platform.cpu_seconds(PLAIN) - before) / len(requests)
     return {"plain_ms": _milliseconds(block), PLAIN: [cpu]}
 
@@ -172,7 +173,8 @@ def _milliseconds(block: Block) -> list[float]:
     return [(exchange.ended - exchange.sent) * 1e3 for exchange in block.exchanges]
 
 
-def _first_node_ms(exchange: Exchange) -> float:
+def first_node_ms(exchange: Exchange) -> float:
+    """Until the client had the event of a node that succeeded."""
     for moment, part in exchange.parts:
         if _STEP in part:
             return (moment - exchange.sent) * 1e3
@@ -184,7 +186,7 @@ async def _clients(bench: Bench, num_clients: int, options: argparse.Namespace) 
     for _ in range(options.rounds):
         endless = (bench.request("clients", value) for value in _values)
         before = {process: bench.platform.cpu_seconds(process) for process in (GATEWAY, RUNNER)}
-        block = _succeeded(await run_block(bench.ours, endless, num_clients, options.path_seconds))
+        block = succeeded(await run_block(bench.ours, endless, num_clients, options.path_seconds))
         num_nodes = len(block.exchanges) * _CLIENTS_SIZE
         for process, cpu in before.items():
             taken[process].append([(bench.platform.cpu_seconds(process) - cpu) / num_nodes])
@@ -209,7 +211,7 @@ async def _memory(bench: Bench, num_runs: int) -> dict[str, Any]:
     for part in range(4):
         if part:
             requests = [bench.request("memory", next(_values)) for _ in range(num_runs)]
-            _succeeded(await run_block(bench.ours, requests, 8))
+            succeeded(await run_block(bench.ours, requests, 8))
             await asyncio.sleep(0.5)
         found["runs"].append(part * num_runs)
         for process in (GATEWAY, RUNNER):

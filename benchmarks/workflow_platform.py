@@ -12,9 +12,10 @@ import httpx
 
 from benchmarks.load import LoadFailed, Target
 from benchmarks.processes import Processes, free_port
-from benchmarks.workflow_server import KEY_FILE
 
 GATEWAY, RUNNER, PLAIN = "gateway", "runner", "plain"
+KEY_FILE = "key"
+"""In a platform's folder: what lets its client in."""
 _START_SECONDS = 60.0
 _HOST = "127.0.0.1"
 

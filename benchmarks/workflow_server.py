@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 
 from benchmarks.echo_models import ECHO_MODELS
+from benchmarks.workflow_platform import KEY_FILE
 from deployments.engines.echo import EchoEngine
 from deployments.gateway import compose
 from deployments.metering import open_witness_metering
@@ -40,7 +41,6 @@ from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 
-KEY_FILE = "key"
 _SOCKET = "nudge"
 _MAX_CONCURRENCY = 32
 

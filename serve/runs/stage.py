@@ -102,7 +102,6 @@ class WorkflowStage:
     def tell(self, steps: Sequence[Step]) -> None:
         """See `Stage`."""
         self._attempt.admitted = True
-        steps = [step for step in steps if not self._is_older_news(step)]
         if self._attempt.verdict.platform_retry:
             steps = [_left_for_another(step) for step in steps]
         if self._stopped:
@@ -114,10 +113,6 @@ class WorkflowStage:
                 self._consumed.pop(step.label, None)
             if self._watch is not None:
                 self._watch(step)
-
-    def _is_older_news(self, step: Step) -> bool:
-        """What an earlier attempt has done stays done, even where nothing asks for it any more."""
-        return step.status is StepStatus.SKIPPED and step.label in self._stored
 
     def _with_stopped(self, step: Step) -> Step:
         stopped = self._stopped.get(step.label)

@@ -40,8 +40,6 @@ from serve.workflow.working import Done, Worker, shown
 _log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.002
 """How long the loop is kept."""
-_LOOK_EVERY = 8
-"""Jobs between two looks at the clock."""
 
 
 class Execution:
@@ -103,8 +101,7 @@ class Execution:
         self._tasks.take()
         until, ready = perf_counter() + _TURN_SECONDS, self._ready
         while ready:
-            for _ in range(min(_LOOK_EVERY, len(ready))):
-                self._go(ready.popleft())
+            self._go(ready.popleft())
             if perf_counter() > until:
                 break
         if not ready:

@@ -115,7 +115,8 @@ class Performer:
         place = (tenant, terms.digest, terms.targets, digests)
         graph = self._graphs.get(place)
         if graph is None:
-            compiled = compile_workflow(spec, known, targets=terms.targets)
+            # Beside the loop: at its limits a workflow takes longer than other runs' leases should wait.
+            compiled = await asyncio.to_thread(compile_workflow, spec, known, targets=terms.targets)
             if compiled.graph is None:
                 first = next(problem for problem in compiled.problems if problem.is_error)
                 raise Unprocessable(

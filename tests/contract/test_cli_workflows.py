@@ -32,7 +32,7 @@ spec:
   interface:
     inputs:
       - {name: prompt, type: text, description: What to paint., default: a kite}
-      - {name: width, type: number, default: 32, constraints: {minimum: 8, maximum: 512, integer: true}}
+      - {name: width, type: number, description: How wide., default: 32, constraints: {minimum: 8, maximum: 512}}
     outputs:
       - {name: words, from: [say, text]}
       - {name: pictures, from: [paint, images]}
@@ -397,6 +397,7 @@ def test_a_workflow_is_shown_with_what_it_takes_and_gives(platform: Platform) ->
     published(platform, TWINS)
     shown = platform.ok("get", "twins")
     assert "What to paint." in shown
+    assert "How wide." in shown
     assert "list of image" in shown
     assert "integer 8..512" in shown
     assert "draft" in platform.ok("get", "twins@draft")

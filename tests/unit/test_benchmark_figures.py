@@ -6,9 +6,11 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.answers import read_stream
-from benchmarks.load import Exchange, LoadFailed
+from benchmarks.load import Block, Exchange, LoadFailed
 from benchmarks.prompts import prompt
 from benchmarks.servers import flags
+from benchmarks.workflow_graphs import SHAPES, compiled, with_other_leaf
+from benchmarks.workflow_path import first_node_ms, succeeded
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
 
@@ -71,3 +73,33 @@ def test_engine_arguments_become_the_flags_that_vllm_takes() -> None:
     assert flags(given | {"disable_log_stats": False}) == [
         "--max-num-seqs", "16", "--enforce-eager", "--no-use-tqdm-on-load",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_graph_has_the_nodes_that_it_is_asked_for_and_another_leaf_changes_one(shape: str) -> None:
+    document = SHAPES[shape](30)
+    graph, other = compiled(document), compiled(with_other_leaf(document))
+    assert 28 <= len(graph.nodes) <= 30
+    assert [name for name, node in graph.nodes.items() if node.inputs != other.nodes[name].inputs] == [
+        [name for name, node in document["nodes"].items() if "operation" in node["inputs"]][-1]
+    ]
+
+
+def run_stream(*parts: tuple[float, bytes]) -> Exchange:
+    return stream((100.2, b": the events of a run\n\n"), *parts)
+
+
+def test_a_node_is_first_seen_with_the_bytes_that_say_that_it_succeeded() -> None:
+    step = b'event: step\ndata: {"label":"n0","status":"%b"}\n\n'
+    assert first_node_ms(run_stream((100.5, step % b"running"), (101.0, step % b"succeeded"))) == 1000.0
+    with pytest.raises(LoadFailed):
+        first_node_ms(run_stream((100.5, step % b"running")))
+
+
+def test_a_run_that_did_not_succeed_is_no_measurement() -> None:
+    def block(end: bytes) -> Block:
+        return Block(1, [run_stream((101.0, b"event: %b\ndata: {}\n\n" % end))], 1.0, 0.1)
+
+    assert succeeded(block(b"succeeded")).seconds == 1.0
+    with pytest.raises(LoadFailed):
+        succeeded(block(b"failed"))

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes.clock import CountingIds, ManualClock
-from fakes.comfyui import comfy_import
+from fakes.comfyui import comfy_graph, comfy_import
 from fakes.stages import Workshop, ended
 from fakes.workflows import known
 from PIL import Image
 
 from serve.clock import SystemClock
 from serve.domain.documents import Queue
+from serve.domain.errors import InvalidRequest
 from serve.domain.media import Asset
 from serve.domain.names import ProjectName, TenantName
-from serve.domain.steps import Performed
+from serve.domain.steps import ModelStep, Performed
 from serve.media.png_chunks import read_text
 from serve.serving.fair_queue import FairQueue
 from serve.storage.assets import Assets
@@ -186,3 +187,20 @@ async def test_what_a_run_gives_carries_the_workflow_and_is_signed_anew_where_it
     plain = await gallery.perform(found, inputs, metadata=False)
     assert read_text(await gallery.file(plain, "image"), "slipway_workflow") is None
     assert np.array_equal(await gallery.pixels(plain, "image"), 255 - gradient())
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+async def test_a_run_without_metadata_keeps_the_prompt_out_of_its_models_files_too(
+    gallery: Gallery, metadata: bool
+) -> None:
+    source = comfy_graph("text_to_image")
+    source["4"]["inputs"]["ckpt_name"] = "shapes-sd.safetensors"
+    source["5"]["inputs"] |= {"width": 64, "height": 64}
+    asked: list[Any] = []
+
+    def refuse(step: ModelStep) -> Any:
+        asked.append(step.inputs["metadata"])
+        raise InvalidRequest("enough is known")
+
+    await gallery.shop.perform(comfy_import(source).spec, {}, refuse, metadata=metadata)
+    assert asked == [metadata]

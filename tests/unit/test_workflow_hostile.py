@@ -10,6 +10,7 @@ from fakes.stages import Workshop, said
 from fakes.workflows import given, known, published, ref, workflow
 
 from serve.domain.errors import InvalidRequest
+from serve.domain.usage import NO_USAGE
 from serve.domain.workflow import MAX_ITEMS, WorkflowSpec
 from serve.gateway.workflows import media
 from serve.gateway.workflows.calls import Call, calls_of
@@ -18,6 +19,8 @@ from serve.gateway.workflows.checks import MAX_SIZE, check_calls
 from serve.workflow.compiling import compile_workflow
 from serve.workflow.graph import Graph
 from serve.workflow.nodes.bounds import MAX_TEXT
+from serve.workflow.operation import Quick
+from serve.workflow.operations import OPERATIONS
 from serve.workflow.volumes import MAX_RUN_SIZE, MAX_VALUE_SIZE, size_of
 
 LANGUAGE = "smollm2-135m-instruct"
@@ -54,7 +57,6 @@ def over_seeds(num_nodes: int, prompt: Any) -> WorkflowSpec:
 def test_what_each_node_may_cost_takes_time_by_their_number_alone() -> None:
     spec = workflow({f"n{n}": chat() for n in range(60)}, {f"o{n}": (f"n{n}", "text") for n in range(60)})
     some = calls(spec)
-    many = [CallBound(call, ()) for call in some]
     looked_at = 0
 
     class Counted(CallBound):
@@ -63,18 +65,12 @@ def test_what_each_node_may_cost_takes_time_by_their_number_alone() -> None:
             looked_at += 1
             return super().most(max_prompt_tokens)
 
-    bound = RunBound(tuple(Counted(one.call, ((_nothing()),)) for one in many))
+    bound = RunBound(tuple(Counted(call, (NO_USAGE,)) for call in some))
     for call in some:
         assert [one.call.label for one in bound.of(call.label)] == [call.label]
         assert bound.cost({}, call.label) == 0
         bound.prompt_tokens(call.model)
     assert looked_at == len(some)
-
-
-def _nothing() -> Any:
-    from serve.domain.usage import Quantities
-
-    return Quantities()
 
 
 def test_the_calls_of_a_node_are_those_of_all_inside_it() -> None:
@@ -148,10 +144,7 @@ def test_a_switch_of_a_hundred_thousand_cases_costs_a_refusal() -> None:
     assert (problem.node, problem.field) == ("pick", "inputs.cases")
 
 
-def long_text(name: str = "text") -> dict[str, Any]:
-    return {"type": "op:constant", "inputs": {"value": "a" * (MAX_TEXT // 2)}}
-
-
+LONG_TEXT = {"type": "op:constant", "inputs": {"value": "a" * (MAX_TEXT // 2)}}
 LISTS = {
     "made": {"type": "op:list.make", "inputs": {f"item_{n}": ref("long", "value") for n in range(100)}},
     "repeated": {"type": "op:list.repeat", "inputs": {"item": ref("long", "value"), "count": 200}},
@@ -163,16 +156,12 @@ LISTS = {
 
 @pytest.mark.parametrize("how", LISTS)
 async def test_one_text_many_times_over_is_too_much(how: str) -> None:
-    port = next(iter(compile_workflow_outputs(LISTS[how])))
-    spec = workflow({"long": long_text(), "many": LISTS[how]}, {"out": ("many", port)})
+    nodes = {"long": LONG_TEXT, "many": LISTS[how]}
+    (port, *_) = graph_of(workflow(nodes, {"out": ("long", "value")})).nodes["many"].outputs
+    spec = workflow(nodes, {"out": ("many", port)})
     performed, _ = await Workshop(known()).perform(spec)
     assert performed.error is not None
     assert performed.error.code == "too_large"
-
-
-def compile_workflow_outputs(node: dict[str, Any]) -> list[str]:
-    found = graph_of(workflow({"long": long_text(), "many": node}, {"out": ("long", "value")}))
-    return list(found.nodes["many"].outputs)
 
 
 async def test_values_that_feed_on_themselves_do_not_grow_without_end() -> None:
@@ -217,6 +206,16 @@ async def test_an_answer_that_no_writer_of_json_takes_is_no_json(answer: str) ->
     assert performed.error is None
     assert performed.outputs == {"json": None, "text": answer}
     assert json.dumps(stage.rows["ask"].outputs)
+
+
+def test_json_that_breaks_off_at_its_very_end_is_not_read_again_and_again() -> None:
+    text = "[" * 64 + ",".join(["1"] * 400_000)
+    operation = OPERATIONS["json.parse"]
+    assert isinstance(operation, Quick)
+    took = seconds(lambda: operation.apply({"text": text, "find": True, "default": {"found": False}}))
+    assert took < 1.0
+    found = operation.apply({"text": "words [not json, {] and {\"a\": [1]} more", "find": True})
+    assert found == {"value": {"a": [1]}}
 
 
 def test_what_is_counted_of_a_value_stops_where_there_is_too_much() -> None:

@@ -16,7 +16,8 @@ class StepView(BaseModel):
     """A step of a workflow's run: a node, or one item of a node that is run over a list.
 
     `label` is its place (`gen`, `gen.2`, `sub/gen`), `node` the same without items. `cost` is null where nothing was
-    consumed, or what has no price. `reason` says why it was skipped, or whose result it took.
+    consumed, or what has no price. `reason` says why it was skipped, or whose result it took. In the place of an
+    output of `output` that is large stands `{"$document": {"asset": ...}}`: the asset has it, as text or as JSON.
     """
 
     label: str

@@ -76,7 +76,7 @@ class Switch(Quick):
     def apply(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """See `Quick`."""
         port, number = self._branch(values)
-        if port not in values:
+        if port not in values or (port == "default" and values[port] is None):
             value = values.get("value")
             raise InvalidRequest(f"there is no input {port}, and the value is {str(value)[:80]!r}", "no_case", port)
         return {"value": values[port], "case": number}

@@ -18,6 +18,8 @@ _KINDS = (Kind.JSON, Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN)
 _TYPES = [str(PortType(kind, is_list)) for is_list in (False, True) for kind in _KINDS]
 _MAX_BEGINNINGS = 64
 """Brackets in a text that a JSON value is looked for at."""
+_MAX_READ = 500_000
+"""Characters that are read in vain: each beginning may break off at the very end."""
 
 
 class Path(Quick):
@@ -131,7 +133,7 @@ def _read(text: str) -> tuple[bool, Any]:
 
 def _find(text: str) -> tuple[bool, Any]:
     """The first object or list in `text`; what only begins like one is passed over."""
-    at = -1
+    at, room = -1, _MAX_READ
     for _ in range(_MAX_BEGINNINGS):
         beginnings = [place for bracket in "{[" if (place := text.find(bracket, at + 1)) >= 0]
         if not beginnings:
@@ -139,8 +141,12 @@ def _find(text: str) -> tuple[bool, Any]:
         at = min(beginnings)
         try:
             return True, _DECODER.raw_decode(text, at)[0]
+        except json.JSONDecodeError as error:
+            room -= error.pos - at
         except (ValueError, RecursionError):
-            continue
+            room -= _MAX_READ // _MAX_BEGINNINGS
+        if room < 0:
+            break
     return False, None
 
 
