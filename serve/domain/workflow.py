@@ -258,8 +258,12 @@ class WorkflowSpec(Spec):
             side: [{name: one[name] for name in one if name not in _WORDS} for one in ports]
             for side, ports in plain.get("interface", {}).items()
         }
-        body = {"format": FORMAT, "interface": interface, "nodes": plain.get("nodes", {})}
-        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return _as_bytes({"format": FORMAT, "interface": interface, "nodes": _in_order(plain.get("nodes", {}))})
+
+    def said(self) -> bytes:
+        """The same with all its words; only how it is drawn and where it came from are left out."""
+        plain = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"layout", "provenance"})
+        return _as_bytes(plain | {"nodes": _in_order(plain.get("nodes", {}))})
 
     def digest(self) -> str:
         """`sha256:...` of the meaning: the same for two workflows that do the same."""
@@ -267,6 +271,19 @@ class WorkflowSpec(Spec):
 
 
 _WORDS = frozenset({"title", "description", "ui"})
+
+
+def _in_order(nodes: dict[str, Any]) -> dict[str, Any]:
+    """Nodes, and their inputs, by name: their order means nothing. That within a value may: a model that is held to a
+    JSON Schema answers in the order of its properties."""
+    return {
+        name: node | ({"inputs": dict(sorted(node["inputs"].items()))} if "inputs" in node else {})
+        for name, node in sorted(nodes.items())
+    }
+
+
+def _as_bytes(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class WorkflowDocument(Document):

@@ -86,7 +86,9 @@ class WorkflowWork:
         known = self._stage.steps.values() if self._stage else ()
         outputs = (result.outputs if result else None) or {}
         document = outputs.get("document")
-        kept = {document["id"]} if isinstance(document, dict) and "id" in document else set()
+        # An output of the interface may be called so, too, and be any JSON.
+        document_id = document.get("id") if isinstance(document, dict) else None
+        kept = {document_id} if isinstance(document_id, str) else set()
         for written in (self._attempt.run.inputs, outputs, *(step.outputs for step in known)):
             kept.update(assets_within(written))
         return frozenset(kept)

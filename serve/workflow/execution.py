@@ -285,6 +285,8 @@ class Execution:
     def _feed(self, job: Job) -> None:
         scope = job.planned.scope
         if scope is not None:
+            if job.started_ms is None:
+                self.teller.begun(job)
             self._await(job, scope.outputs.values(), self._collect)
         else:
             self._await(job, (feed for _, feed in strict(job.planned)), self._fed)

@@ -5,7 +5,6 @@ number in one transaction) or not at all, and no way leads to changing it: savin
 another one. Every statement names the tenant: another's workflow is an unknown one.
 """
 
-import json
 from typing import Any, Literal
 
 from sqlalchemy import Row, delete, func, insert, or_, select, update
@@ -237,13 +236,7 @@ async def _check_named(connection: AsyncConnection, new: NewVersion) -> None:
 
 def is_same(one: WorkflowSpec, other: WorkflowSpec) -> bool:
     """Whether two documents say the same, wherever their nodes are drawn and whatever they came from."""
-    return _said(one) == _said(other)
-
-
-def _said(spec: WorkflowSpec) -> str:
-    """As text: for Python, true and 1 are equal."""
-    plain = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"layout", "provenance"})
-    return json.dumps(plain, sort_keys=True)
+    return one.said() == other.said()
 
 
 def is_version_of(draft: WorkflowSpec, version: WorkflowSpec) -> bool:

@@ -27,7 +27,7 @@ from serve.domain.port_types import Kind, PortType
 _MAX_DIGITS = 18
 MAX_EXACT = 2**53
 """Whole numbers up to this are written without a fraction, whatever they were reckoned in."""
-_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 _ASSET_FIELDS = tuple(one.name for one in fields(Asset))
 _NEEDED = frozenset({"id", "sha256", "media_type", "num_bytes"})
 
@@ -126,12 +126,12 @@ def is_number(value: Any) -> bool:
 
 def digest_of(value: Any) -> str:
     """sha256 in hexadecimal of what `value` means: equal values have one digest, others another. An asset is its bytes,
-    whatever its id."""
+    whatever its id. The order within an object counts: a schema's properties are answered in theirs."""
     try:
         written = orjson.dumps(value, default=_apart, option=_OPTIONS)
     except TypeError:
         # Integers over 64 bits, lone surrogates and very deep values, which orjson does not write.
-        written = b"~" + json.dumps(value, sort_keys=True, default=_apart_as_text).encode()
+        written = b"~" + json.dumps(value, default=_apart_as_text).encode()
     return hashlib.sha256(written).hexdigest()
 
 

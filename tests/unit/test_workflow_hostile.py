@@ -214,7 +214,7 @@ def test_json_that_breaks_off_at_its_very_end_is_not_read_again_and_again() -> N
     assert isinstance(operation, Quick)
     took = seconds(lambda: operation.apply({"text": text, "find": True, "default": {"found": False}}))
     assert took < 1.0
-    found = operation.apply({"text": "words [not json, {] and {\"a\": [1]} more", "find": True})
+    found = operation.apply({"text": 'words [not json, {] and {"a": [1]} more', "find": True})
     assert found == {"value": {"a": [1]}}
 
 

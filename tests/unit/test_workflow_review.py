@@ -9,17 +9,24 @@ import pytest
 from fakes.clock import ManualClock
 from fakes.gateway import CHAT, gateway
 from fakes.images import picture
+from fakes.runs import made
 from fakes.stages import Workshop, echo, said
+from fakes.workflow_bench import Bench
+from fakes.workflow_runs import workflow_run
 from fakes.workflows import given, known, ref, served_models, workflow
 from sqlalchemy import select
 
 from serve.domain.errors import EngineFailed
 from serve.domain.media import Asset
 from serve.domain.names import AssetId, RunId, TenantName
+from serve.domain.run import RunStatus
+from serve.domain.steps import Performed, Stage
+from serve.domain.usage import Quantities
 from serve.domain.written import asset_ids_in, is_asset, written_asset
 from serve.gateway.run_answers import shown_outputs
 from serve.settings import WorkflowsSettings
 from serve.storage.assets import Assets
+from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_results
 from serve.workflow.facts import Known
 from serve.workflow.result_store import StoredResults
@@ -63,14 +70,27 @@ def test_an_asset_is_shown_with_its_address() -> None:
 @pytest.mark.parametrize("num_bytes", ["many", -(10**15), 10**30])
 async def test_an_answer_that_looks_like_an_asset_costs_no_other_result(tmp_path: Path, num_bytes: Any) -> None:
     forged = {"json": {"asset": {"id": "x", "num_bytes": num_bytes}}}
-    async with gateway(tmp_path) as made:
-        results = StoredResults(made.services.records, made.services.assets, ManualClock(), WorkflowsSettings())
+    async with gateway(tmp_path) as running:
+        results = StoredResults(running.services.records, running.services.assets, ManualClock(), WorkflowsSettings())
         await results.keep(TENANT, [Kept("k1", forged, RunId("r"), "a"), Kept("k2", {"text": "a"}, RunId("r"), "b")])
-        async with made.services.records.read() as connection:
+        async with running.services.records.read() as connection:
             columns = workflow_results.c
             rows = (await connection.execute(select(columns.num_bytes, columns.assets))).all()
     assert len(rows) == 2
     assert all(row.num_bytes > 0 and row.assets == [] for row in rows)
+
+
+@pytest.mark.parametrize("value", [{"id": ["a"]}, {"id": {"a": 1}}, {"id": 7}, {"id": "a"}, ["id"], "id"])
+async def test_an_output_may_be_called_as_what_keeps_large_outputs_is(records: Records, value: Any) -> None:
+    class Odd:
+        async def perform(self, stage: Stage) -> Performed:
+            return Performed({"document": value}, None, Quantities(), 0)
+
+    bench = Bench(records)
+    run = await made(bench.store, **workflow_run())
+    async with bench.running(Odd(), lambda call: []):
+        ended = await bench.ended(run)
+    assert (ended.status, ended.outputs, ended.attempt) == (RunStatus.SUCCEEDED, {"document": value}, 1)
 
 
 async def test_nodes_that_turn_out_to_be_the_same_run_once() -> None:
@@ -148,7 +168,7 @@ async def test_the_pictures_of_a_document_and_of_a_request_are_looked_up_once_ea
 
     monkeypatch.setattr(Assets, "get", one)
     monkeypatch.setattr(Assets, "assets", all_of)
-    async with gateway(tmp_path) as made, made.client() as client:
+    async with gateway(tmp_path) as running, running.client() as client:
         files = {"file": ("a.png", picture(), "image/png")}
         source = f"asset:{(await client.post('/v1/assets', files=files)).json()['id']}"
         nodes = {
