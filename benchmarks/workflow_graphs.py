@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from serve.domain.steps import OperationStep
 from serve.domain.workflow import WorkflowSpec
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import Known
 from serve.workflow.graph import Graph
 from serve.workflow.operation import In, OnFiles, Operation, Out

@@ -11,12 +11,12 @@ from serve.domain.names import KeyId, ProjectName, RequestId, RunId, TenantName
 from serve.domain.run import Run, RunKind, WorkflowTerms
 from serve.domain.steps import ModelStep, Operations, OperationStep, Performed, Stage, Step, StepAnswer
 from serve.settings import WorkflowsSettings
-from serve.workflow.execution import Execution
+from serve.workflow.execution.execution import Execution
+from serve.workflow.execution.outcome import conclude, tell_rest
+from serve.workflow.execution.planning import Given, Planner
+from serve.workflow.execution.working import Worker
 from serve.workflow.graph import Graph
-from serve.workflow.outcome import conclude, tell_rest
-from serve.workflow.planning import Given, Planner
-from serve.workflow.results import MemoryResults
-from serve.workflow.working import Worker
+from serve.workflow.results.results import MemoryResults
 
 _CLOCK, _IDS = SystemClock(), Uuid7Ids()
 

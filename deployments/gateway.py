@@ -43,7 +43,7 @@ from serve.storage.records import Records
 from serve.telemetry import logs
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
-from serve.workflow.library import Library
+from serve.workflow.library.library import Library
 
 _CARDS_FRESH_SECONDS = 5.0
 """A safety net: `reconfigure` announces every change of a card."""

@@ -17,7 +17,7 @@ from serve.storage.assets import Assets
 from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry import logs
-from serve.workflow.local_operations import LocalOperations
+from serve.workflow.execution.local_operations import LocalOperations
 
 
 class OperationsArgs(BaseModel):

@@ -9,11 +9,11 @@ from serve.gateway.workflows.known import Knowledge
 from serve.settings import WorkflowsSettings
 from serve.storage.assets import Assets
 from serve.storage.records import Records
-from serve.workflow.documents import Documents
-from serve.workflow.history import StepHistory
-from serve.workflow.library import Library
-from serve.workflow.performing import Performer
-from serve.workflow.result_store import StoredResults
+from serve.workflow.execution.performing import Performer
+from serve.workflow.library.documents import Documents
+from serve.workflow.library.library import Library
+from serve.workflow.results.history import StepHistory
+from serve.workflow.results.result_store import StoredResults
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class WorkflowTerms(Frozen):
     """Which workflow a run executes, and all that was decided about it when the run was accepted."""
 
     digest: str
-    """Of the document (`serve.workflow.documents` has it by this)."""
+    """Of the document (`serve.workflow.library.documents` has it by this)."""
     models: dict[str, ModelTerms] = Field(default_factory=dict)
     seeds: dict[str, int] = Field(default_factory=dict)
     """Drawn for nodes that are given none, by label without items."""

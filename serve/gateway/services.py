@@ -26,7 +26,7 @@ from serve.storage.assets import Assets
 from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
-from serve.workflow.library import Library
+from serve.workflow.library.library import Library
 
 _SEED_BITS = 31
 

@@ -14,7 +14,7 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind, PortType, parse_type
 from serve.domain.workflow import InputConstraints, WorkflowInput, WorkflowOutput
 from serve.workflow.graph import Graph, OfInput, Port
-from serve.workflow.port_words import titled, widget_of
+from serve.workflow.ports.port_words import titled, widget_of
 from serve.workflow.problems import Code, Problem
 from serve.workflow.schemas import MEDIA_FORMATS, Schema, check_depth, schema_of, unfetched
 from serve.workflow.schemas import check_value as check_value

@@ -9,7 +9,7 @@ from fakes.workflows import known
 from serve.catalog.builtin import builtin_adapters
 from serve.catalog.manifests import load_documents
 from serve.domain.workflow import WorkflowDocument, WorkflowSpec
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import PublishedWorkflow
 from serve.workflow.graph import Composite, OfNode, Source
 

@@ -4,7 +4,7 @@ import pytest
 from fakes.clock import ManualClock
 
 from serve.storage.records import Records
-from serve.workflow.history import StepHistory
+from serve.workflow.results.history import StepHistory
 
 PAINT, SAY = "model:shapes-sd", "model:smollm"
 

@@ -17,9 +17,9 @@ from serve.runs.store import RunStore
 from serve.settings import WorkflowsSettings
 from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_documents
-from serve.workflow.addresses import parse_address
-from serve.workflow.library import ABSENT, Library
-from serve.workflow.stored import NewVersion, StoredVersion, StoredWorkflow
+from serve.workflow.library.addresses import parse_address
+from serve.workflow.library.library import ABSENT, Library
+from serve.workflow.library.stored import NewVersion, StoredVersion, StoredWorkflow
 
 ACME, OTHER = TenantName("acme"), TenantName("other")
 DAY = 86_400

@@ -14,8 +14,8 @@ from serve.settings import WorkflowsSettings
 from serve.storage.assets import Assets
 from serve.storage.filesystem import FilesystemObjects
 from serve.storage.records import Records
-from serve.workflow.result_store import StoredResults
-from serve.workflow.results import Kept
+from serve.workflow.results.result_store import StoredResults
+from serve.workflow.results.results import Kept
 
 ACME, RIVAL, PROJECT = TenantName("acme"), TenantName("rival"), ProjectName("default")
 KEY, OTHER = "a" * 64, "b" * 64

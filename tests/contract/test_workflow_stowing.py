@@ -31,7 +31,7 @@ from serve.storage.assets import Assets
 from serve.storage.filesystem import FilesystemObjects
 from serve.storage.records import Records
 from serve.storage.tables import assets as asset_rows
-from serve.workflow.result_store import StoredResults
+from serve.workflow.results.result_store import StoredResults
 
 LARGE = "é" * 500_000
 """A million bytes."""

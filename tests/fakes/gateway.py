@@ -49,7 +49,7 @@ from serve.storage.objects import open_object_store
 from serve.storage.records import Records
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.tracing import Traces
-from serve.workflow.library import Library
+from serve.workflow.library.library import Library
 
 CHAT = "echo-chat"
 EMBEDDER = "echo-embed"

@@ -9,7 +9,7 @@ from serve.domain.errors import SlipwayError
 from serve.domain.port_types import PortType, parse_type
 from serve.workflow.graph import Composite, Graph, Literal, Node, OfInput, OfNode, Source
 from serve.workflow.operation import Quick
-from serve.workflow.operation_ports import input_of
+from serve.workflow.ports.operation_ports import input_of
 from serve.workflow.values import convert
 
 

@@ -23,11 +23,11 @@ from serve.domain.usage import Quantities
 from serve.domain.workflow import WorkflowSpec
 from serve.runs.stowing import Stow
 from serve.settings import WorkflowsSettings
+from serve.workflow.execution.performing import Performer
 from serve.workflow.facts import Known
 from serve.workflow.operation import Quick
 from serve.workflow.operations import OPERATIONS
-from serve.workflow.performing import Performer
-from serve.workflow.results import MemoryResults, Results
+from serve.workflow.results.results import MemoryResults, Results
 
 Model = Callable[[ModelStep], Any]
 COST = 7

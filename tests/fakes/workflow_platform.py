@@ -33,10 +33,10 @@ from serve.serving.in_memory import InMemoryModels
 from serve.settings import MeteringSettings, RunsSettings, Settings
 from serve.storage.metering_tables import usage_events
 from serve.storage.objects import open_object_store
-from serve.workflow.history import StepHistory
-from serve.workflow.local_operations import LocalOperations
-from serve.workflow.performing import Performer
-from serve.workflow.result_store import StoredResults
+from serve.workflow.execution.local_operations import LocalOperations
+from serve.workflow.execution.performing import Performer
+from serve.workflow.results.history import StepHistory
+from serve.workflow.results.result_store import StoredResults
 
 PAINTER, SLOW = "painter", "slow"
 PRICES = {CHAT: {"prompt": "1", "completion": "2"}, SLOW: {"prompt": "1", "completion": "2"}}

@@ -19,7 +19,7 @@ from serve.workflow.comfyui.classes import CLASSES
 from serve.workflow.comfyui.importing import TRANSLATORS, Imported
 from serve.workflow.comfyui.model_names import model_for
 from serve.workflow.comfyui.samplers import sampler_for
-from serve.workflow.compiling import Compiled, compile_workflow
+from serve.workflow.compiling.compiling import Compiled, compile_workflow
 from serve.workflow.facts import Known
 from serve.workflow.problems import Code
 

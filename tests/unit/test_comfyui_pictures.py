@@ -24,7 +24,7 @@ from serve.storage.assets import Assets
 from serve.storage.filesystem import FilesystemObjects
 from serve.storage.records import Records
 from serve.workflow.comfyui.importing import Imported
-from serve.workflow.local_operations import LocalOperations
+from serve.workflow.execution.local_operations import LocalOperations
 
 ACME = TenantName("acme")
 

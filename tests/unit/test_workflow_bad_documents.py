@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serve.domain.workflow import MAX_NESTING, WorkflowSpec
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
+from serve.workflow.compiling.findings import MAX_PROBLEMS
 from serve.workflow.facts import PublishedWorkflow
-from serve.workflow.findings import MAX_PROBLEMS
 from serve.workflow.problems import Code, Problem
 
 ADD = "op:number.calculate"

@@ -23,7 +23,7 @@ from serve.gateway.workflows.ceilings import MOST_BYTES_PER_CHARACTER, OPEN_PROM
 from serve.gateway.workflows.known import facts_of
 from serve.metering.prices.ceiling import MAX_PIXELS, ceiling, text_tokens
 from serve.metering.prices.prices import PriceVersion, cost_of
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import Known, PublishedWorkflow
 from serve.workflow.graph import Graph, Node, NodeKind
 from serve.workflow.operations import OPERATIONS

@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from serve.domain.port_types import parse_type
 from serve.domain.task import Task
 from serve.domain.workflow import WorkflowSpec
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
+from serve.workflow.compiling.pinning import is_pinned, pinned, workflows_named
+from serve.workflow.compiling.references import parts_of, read_source
 from serve.workflow.facts import Known
 from serve.workflow.graph import Composite, Graph, Literal, NodeKind, OfInput, OfNode
-from serve.workflow.pinning import is_pinned, pinned, workflows_named
 from serve.workflow.problems import Code
-from serve.workflow.references import parts_of, read_source
 
 ADD = "op:number.calculate"
 JSON = st.recursive(

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from serve.domain.workflow import WorkflowSpec
-from serve.workflow.differences import Change, Difference, differences
+from serve.workflow.library.differences import Change, Difference, differences
 
 ADD = "op:number.calculate"
 NODES: dict[str, Any] = {

@@ -11,7 +11,7 @@ from fakes.workflows import given, known, published, ref, workflow
 from serve.domain.errors import EngineFailed, InvalidRequest, ModelUnavailable, Overloaded
 from serve.domain.generation import Progress
 from serve.domain.steps import ModelStep, StepStatus
-from serve.workflow.results import MemoryResults
+from serve.workflow.results.results import MemoryResults
 
 LANGUAGE = "smollm2-135m-instruct"
 

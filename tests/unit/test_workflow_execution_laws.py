@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from serve.domain.steps import OperationStep, Performed
 from serve.settings import WorkflowsSettings
-from serve.workflow.compiling import compile_workflow
-from serve.workflow.execution import Execution
+from serve.workflow.compiling.compiling import compile_workflow
+from serve.workflow.execution.execution import Execution
+from serve.workflow.execution.outcome import conclude, tell_rest
+from serve.workflow.execution.planning import Given, Planner
+from serve.workflow.execution.working import Worker
 from serve.workflow.graph import Graph
 from serve.workflow.interface import check_inputs
 from serve.workflow.operation import Operation
 from serve.workflow.operations import OPERATIONS
-from serve.workflow.outcome import conclude, tell_rest
-from serve.workflow.planning import Given, Planner
-from serve.workflow.results import MemoryResults, Results
-from serve.workflow.working import Worker
+from serve.workflow.results.results import MemoryResults, Results
 
 
 class Elsewhere(Operation):

@@ -16,7 +16,7 @@ from serve.gateway.workflows import media
 from serve.gateway.workflows.calls import Call, calls_of
 from serve.gateway.workflows.ceilings import CallBound, RunBound
 from serve.gateway.workflows.checks import MAX_SIZE, check_calls
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.graph import Graph
 from serve.workflow.nodes.bounds import MAX_TEXT
 from serve.workflow.operation import Quick

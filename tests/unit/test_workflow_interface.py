@@ -8,7 +8,7 @@ from serve.catalog.cards import Card
 from serve.domain.errors import InvalidRequest
 from serve.domain.workflow import WorkflowInput, WorkflowSpec
 from serve.gateway.workflows.known import facts_of
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import Known, PublishedWorkflow
 from serve.workflow.graph import Graph
 from serve.workflow.interface import (
@@ -19,8 +19,8 @@ from serve.workflow.interface import (
     ports_of_graph,
     schema_of_input,
 )
-from serve.workflow.node_types import Words, node_types
 from serve.workflow.operations import OPERATIONS
+from serve.workflow.ports.node_types import Words, node_types
 from serve.workflow.problems import Code
 from serve.workflow.schemas import check_value
 

@@ -22,8 +22,8 @@ from serve.serving.fair_queue import FairQueue
 from serve.storage.assets import Assets
 from serve.storage.filesystem import FilesystemObjects
 from serve.storage.records import Records
-from serve.workflow import local_operations
-from serve.workflow.local_operations import LocalOperations
+from serve.workflow.execution import local_operations
+from serve.workflow.execution.local_operations import LocalOperations
 from serve.workflow.operation import Files, In, OnFiles, Out
 from serve.workflow.operations import INSCRIBE, OPERATIONS
 from serve.workflow.values import decode, encode

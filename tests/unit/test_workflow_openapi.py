@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 from serve.domain.port_types import Kind
 from serve.domain.workflow import WorkflowSpec
 from serve.gateway.workflows.openapi_of import document_of
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.interface import check_inputs
 
 

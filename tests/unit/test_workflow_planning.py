@@ -10,9 +10,9 @@ from serve.domain.media import Asset
 from serve.domain.names import AssetId
 from serve.domain.run import ModelTerms, WorkflowTerms
 from serve.domain.workflow import WorkflowSpec
-from serve.workflow.compiling import compile_workflow
-from serve.workflow.planning import Given, Planner
-from serve.workflow.wiring import Planned, Scope
+from serve.workflow.compiling.compiling import compile_workflow
+from serve.workflow.execution.planning import Given, Planner
+from serve.workflow.execution.wiring import Planned, Scope
 
 LANGUAGE, PAINTER = "smollm2-135m-instruct", "shapes-sd"
 TERMS: dict[str, Any] = {"models": {LANGUAGE: ModelTerms(digest="sha256:l"), PAINTER: ModelTerms(digest="sha256:p")}}

@@ -29,8 +29,8 @@ from serve.storage.assets import Assets
 from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_results
 from serve.workflow.facts import Known
-from serve.workflow.result_store import StoredResults
-from serve.workflow.results import Kept
+from serve.workflow.results.result_store import StoredResults
+from serve.workflow.results.results import Kept
 
 LANGUAGE = "smollm2-135m-instruct"
 TENANT = TenantName("default")

@@ -20,8 +20,8 @@ from serve.gateway.views import AppliedView, DocumentView
 from serve.gateway.workflows.findings import malformed
 from serve.gateway.workflows.publishing import apply_document
 from serve.gateway.workflows.views import plain_workflow_document
-from serve.workflow.addresses import WorkflowAddress
-from serve.workflow.stored import StoredVersion, StoredWorkflow
+from serve.workflow.library.addresses import WorkflowAddress
+from serve.workflow.library.stored import StoredVersion, StoredWorkflow
 
 router = APIRouter(tags=["admin"])
 Writer = Annotated[Caller, Depends(allowed("workflows.write"))]

@@ -31,10 +31,10 @@ from serve.gateway.workflows.views import (
     problem_views,
     version_fields,
 )
-from serve.workflow.addresses import DRAFT, LATEST, WorkflowAddress, parse_which
-from serve.workflow.differences import differences
 from serve.workflow.interface import input_schema, output_schema
-from serve.workflow.stored import StoredVersion
+from serve.workflow.library.addresses import DRAFT, LATEST, WorkflowAddress, parse_which
+from serve.workflow.library.differences import differences
+from serve.workflow.library.stored import StoredVersion
 
 router = APIRouter(tags=["workflows"])
 

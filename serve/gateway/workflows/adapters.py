@@ -19,8 +19,8 @@ from serve.gateway.routing import adapters_of
 from serve.gateway.workflows.calls import Call, Given
 from serve.gateway.workflows.ceilings import key_of
 from serve.workflow.adapter_names import name_in
+from serve.workflow.compiling.references import INPUT, LITERAL, REF
 from serve.workflow.graph import Graph, Node
-from serve.workflow.references import INPUT, LITERAL, REF
 from serve.workflow.values import digest_of
 
 

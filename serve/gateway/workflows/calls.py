@@ -12,12 +12,12 @@ from typing import Any
 from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.port_types import Kind
 from serve.domain.task import Task
+from serve.workflow.compiling.references import parts_of
+from serve.workflow.execution.wiring import with_parts
 from serve.workflow.facts import ModelFacts
 from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, OfNode, Port, Source
-from serve.workflow.model_ports import ports_of
-from serve.workflow.references import parts_of
+from serve.workflow.ports.model_ports import ports_of
 from serve.workflow.values import as_text, digest_of
-from serve.workflow.wiring import with_parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from serve.gateway.workflows.calls import Call
 from serve.metering.prices.ceiling import ceiling
 from serve.metering.prices.prices import PriceVersion, cost_at_most
 from serve.workflow.graph import Port
-from serve.workflow.model_ports import call_of
+from serve.workflow.ports.model_ports import call_of
 from serve.workflow.values import digest_of
 
 OPEN_PROMPT_TOKENS = 131_072

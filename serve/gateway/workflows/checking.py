@@ -9,7 +9,7 @@ from serve.domain.names import TenantName
 from serve.domain.workflow import WorkflowSpec
 from serve.gateway.services import Services
 from serve.gateway.workflows.findings import Told, invalid_workflow, told
-from serve.workflow.compiling import compile_workflow
+from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import Known
 from serve.workflow.graph import Graph
 

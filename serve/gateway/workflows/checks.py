@@ -6,7 +6,7 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind
 from serve.gateway.workflows.calls import Call
 from serve.workflow.interface import check_value
-from serve.workflow.model_ports import call_of
+from serve.workflow.ports.model_ports import call_of
 
 MAX_SIZE = 2**25
 """Characters of what the different calls of a run are given, as far as it is known before."""

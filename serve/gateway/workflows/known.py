@@ -13,13 +13,13 @@ from serve.domain.names import TenantName
 from serve.domain.task import Task
 from serve.domain.workflow import MAX_NESTING, MAX_NODES, WorkflowSpec
 from serve.gateway.workflows.findings import invalid_workflow
-from serve.workflow.compiling import Compiled, compile_workflow
+from serve.workflow.compiling.compiling import Compiled, compile_workflow
+from serve.workflow.compiling.pinning import pinned, workflows_named
 from serve.workflow.facts import Known, ModelFacts, PublishedWorkflow
 from serve.workflow.graph import Graph
-from serve.workflow.library import Library
-from serve.workflow.pinning import pinned, workflows_named
+from serve.workflow.library.library import Library
+from serve.workflow.library.stored import StoredVersion
 from serve.workflow.problems import Code, Problem
-from serve.workflow.stored import StoredVersion
 
 _MAX_GRAPHS = 256
 _MAX_READY = 64

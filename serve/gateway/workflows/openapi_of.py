@@ -10,9 +10,9 @@ from serve.gateway.services import Services
 from serve.gateway.workflows.checking import ready
 from serve.gateway.workflows.run_requests import OPTIONS, NewWorkflowRunBody
 from serve.gateway.workflows.submission import source_of
-from serve.workflow.addresses import WorkflowAddress
 from serve.workflow.graph import Graph
 from serve.workflow.interface import input_schema, output_schema
+from serve.workflow.library.addresses import WorkflowAddress
 
 _EXAMPLES: dict[Kind, Any] = {
     Kind.TEXT: "a red kite over a green hill",

@@ -9,9 +9,9 @@ from serve.gateway.playground import shown_to
 from serve.gateway.services import Services
 from serve.workflow.facts import Known, PublishedWorkflow
 from serve.workflow.graph import Graph
-from serve.workflow.node_types import Words, node_types
+from serve.workflow.library.stored import StoredWorkflow
 from serve.workflow.operations import OPERATIONS
-from serve.workflow.stored import StoredWorkflow
+from serve.workflow.ports.node_types import Words, node_types
 
 _MAX_WORKFLOWS = 200
 """A tenant's own that are shown, the first by name: each is compiled, to know what comes out of it."""

@@ -1,7 +1,8 @@
 """What a run of a workflow would do, before it does it: what is there already, what would run, how long, for how much.
 
-The plan is the one that a run makes (`serve.workflow.planning`), its bounds are those that admission holds, and what is
-to be expected goes by how long such steps took lately and what the tenant's own consumed. Nothing is held or stored.
+The plan is the one that a run makes (`serve.workflow.execution.planning`), its bounds are those that admission holds,
+and what is to be expected goes by how long such steps took lately and what the tenant's own consumed. Nothing is held
+or stored.
 """
 
 import asyncio
@@ -33,13 +34,13 @@ from serve.gateway.workflows.run_requests import AskedWorkflow
 from serve.gateway.workflows.run_views import NodePlanView, WorkflowPlanView
 from serve.gateway.workflows.submission import Prepared, prepare
 from serve.metering.prices.prices import PriceVersion, cost_of
+from serve.workflow.execution.planning import Given, Planner
+from serve.workflow.execution.wiring import Fixed, Planned, Scope, sources
+from serve.workflow.execution.work import work_of_call
 from serve.workflow.graph import NodeKind
-from serve.workflow.history import Estimate, StepHistory
 from serve.workflow.operation import Quick
-from serve.workflow.planning import Given, Planner
-from serve.workflow.result_store import StoredResults
-from serve.workflow.wiring import Fixed, Planned, Scope, sources
-from serve.workflow.work import work_of_call
+from serve.workflow.results.history import Estimate, StepHistory
+from serve.workflow.results.result_store import StoredResults
 
 Status = Literal["cached", "runs", "depends"]
 _MEGAPIXEL = 1.0

@@ -7,9 +7,9 @@ from serve.domain.workflow import WorkflowDocument, WorkflowSpec
 from serve.gateway.services import Services
 from serve.gateway.workflows.checking import ready
 from serve.gateway.workflows.views import PublishBody
-from serve.workflow.addresses import DRAFT, WorkflowAddress
-from serve.workflow.library import Applied, is_version_of
-from serve.workflow.stored import NewVersion, StoredDraft, StoredVersion
+from serve.workflow.library.addresses import DRAFT, WorkflowAddress
+from serve.workflow.library.library import Applied, is_version_of
+from serve.workflow.library.stored import NewVersion, StoredDraft, StoredVersion
 
 _NUM_TRIES = 5
 """A draft is saved every other second while somebody types."""

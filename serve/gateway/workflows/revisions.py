@@ -3,7 +3,7 @@
 from starlette.requests import Request
 
 from serve.domain.errors import InvalidRequest
-from serve.workflow.library import ABSENT
+from serve.workflow.library.library import ABSENT
 
 
 def etag(revision: str) -> str:

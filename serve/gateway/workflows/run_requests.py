@@ -21,7 +21,7 @@ from serve.gateway.bodies import is_form, read_json, validated
 from serve.gateway.routing import services_of
 from serve.gateway.run_requests import hash_of
 from serve.gateway.views import MAX_DEADLINE_SECONDS, Body, WebhookBody
-from serve.workflow.addresses import WorkflowAddress, parse_address
+from serve.workflow.library.addresses import WorkflowAddress, parse_address
 
 OPTIONS = "_options"
 """The part of a form that has what is no input; no input has such a name."""

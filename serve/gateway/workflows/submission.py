@@ -38,10 +38,10 @@ from serve.gateway.workflows.ceilings import RunBound, bound_of
 from serve.gateway.workflows.checking import ready
 from serve.gateway.workflows.checks import check_calls
 from serve.gateway.workflows.run_requests import AskedWorkflow
-from serve.workflow.addresses import DRAFT, WorkflowAddress
 from serve.workflow.facts import Known
 from serve.workflow.graph import Graph
 from serve.workflow.interface import check_inputs
+from serve.workflow.library.addresses import DRAFT, WorkflowAddress
 
 
 @dataclass(frozen=True, slots=True)

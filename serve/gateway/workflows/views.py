@@ -11,7 +11,7 @@ from serve.domain.names import Name
 from serve.domain.workflow import FORMAT, WorkflowSpec
 from serve.gateway.views import Body, Timestamp
 from serve.gateway.workflows.findings import Told
-from serve.workflow.stored import StoredAlias, StoredVersion, StoredWorkflow
+from serve.workflow.library.stored import StoredAlias, StoredVersion, StoredWorkflow
 
 
 class ProblemView(BaseModel):

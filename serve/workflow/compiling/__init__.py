@@ -1,0 +1,1 @@
+"""From a document to a graph, or to every problem at once. It runs nothing, and asks nobody."""

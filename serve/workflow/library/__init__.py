@@ -1,0 +1,1 @@
+"""Drafts, versions and aliases of a tenant's workflows, the documents behind them, and what differs between two."""

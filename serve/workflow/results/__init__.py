@@ -1,0 +1,1 @@
+"""What runs leave to later ones: kept results, and how long steps took."""
