@@ -122,4 +122,5 @@ def _shown(value: Any) -> Any:
         return {name: _shown(one) for name, one in value.items()}
     if not is_asset(value):
         return value
-    return {"asset": value["asset"] | {"url": f"/v1/assets/{value['asset']['id']}/content"}}
+    asset = {key: one for key, one in value["asset"].items() if key != "created_ms"}
+    return {"asset": asset | {"url": f"/v1/assets/{asset['id']}/content"}}

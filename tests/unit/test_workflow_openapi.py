@@ -94,3 +94,15 @@ def _refs(value: Any) -> list[str]:
         own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
         return own + [found for inner in value.values() for found in _refs(inner)]
     return [found for inner in value for found in _refs(inner)] if isinstance(value, list) else []
+
+
+def test_every_reference_is_to_a_component_as_generators_follow_no_others() -> None:
+    schemas = document(every_kind())["components"]["schemas"]
+
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return own + [found for one in value.values() for found in references(one)]
+        return [found for one in value for found in references(one)] if isinstance(value, list) else []
+
+    assert set(references(document(every_kind()))) <= {f"#/components/schemas/{name}" for name in schemas}

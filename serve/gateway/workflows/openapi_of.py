@@ -53,7 +53,7 @@ def document_of(target: str, spec: WorkflowSpec, graph: Graph) -> dict[str, Any]
             "schemas": {
                 "Inputs": input_schema(graph),
                 "Outputs": output_schema(graph, spec.interface.outputs),
-                "NewRun": _body(),
+                **_body(),
                 "Form": _form(graph),
                 "Run": _run(),
                 "Error": _error(),
@@ -116,10 +116,10 @@ def _ref(name: str) -> dict[str, str]:
 
 
 def _body() -> dict[str, Any]:
-    """What every workflow's run takes, with this one's inputs."""
-    schema = NewWorkflowRunBody.model_json_schema(ref_template="#/components/schemas/NewRun/$defs/{model}")
+    """What every workflow's run takes, with this one's inputs. Each class is a component: generators follow no others."""
+    schema = NewWorkflowRunBody.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["properties"]["input"] = _ref("Inputs")
-    return schema
+    return {**schema.pop("$defs", {}), "NewRun": schema}
 
 
 def _form(graph: Graph) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _form(graph: Graph) -> dict[str, Any]:
     for name, schema in input_schema(graph)["properties"].items():
         kind = parse_type(graph.inputs[name].type)
         is_file = kind.kind in (Kind.IMAGE, Kind.MASK)
-        one = {"type": "string", "contentMediaType": "application/octet-stream"}
+        one = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
         properties[name] = ({"type": "array", "items": one} if kind.is_list else one) if is_file else schema
     options = {"type": "string", "contentMediaType": "application/json", "description": "What is no input, as JSON."}
     return {"type": "object", "properties": properties | {OPTIONS: options}}
