@@ -10,6 +10,7 @@ The map, from the bottom up; a package imports only what is above it in this lis
     media       what strangers' files really are: pictures, decoded and encoded within bounds
     catalog     model documents, the cards made from them, the weights they name; adapters: files, versions, sharing
     runs        durable work: rows, claims, leases, events, webhooks, retention
+    workflow    documents of nodes: checked, planned, executed, published; kept results; ComfyUI's graphs
     auth        keys, people and their sessions, tenants, projects, roles, scopes
     metering    journals of what calls consume, the ledger that books it, prices, budgets, limits per minute
     serving     documents -> Ray Serve configuration, and Ray's REST API; the fair queue in front of an engine

@@ -49,7 +49,7 @@ def _files(name: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _save(client: "Client", run: dict[str, Any], stem: str, asset: dict[str, Any], folder: Path | None) -> Path:
-    name, suffix = _STRANGE.sub("_", stem), suffix_of(asset)
+    name, suffix = _STRANGE.sub("_", stem.lstrip("$")), suffix_of(asset)
     path = (folder or Path()) / f"{name}{suffix}"
     if folder is None and path.exists():
         path = Path(f"{name}-{run['id'][RUN_DIGITS]}{suffix}")

@@ -44,7 +44,6 @@ def register(app: typer.Typer) -> None:
     ):
         group.command()(command)
     workflow_import.register(group)
-    workflow_import.register(group)
     app.add_typer(group)
 
 

@@ -96,6 +96,9 @@ class ModelTerms(Frozen):
     """The price version that was in force."""
     max_prompt_tokens: int | None = None
     """More than this was not reckoned with, in any call."""
+    most: dict[str, int] | None = None
+    """What any one call was reckoned to consume at the most, but for its prompt; where anything was held for the run.
+    Another model of the same name may consume more."""
 
 
 class WorkflowTerms(Frozen):

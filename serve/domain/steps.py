@@ -57,7 +57,8 @@ class Step:
     """What a run's table and its events say of a step. Times are Unix milliseconds.
 
     `outputs` are by port, as `serve.workflow.values` writes them; `key` is the Merkle key of its result, None where it
-    is not to be kept. `reason` says why it was skipped, or whose result it took. `tries` counts over all attempts.
+    is not to be kept. `reason` says why it was skipped, or whose result it took. `tries` are those that failed by the
+    step's own fault, and the one that succeeded, over all attempts; what the platform refused or lost is not counted.
     """
 
     label: str
@@ -136,6 +137,11 @@ class Stage(Protocol):
     @property
     def stored(self) -> Mapping[str, Step]:
         """Steps that earlier attempts have ended with outputs, by label: they are not run again."""
+        ...
+
+    @property
+    def tried(self) -> Mapping[str, Step]:
+        """Other steps that earlier attempts have begun, by label: their `tries` are used up."""
         ...
 
     def tell(self, steps: Sequence[Step]) -> None:

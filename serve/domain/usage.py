@@ -1,7 +1,7 @@
 """What an attempt consumed: the only thing that is priced."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from operator import add, attrgetter, sub
 from threading import Lock
@@ -52,6 +52,10 @@ class Quantities:
 
     def __sub__(self, other: "Quantities") -> "Quantities":
         return Quantities(*map(sub, self.values(), other.values()))
+
+    def without_prompt(self) -> "Quantities":
+        """All but the tokens of prompts, which engines refuse by themselves (`CallContext.max_prompt_tokens`)."""
+        return replace(self, prompt_tokens=0, cached_prompt_tokens=0)
 
     def within(self, bound: "Quantities") -> bool:
         """Whether no unit is more than `bound`'s."""

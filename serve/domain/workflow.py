@@ -30,6 +30,8 @@ MAX_NESTING = 4
 """Workflows within workflows."""
 MAX_ITEMS = 256
 """Of a list that a node is run over."""
+DEFAULT_ITEMS = 16
+"""The same, unless the node says otherwise: what a run may cost is reckoned with it."""
 MAX_DEPTH = 16
 """Of a JSON value that runs."""
 MAX_KEPT_DEPTH = 64
@@ -40,6 +42,8 @@ MAX_PORTS = 64
 """Inputs of an interface, and outputs."""
 MAX_ORIGINS = 2000
 """Nodes of a graph that a workflow was imported from."""
+WORKFLOW_TEXT, RUN_TEXT = "slipway_workflow", "slipway_run"
+"""The texts of a PNG file that say what made it: the document, and the run with its inputs."""
 
 PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -47,17 +51,18 @@ Output = Annotated[list[str], Field(min_length=2, max_length=2)]
 """[node, port]."""
 
 
-def _flat(value: Any) -> Any:
-    if _is_deeper(value, MAX_KEPT_DEPTH):
-        raise ValueError(f"is nested more than {MAX_KEPT_DEPTH} levels deep")
-    return value
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than this; it looks no further, so no value can exhaust the stack."""
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels <= 0 or any(_is_deeper(item, levels - 1) for item in inner)
+    return levels <= 0 or any(is_deeper(item, levels - 1) for item in inner)
+
+
+def _flat(value: Any) -> Any:
+    if is_deeper(value, MAX_KEPT_DEPTH):
+        raise ValueError(f"is nested more than {MAX_KEPT_DEPTH} levels deep")
+    return value
 
 
 KeptValue = Annotated[JsonValue, BeforeValidator(_flat)]
@@ -89,7 +94,7 @@ class CacheUse(StrEnum):
     """Whether a node's results are kept, and looked for."""
 
     AUTO = "auto"
-    """Where the same inputs give the same outputs: operations, and models whose seed is given."""
+    """Under all that they depend on. A seed that is drawn for a run is a part of that: another run draws another."""
     OFF = "off"
 
 
@@ -113,7 +118,7 @@ class NodeSpec(Spec):
     map: list[PortName] = Field(default_factory=list, max_length=8)
     """Inputs that are given a list each, all of one length; the node is run once for each item, and each of its
     outputs is the list of what came out, in order."""
-    max_items: int = Field(default=16, ge=1, le=MAX_ITEMS)
+    max_items: int = Field(default=DEFAULT_ITEMS, ge=1, le=MAX_ITEMS)
     """Of those lists; a run is refused, or fails, beyond it. What a run may cost is reckoned with this."""
     concurrency: int = Field(default=8, ge=1, le=64)
     """Items that are worked on at the same time."""
@@ -160,7 +165,13 @@ class WorkflowInput(Spec):
 
     @property
     def is_required(self) -> bool:
+        """Whether every run has to give it a value."""
         return self.default is None and not self.optional
+
+    @property
+    def may_be_nothing(self) -> bool:
+        """Whether a run can leave it without a value."""
+        return self.default is None and self.optional
 
 
 class WorkflowOutput(Spec):
@@ -251,6 +262,10 @@ class WorkflowSpec(Spec):
             raise ValueError(f"nodes: a workflow has at most {MAX_NODES} nodes, and this one has {len(nodes)}")
         return value
 
+    def written(self) -> dict[str, Any]:
+        """As documents write it: what it leaves at its defaults is left out."""
+        return {"format": FORMAT} | self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
     def meaning(self) -> bytes:
         """What it does, as canonical JSON: interface without words and widgets, and nodes."""
         plain = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -287,7 +302,8 @@ def _as_bytes(body: dict[str, Any]) -> bytes:
 
 
 class WorkflowDocument(Document):
-    """A tenant's workflow. Applying it publishes a version, where its meaning is a new one."""
+    """A tenant's workflow. Applying it publishes a version, unless the latest one says the same; how its nodes are
+    drawn, and where it came from, make none."""
 
     kind: Literal["Workflow"]
     spec: WorkflowSpec

@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from serve.domain.media import Asset
 
 _WRITTEN = "asset"
-_FIELDS = frozenset(one.name for one in fields(Asset))
+_NAMES = tuple(one.name for one in fields(Asset))
+_FIELDS = frozenset(_NAMES)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def written_asset(asset: Asset) -> dict[str, Any]:
     """An asset, written; what is not known of it is left out."""
-    return {_WRITTEN: {key: value for key, value in asdict(asset).items() if value is not None}}
+    return {_WRITTEN: {name: known for name in _NAMES if (known := getattr(asset, name)) is not None}}
 
 
 def is_asset(value: Any) -> bool:

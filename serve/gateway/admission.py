@@ -201,6 +201,10 @@ class WorkflowBound(Protocol):
         """Of the longest prompt that is reckoned with."""
         ...
 
+    def most_of_a_call(self, model: str) -> Quantities:
+        """Each unit at its highest, in any call of the model."""
+        ...
+
     def cost(self, prices: Mapping[str, PriceVersion | None]) -> int:
         """In nano-dollars, by the prices of the models."""
         ...
@@ -377,13 +381,15 @@ def _row(exchange: Exchange, admitted: Admitted) -> dict[str, Any]:
 def _workflow_terms(
     new: NewRun, prices: Mapping[str, PriceVersion | None], admitted: Admitted, bound: WorkflowBound
 ) -> WorkflowTerms | None:
-    """With prices, and the longest prompts where these are reckoned with."""
+    """With prices; and with the most that a call may consume, where that is reckoned with."""
     if new.workflow is None:
         return None
     models = {}
     for name, terms in new.workflow.models.items():
         price, most = prices.get(name), bound.prompt_tokens(name) if admitted.is_bound else 0
-        update = {"price": None if price is None else price.id, "max_prompt_tokens": most or None}
+        update: dict[str, Any] = {"price": None if price is None else price.id, "max_prompt_tokens": most or None}
+        if admitted.is_bound:
+            update["most"] = bound.most_of_a_call(name).without_prompt().nonzero()
         models[name] = terms.model_copy(update=update)
     return new.workflow.model_copy(update={"models": models})
 

@@ -154,7 +154,7 @@ def cost_view(nano: int | None) -> CostView | None:
 class RunView(BaseModel):
     """A run, of a `model` for a `task`, or of a `workflow`: `name@version`. `cost` is what its usage costs before free
     tiers and credit, null where a model without price took part. A workflow's output is by name; what was skipped or
-    failed is null."""
+    failed is null, and what is large as a whole is `{"$document": {"asset": ...}}`: the asset has it, as JSON."""
 
     id: str
     object: Literal["run"] = "run"

@@ -40,11 +40,9 @@ class Stop(StrEnum):
     UNWRITABLE = "unwritable"
 
 
-def call_of(run: Run) -> ModelCall:
-    """What the model is asked for this attempt at a model's run."""
-    if run.task is None:
-        raise ValueError(f"run {run.id} is of a {run.kind}: no one model is called for it")
-    context = CallContext(
+def context_of(run: Run) -> CallContext:
+    """Who calls whatever is called for this attempt at a run."""
+    return CallContext(
         request_id=run.request_id,
         tenant=run.tenant,
         project=run.project,
@@ -60,8 +58,14 @@ def call_of(run: Run) -> ModelCall:
         reserved_nano=run.reserved_nano,
         trace=run.trace,
     )
+
+
+def call_of(run: Run) -> ModelCall:
+    """What the model is asked for this attempt at a model's run."""
+    if run.task is None:
+        raise ValueError(f"run {run.id} is of a {run.kind}: no one model is called for it")
     adapters = tuple(AdapterUse(adapter.id, adapter.scale) for adapter in run.adapters)
-    return ModelCall(task=run.task, inputs=run.inputs, context=context, adapters=adapters)
+    return ModelCall(task=run.task, inputs=run.inputs, context=context_of(run), adapters=adapters)
 
 
 @dataclass(eq=False, slots=True)

@@ -25,6 +25,7 @@ from serve.domain.run import Run, RunKind, RunStatus
 from serve.domain.steps import WorkflowExecution
 from serve.runs import lifecycle
 from serve.runs.attempt import Attempt, Stop
+from serve.runs.attempt_work import CLOSE_SECONDS, ModelWork, RunCosts, Work
 from serve.runs.claims import Claims
 from serve.runs.lifecycle import Decision
 from serve.runs.loops import cancel, detached, every, forever
@@ -32,7 +33,6 @@ from serve.runs.outputs import OutputSink
 from serve.runs.rows import Result
 from serve.runs.stage import Watch
 from serve.runs.store import RunStore
-from serve.runs.work import CLOSE_SECONDS, ModelWork, RunCosts, Work
 from serve.runs.workflow_work import Workflows, WorkflowWork
 from serve.runs.writer import Writer
 from serve.settings import RunsSettings

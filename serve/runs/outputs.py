@@ -4,7 +4,8 @@
     embedding          {"embeddings": [[...]]}
     pictures           {"artifacts": [{"name", "index", "asset": {...}, "seed"?}]}, by index; seed is that one's own
 
-A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": {...}}` refers to it.
+A document over INLINE_LIMIT_BYTES is kept by the OutputSink, and `{"document": {...}}` refers to it; for a workflow's
+outputs, which may be called so, `{"$document": {"asset": {...}}}` does, as for a step's (`serve.domain.stowed`).
 """
 
 import json
@@ -17,8 +18,9 @@ from serve.domain.folds import Answer, ChoiceFold
 from serve.domain.generation import Artifact, numbers_of
 from serve.domain.images import ASSET_SCHEME, IMAGE_FIELDS
 from serve.domain.media import INLINE_LIMIT_BYTES, Asset
-from serve.domain.run import Run
+from serve.domain.run import Run, RunKind
 from serve.domain.storable import clean
+from serve.domain.stowed import stowed
 
 
 class OutputSink(Protocol):
@@ -61,7 +63,8 @@ async def fitting(run: Run, document: dict[str, Any], sink: OutputSink) -> dict[
         raise EngineFailed("The model produced values that are no numbers.") from None
     if len(data) <= INLINE_LIMIT_BYTES:
         return document
-    return {"document": await sink.store(run, "output.json", data, "application/json")}
+    kept = await sink.store(run, "output.json", data, "application/json")
+    return stowed(kept) if run.kind is RunKind.WORKFLOW else {"document": kept}
 
 
 def assets_of(run: Run, answer: Answer, outputs: Mapping[str, Any] | None) -> frozenset[str]:

@@ -9,17 +9,17 @@ from typing import Any
 from serve.domain.adapters import AdapterId
 from serve.domain.errors import DeadlineExceeded, EngineFailed, NotFound, StorageUnavailable
 from serve.domain.folds import Answer
-from serve.domain.generation import CallContext, Event, EventBatch, Metered, ModelCall, Verdict
+from serve.domain.generation import Event, EventBatch, Metered, ModelCall, Verdict
 from serve.domain.ports import Models
 from serve.domain.run import ModelTerms, Run, RunAdapter
 from serve.domain.steps import ModelStep, Step, StepAnswer, StepStatus, try_number
 from serve.domain.stowed import stowed_asset
-from serve.domain.usage import HoldId, PriceId, Quantities
-from serve.runs.attempt import Attempt
+from serve.domain.usage import PriceId, Quantities
+from serve.runs.attempt import Attempt, context_of
+from serve.runs.attempt_work import RunCosts
 from serve.runs.outputs import OutputSink
 from serve.runs.rows import Result
 from serve.runs.stowing import Stow
-from serve.runs.work import RunCosts
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
@@ -48,6 +48,7 @@ class WorkflowStage:
         self._stow = None if outputs is None else Stow(self._run, outputs)
         self._known = {step.label: step for step in stored}
         self._stored = {label: step for label, step in self._known.items() if step.status.is_done}
+        self._tried = {label: step for label, step in self._known.items() if not step.status.is_done}
         self._consumed: dict[str, Quantities] = {}
         """By calls that are under way, or whose end is not told: by label of their step."""
         self._stopped = {
@@ -85,6 +86,11 @@ class WorkflowStage:
     def stored(self) -> Mapping[str, Step]:
         """See `Stage`."""
         return self._stored
+
+    @property
+    def tried(self) -> Mapping[str, Step]:
+        """See `Stage`."""
+        return self._tried
 
     @property
     def is_cost_known(self) -> bool:
@@ -201,24 +207,13 @@ class WorkflowStage:
 
     def _call_of(self, step: ModelStep) -> ModelCall:
         run, terms = self._run, self._terms(step.model)
-        context = CallContext(
-            request_id=run.request_id,
-            tenant=run.tenant,
-            project=run.project,
-            key_id=run.key_id,
+        context = replace(
+            context_of(run),
             attempt=try_number(run.fence, step.number),
-            run_id=run.id,
             step=step.label,
-            priority=run.priority,
-            deadline_at=None if run.deadline_ms is None else run.deadline_ms / 1000,
             workflow=run.target,
-            tags=tuple(sorted(run.tags.items())),
-            admitted_ms=run.created_ms,
             price=None if terms.price is None else PriceId(terms.price),
-            hold=None if run.hold is None else HoldId(run.hold),
-            reserved_nano=run.reserved_nano,
             max_prompt_tokens=terms.max_prompt_tokens,
-            trace=run.trace,
         )
         return ModelCall(task=step.task, inputs=step.inputs, context=context, adapters=step.adapters)
 

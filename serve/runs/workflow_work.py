@@ -9,11 +9,11 @@ from serve.domain.steps import Step, WorkflowExecution
 from serve.domain.storable import storable
 from serve.runs import lifecycle, steps
 from serve.runs.attempt import Attempt
+from serve.runs.attempt_work import CLOSE_SECONDS, RunCosts
 from serve.runs.lifecycle import Decision
 from serve.runs.outputs import OutputSink, assets_within, fitting
 from serve.runs.rows import Result
 from serve.runs.stage import Watch, WorkflowStage
-from serve.runs.work import CLOSE_SECONDS, RunCosts
 from serve.storage.records import Records
 
 _RETRY_SECONDS = 0.5
@@ -85,10 +85,7 @@ class WorkflowWork:
         """See `Work`. Intermediate results stay: the run shows them, and later runs may take them."""
         known = self._stage.steps.values() if self._stage else ()
         outputs = (result.outputs if result else None) or {}
-        document = outputs.get("document")
-        # An output of the interface may be called so, too, and be any JSON.
-        document_id = document.get("id") if isinstance(document, dict) else None
-        kept = {document_id} if isinstance(document_id, str) else set()
+        kept: set[str] = set()
         for written in (self._attempt.run.inputs, outputs, *(step.outputs for step in known)):
             kept.update(assets_within(written))
         return frozenset(kept)

@@ -38,6 +38,8 @@ _WAIT_SECONDS = 0.05
 _NUM_WAITS = 100
 _BATCH = 200
 """Rows deleted in one transaction: other writers wait for it."""
+_PAGE = 5000
+"""Ids read at a time."""
 _NAME_LENGTH = 255
 
 _log = logging.getLogger(__name__)
@@ -238,8 +240,17 @@ class Assets:
         statement sees the one without the other.
         """
         claim = (runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING)
-        strays = and_(assets.c.run_id == run_id, assets.c.id.not_in(sorted(kept)), exists().where(*claim))
-        return await self._remove(strays) if await self._any(strays) else 0
+        ours = and_(assets.c.run_id == run_id, exists().where(*claim))
+        num_removed, after, wanted = 0, "", frozenset(kept)
+        while True:
+            # What is kept may be more than a statement has room for.
+            ids = await self._ids_of(ours & (assets.c.id > after), _PAGE)
+            strays = [one for one in ids if one not in wanted]
+            for start in range(0, len(strays), _BATCH):
+                num_removed += await self._remove(ours & assets.c.id.in_(strays[start : start + _BATCH]))
+            if len(ids) < _PAGE:
+                return num_removed
+            after = ids[-1]
 
     async def sweep_orphans(self, before_ms: int, after: str = "") -> str:
         """Look at a batch of assets from the id `after` on, and delete those of runs that do not exist.
@@ -261,10 +272,11 @@ class Assets:
         """Finish the deletions that a failure cut short; answers of how many rows."""
         return await self._remove(assets.c.deleting_ms.is_not(None))
 
-    async def _any(self, wanted: ColumnElement[bool]) -> bool:
-        """Whether there is such a row: asked first where there hardly ever is, as writing waits for other writers."""
+    async def _ids_of(self, wanted: ColumnElement[bool], limit: int) -> builtins.list[str]:
+        """Of the first such rows. What is to be removed is asked for first: writing waits for other writers."""
         async with self._records.read() as connection:
-            return (await connection.execute(select(assets.c.id).where(wanted).limit(1))).first() is not None
+            query = select(assets.c.id).where(wanted).order_by(assets.c.id)
+            return builtins.list((await connection.execute(query.limit(limit))).scalars())
 
     async def _remove(self, wanted: ColumnElement[bool]) -> int:
         """Delete rows, and the blobs that nothing else needs; answers how many rows."""

@@ -16,6 +16,9 @@ metadata = MetaData(
 )
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+OrderedJson = JSON(none_as_null=True)
+"""Keeps the order of objects' keys, which JSONB does not: the properties of a JSON schema are answered in theirs.
+PostgreSQL has no operators for it, not even equality."""
 NAME = String(40)
 ID = String(36)
 
@@ -142,7 +145,7 @@ runs = Table(
     Column("kind", String(16), nullable=False),
     Column("target", String(120), nullable=False),
     Column("task", String(40), nullable=False),
-    Column("inputs", Json, nullable=False),
+    Column("inputs", OrderedJson, nullable=False),
     Column("adapters", Json),
     Column("request_hash", String(64), nullable=False),
     Column("idempotency_key", String(255)),

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, Text
 
 from serve.storage.metering_tables import metadata as metadata
-from serve.storage.tables import ID, NAME, Json
+from serve.storage.tables import ID, NAME, Json, OrderedJson
 
 DIGEST = String(71)
 LABEL = String(80)
@@ -72,7 +72,7 @@ run_steps = Table(
     Column("type", NODE_TYPE, nullable=False),
     Column("status", String(16), nullable=False),
     Column("key", String(64)),
-    Column("outputs", Json),
+    Column("outputs", OrderedJson),
     Column("error", Json),
     Column("reason", String(400)),
     Column("tries", Integer, nullable=False),
@@ -87,7 +87,7 @@ workflow_results = Table(
     metadata,
     Column("tenant", NAME, primary_key=True),
     Column("key", String(64), primary_key=True),
-    Column("outputs", Json, nullable=False),
+    Column("outputs", OrderedJson, nullable=False),
     Column("assets", Json, nullable=False),
     Column("num_bytes", BigInteger, nullable=False),
     Column("run_id", ID, nullable=False),

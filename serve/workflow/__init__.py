@@ -7,6 +7,6 @@
     library            drafts, versions, aliases, documents
     comfyui            graphs from elsewhere
 
-It knows neither HTTP nor Ray, neither rows of runs nor money: models, operations, runs and blobs are reached through
-the Protocols of `serve.domain.steps` and of the modules here that use them.
+It knows neither HTTP nor Ray nor money, and of the rows of runs only whether they are there still: models, operations,
+runs and blobs are reached through the Protocols of `serve.domain.steps` and of the modules here that use them.
 """

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from serve.domain.task import Task
+from serve.domain.usage import Quantities
 from serve.domain.workflow import WorkflowSpec
 
 
@@ -13,6 +14,10 @@ class ChecksInputs(Protocol):
 
     def complete(self, task: Task, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """`inputs` with defaults filled in, as plain JSON values. Raises InvalidRequest about one of them."""
+        ...
+
+    def most(self, task: Task, inputs: Mapping[str, Any], seconds: float | None) -> Quantities:
+        """What a call with these complete inputs consumes at the most, in `seconds` where it has no more."""
         ...
 
 
@@ -37,6 +42,11 @@ class PublishedWorkflow:
     name: str
     version: int
     spec: WorkflowSpec
+
+    @property
+    def address(self) -> str:
+        """`name@3`: what an alias of it stands for."""
+        return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from serve.domain.workflow import InputConstraints, WorkflowInput, WorkflowOutpu
 from serve.workflow.graph import Graph, OfInput, Port
 from serve.workflow.ports.port_words import titled, widget_of
 from serve.workflow.problems import Code, Problem
-from serve.workflow.schemas import MEDIA_FORMATS, Schema, check_depth, schema_of, unfetched
-from serve.workflow.schemas import check_value as check_value
+from serve.workflow.schemas import MEDIA_FORMATS, Schema, check_depth, check_value, schema_of, unfetched
 from serve.workflow.values import as_whole
 
 Inputs = Mapping[str, WorkflowInput] | Sequence[WorkflowInput]

@@ -13,7 +13,7 @@ from typing import Any
 from serve.domain.adapters import MAX_SCALE, parse_reference
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.port_types import Kind, PortType
-from serve.domain.workflow import MAX_DEPTH, MAX_ITEMS
+from serve.domain.workflow import MAX_DEPTH, MAX_ITEMS, is_deeper
 from serve.workflow.values import MAX_EXACT, is_number, with_article
 
 Schema = Mapping[str, Any]
@@ -79,20 +79,9 @@ def unfetched(schema: Schema) -> Schema:
     return {SOURCE: schema["format"]}
 
 
-def check_depth(value: Any, most: int = MAX_DEPTH) -> str | None:
+def check_depth(value: Any) -> str | None:
     """Whether a JSON value is nested too deeply to be passed on."""
-    level = [value]
-    for _ in range(most + 1):
-        level = [part for one in level for part in _parts(one)]
-        if not level:
-            return None
-    return f"is nested more than {most} levels deep"
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+    return f"is nested more than {MAX_DEPTH} levels deep" if is_deeper(value, MAX_DEPTH) else None
 
 
 def _is_integer(value: Any) -> bool:

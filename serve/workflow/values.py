@@ -23,6 +23,7 @@ from serve.domain.generation import AdapterUse
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.media import Asset
 from serve.domain.port_types import Kind, PortType
+from serve.domain.written import written_asset
 
 _MAX_DIGITS = 18
 MAX_EXACT = 2**53
@@ -40,7 +41,7 @@ def encode(value: Any, port_type: PortType) -> Any:
         item = port_type.item
         return [encode(one, item) for one in value]
     if port_type.kind.is_media:
-        return {"asset": {name: known for name in _ASSET_FIELDS if (known := getattr(value, name)) is not None}}
+        return written_asset(value)
     if port_type.kind is Kind.ADAPTER:
         return {"id": value.id, "scale": value.scale}
     return value
@@ -115,6 +116,23 @@ def read_whole(digits: str) -> int | float:
     if math.isinf(number):
         raise ValueError("the number is too large")
     return number
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+STRANGERS_JSON = json.JSONDecoder(parse_constant=_refused, parse_int=read_whole)
+"""Reads what models and users wrote as texts, into values that every other reader of JSON takes."""
+
+
+def kind_of(value: Any) -> Kind:
+    """What a single JSON value is by itself."""
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    if isinstance(value, int | float):
+        return Kind.NUMBER
+    return Kind.TEXT if isinstance(value, str) else Kind.JSON
 
 
 def is_number(value: Any) -> bool:

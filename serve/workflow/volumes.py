@@ -39,7 +39,8 @@ def size_of(value: Any, most: int) -> int:
 def bounded(value: Any, param: str) -> Any:
     """`value`. Raises InvalidRequest `too_large` where there is too much of it."""
     if size_of(value, MAX_VALUE_SIZE) > MAX_VALUE_SIZE:
-        raise InvalidRequest(f"{param} makes a value that is too large", "too_large", param)
+        told = f"{param} makes a value of more than {MAX_VALUE_SIZE >> 20} million characters: give it less"
+        raise InvalidRequest(told, "too_large", param)
     return value
 
 
@@ -53,6 +54,9 @@ class Volume:
         """Count these in. Raises InvalidRequest `too_large` where there is no room for them."""
         size = sum(size_of(value, MAX_RUN_SIZE) for value in outputs.values())
         if self._size + size > MAX_RUN_SIZE:
-            told = f"The steps of this run have put out more than {MAX_RUN_SIZE >> 20} million characters."
+            told = (
+                f"The steps of this run have put out more than {MAX_RUN_SIZE >> 20} million characters. "
+                "Shorten texts and lists, or do a part of it in another run."
+            )
             raise InvalidRequest(told, "too_large")
         self._size += size

@@ -13,7 +13,7 @@ import yaml
 from fakes.adapter_files import image_adapter, language_adapter, written
 from fakes.gateway import CHAT, EMBEDDER, Gateway, gateway, model_document
 from fakes.http_server import serving
-from fakes.images import NoOutputs
+from fakes.images import StoredOutputs
 from starlette.types import ASGIApp
 from typer.testing import CliRunner, Result
 
@@ -91,7 +91,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pla
                 owner="test",
                 settings=settings,
                 max_concurrency=4,
-                outputs=NoOutputs(it.services.assets),
+                outputs=StoredOutputs(it.services.assets),
             )
             await runner.start()
             made.append(it)

@@ -258,6 +258,14 @@ def test_files_that_are_there_are_left_where_no_folder_was_named(platform: Platf
     assert size(name) == (32, 32)
 
 
+def test_outputs_that_are_large_together_are_saved_as_a_file(platform: Platform) -> None:
+    words = {"type": "op:text.template", "inputs": {"template": "{a}" * 100, "value_a": "x" * 9000}}
+    spec = {"nodes": {"words": words}, "interface": {"outputs": [{"name": "long", "from": ["words", "text"]}]}}
+    platform.ok("apply", "-f", file(json.dumps(spec)), "--name", "lengthy", "--publish")
+    assert "$document: document.json" in platform.ok("run", "lengthy")
+    assert json.loads(Path("document.json").read_text("utf-8")) == {"long": "x" * 900_000}
+
+
 def test_steps_are_told_while_they_run_and_how_it_ended(platform: Platform) -> None:
     published(platform, TWINS)
     told = platform.slipway("workflows", "run", "twins", "prompt=one after the other", "--no-cache").stderr

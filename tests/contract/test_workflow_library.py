@@ -19,7 +19,7 @@ from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_documents
 from serve.workflow.library.addresses import parse_address
 from serve.workflow.library.library import ABSENT, Library
-from serve.workflow.library.stored import NewVersion, StoredVersion, StoredWorkflow
+from serve.workflow.library.stored_workflows import NewVersion, StoredVersion, StoredWorkflow
 
 ACME, OTHER = TenantName("acme"), TenantName("other")
 DAY = 86_400

@@ -1,5 +1,6 @@
 """The steps of workflows' runs in the tables, and the money that hangs on them, on SQLite and on PostgreSQL."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -219,3 +220,20 @@ def of_run(run: Run, hold: HoldId, label: str) -> UsageEvent:
     made_event = event()
     names = {"id": UsageId(f"{run.request_id}/{label}:1"), "request_id": run.request_id, "hold": hold, "node": label}
     return replace(made_event, subject=replace(made_event.subject, **names))
+
+
+SCHEMA = {"zebra": {"type": "string"}, "b": {"y": 1, "x": 2}, "apple": {"type": "integer"}}
+
+
+def written_order(value: object) -> str:
+    return json.dumps(value)
+
+
+async def test_the_keys_of_what_a_run_is_given_and_puts_out_keep_their_order(store: RunStore, claims: Claims) -> None:
+    await made(store, **workflow_run(inputs={"schema": SCHEMA, "a": 1}))
+    (run,) = await claims.take(1)
+    assert written_order(run.inputs) == written_order({"schema": SCHEMA, "a": 1})
+    assert written_order((await store.get(ACME, run.id)).inputs) == written_order(run.inputs)
+    await claims.write([written(run, replace(DONE, outputs={"value": SCHEMA, "json": [SCHEMA]}))])
+    (step,) = await store.steps(ACME, run.id)
+    assert written_order(step.outputs) == written_order({"value": SCHEMA, "json": [SCHEMA]})

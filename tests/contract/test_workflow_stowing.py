@@ -24,6 +24,7 @@ from serve.domain.run import ModelTerms, Run, RunStatus, WorkflowTerms
 from serve.domain.steps import StepStatus
 from serve.domain.stowed import stowed_asset
 from serve.domain.workflow import WorkflowSpec
+from serve.gateway.run_answers import shown_outputs
 from serve.gateway.workflows.run_views import step_view
 from serve.runs.stage import WorkflowStage
 from serve.settings import WorkflowsSettings
@@ -107,7 +108,19 @@ async def test_a_large_text_is_in_no_row_of_those_that_pass_it_on(installation: 
     assert shown["text"]["$document"]["asset"]["url"] == f"/v1/assets/{next(iter(kept))}/content"
     assert await installation.content(shown["text"]["$document"]["asset"]) == LARGE.encode()
     assert (steps["size"].outputs or {})["characters"] == len(LARGE)
-    assert json.loads(await installation.content((run.outputs or {})["document"]))["text"] == LARGE
+    assert json.loads(await installation.content(stowed_asset(run.outputs)))["text"] == LARGE
+    whole = shown_outputs(run.outputs or {})["$document"]["asset"]
+    assert whole["url"] == f"/v1/assets/{whole['id']}/content"
+
+
+async def test_outputs_that_are_put_away_whole_are_told_from_one_that_is_called_so(
+    installation: Installation,
+) -> None:
+    small, large = [workflow({"say": passed_on("", text)}, {"document": ("say", "text")}) for text in ("small", LARGE)]
+    first, _ = await installation.run(small, "")
+    assert first.outputs == {"document": "small"}
+    second, _ = await installation.run(large, "")
+    assert json.loads(await installation.content(stowed_asset(second.outputs))) == {"document": LARGE}
 
 
 async def test_what_was_put_away_is_there_for_the_next_attempt(installation: Installation) -> None:

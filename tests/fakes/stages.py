@@ -61,6 +61,7 @@ class MemoryStage:
     run: Run
     model: Model = echo
     stored: Mapping[str, Step] = field(default_factory=dict)
+    tried: Mapping[str, Step] = field(default_factory=dict)
     told: list[Step] = field(default_factory=list)
     rows: dict[str, Step] = field(default_factory=dict)
     calls: list[ModelStep] = field(default_factory=list)
@@ -112,11 +113,13 @@ class MemoryStage:
         return {label: str(step.status) for label, step in self.rows.items()}
 
     def next_attempt(self) -> "MemoryStage":
-        """The stage of whoever adopts the run: what was told with outputs is there, and nothing else."""
+        """The stage of whoever adopts the run: what was told with outputs is there, and how often
+        the rest was tried."""
         done = {label: step for label, step in self.rows.items() if step.outputs is not None}
         kept = {**self.stored, **{label: self._whole(step) for label, step in done.items()}}
         run = self.run.model_copy(update={"fence": self.run.fence + 1, "attempt": self.run.attempt + 1})
-        return MemoryStage(run, self.model, kept)
+        tried = {label: step for label, step in self.rows.items() if step.outputs is None}
+        return MemoryStage(run, self.model, kept, {**self.tried, **tried})
 
     def _whole(self, step: Step) -> Step:
         outputs = dict(step.outputs or {})

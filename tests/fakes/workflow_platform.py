@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from fakes.adapter_shelf import EngineAdapters
 from fakes.gateway import CHAT, EMBEDDER, Gateway, gateway, model_document, settings_in
-from fakes.images import NoOutputs
+from fakes.images import StoredOutputs
 from sqlalchemy import func, select
 
 from deployments.call_assets import CallAssets
@@ -199,7 +199,7 @@ def _platform(
         owner="one",
         settings=settings.runs,
         max_concurrency=32,
-        outputs=NoOutputs(assets),
+        outputs=StoredOutputs(assets),
         costs=services.prices.run_costs,
         workflows=performer,
     )

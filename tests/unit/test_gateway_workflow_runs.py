@@ -276,6 +276,7 @@ async def test_what_a_run_can_cost_is_held_at_once_and_given_back_if_it_is_refus
     assert run.hold is not None
     assert run.workflow is not None
     assert run.workflow.models[CHAT].max_prompt_tokens == 4096
+    assert run.workflow.models[CHAT].most == {"completion_tokens": 4096}
     assert bad.status_code == 400
     assert (dear.status_code, dear.json()["error"]["code"]) == (429, "insufficient_quota")
 

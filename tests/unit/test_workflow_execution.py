@@ -322,7 +322,7 @@ async def test_a_lost_replica_costs_no_retry(shop: Workshop) -> None:
     performed, stage = await shop.perform(workflow({"a": chat("a")}, {"out": ["a", "text"]}), model=losing(2))
     assert performed.outputs == {"out": "a/1"}
     assert [call.number for call in stage.calls] == [1, 2, 3]
-    assert stage.rows["a"].tries == 3
+    assert stage.rows["a"].tries == 1
     assert len(stage.logged) == 2
 
 
@@ -348,6 +348,33 @@ async def test_a_nodes_own_failure_is_retried_as_its_policy_says(shop: Workshop,
     node = chat("bad", policy={"retries": retries})
     _, stage = await shop.perform(workflow({"a": node}, {"out": ["a", "text"]}), model=failing("bad"))
     assert len(stage.calls) == num_calls
+
+
+async def test_tries_of_an_attempt_that_was_lost_are_used_up(shop: Workshop) -> None:
+    outcomes = ["fails", "fails", "hangs", "fails", "fails"]
+    third = asyncio.Event()
+
+    def model(step: ModelStep) -> Any:
+        if outcomes.pop(0) == "hangs":
+            return hanging(third)(step)
+        raise EngineFailed("The engine broke.", "odd")
+
+    spec = workflow({"a": chat("a", policy={"retries": 2})}, {"out": ["a", "text"]})
+    first = MemoryStage(run_of(spec), model)
+    running = asyncio.create_task(shop.performer(spec).perform(first))
+    await asyncio.wait_for(third.wait(), 5)
+    assert (first.rows["a"].status, first.rows["a"].tries) == (StepStatus.RUNNING, 2)
+    running.cancel()
+    await asyncio.wait([running])
+    assert first.rows["a"].tries == 2
+    second = first.next_attempt()
+    performed = await shop.performer(spec).perform(second)
+    assert (len(second.calls), second.rows["a"].status, second.rows["a"].tries) == (1, StepStatus.FAILED, 3)
+    third_stage = second.next_attempt()
+    again = await shop.performer(spec).perform(third_stage)
+    assert (again.error, third_stage.calls, third_stage.rows["a"].tries) == (performed.error, [], 3)
+    assert performed.error is not None
+    assert performed.error.code == "odd"
 
 
 async def test_what_can_never_succeed_is_not_retried(shop: Workshop) -> None:

@@ -13,9 +13,9 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.usage import NO_USAGE
 from serve.domain.workflow import MAX_ITEMS, WorkflowSpec
 from serve.gateway.workflows import media
-from serve.gateway.workflows.calls import Call, calls_of
+from serve.gateway.workflows.call_checks import check_calls
+from serve.gateway.workflows.calls import MAX_SIZE, Call, calls_of
 from serve.gateway.workflows.ceilings import CallBound, RunBound
-from serve.gateway.workflows.checks import MAX_SIZE, check_calls
 from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.graph import Graph
 from serve.workflow.nodes.bounds import MAX_TEXT
@@ -113,7 +113,7 @@ def test_a_long_prompt_for_thousands_of_items_is_read_once() -> None:
 
 def test_more_than_can_be_looked_at_is_refused_before_it_is() -> None:
     found = calls(over_seeds(1, given("prompt")), {"prompt": "a" * (MAX_SIZE // 8), "seeds": list(range(9))})
-    with pytest.raises(InvalidRequest, match="characters together") as refused:
+    with pytest.raises(InvalidRequest, match="million characters together") as refused:
         check_calls(found)
     assert (refused.value.code, refused.value.param) == ("too_large", "nodes.n0")
     check_calls(found[:7])

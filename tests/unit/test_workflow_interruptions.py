@@ -1,6 +1,7 @@
 """A workflow's run that is interrupted anywhere comes to what an uninterrupted one does, and nobody pays twice."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from fakes.runs import made
@@ -10,6 +11,8 @@ from fakes.workflow_bench import ACME, Bench, Tills, said_to, steal
 from fakes.workflow_runs import PRICE, Rows, workflow_run
 from fakes.workflows import LANGUAGE, known, ref, workflow
 
+from serve.domain.errors import EngineFailed
+from serve.domain.generation import EventBatch, ModelCall, Verdict
 from serve.domain.run import ModelTerms, Run, RunStatus, WorkflowTerms
 from serve.domain.steps import StepStatus, WorkflowExecution
 from serve.domain.workflow import WorkflowSpec
@@ -85,3 +88,41 @@ async def test_a_run_comes_to_what_an_uninterrupted_one_does(records: Records, s
     steps = (await bench.steps(run)).values()
     assert {step.status for step in steps} == {StepStatus.SUCCEEDED}
     assert sum(step.cost_nano or 0 for step in steps) == COST * 12
+
+
+class Broken(Tills):
+    """Its second call hangs, every other one fails."""
+
+    async def call(
+        self, model: str, call: ModelCall, verdict: Verdict | None = None
+    ) -> AsyncGenerator[EventBatch, None]:
+        self.begun.append(call.context.usage_id)
+        if len(self.begun) == 2:
+            await asyncio.Event().wait()
+        raise EngineFailed("The engine broke.")
+        yield []
+
+
+async def test_a_runner_that_is_lost_gives_a_step_no_further_tries(records: Records) -> None:
+    asked = {"type": f"model:{LANGUAGE}", "inputs": {"prompt": "a", "seed": 1}, "policy": {"retries": 2}}
+    spec = workflow({"a": asked}, {"out": ("a", "text")})
+    terms = WorkflowTerms(digest=spec.digest(), models={LANGUAGE: ModelTerms(digest="sha256:m", price=PRICE)})
+    shop, bench, models = Workshop(known()), Bench(records, SETTINGS), Broken(0)
+    run = await made(bench.store, **workflow_run(workflow=terms, max_attempts=9))
+    first = bench.runner(shop.performer(spec), models)
+    await first.start()
+
+    async def has_failed_once() -> bool:
+        step = (await bench.steps(run)).get("a")
+        return len(models.begun) == 2 and step is not None and step.tries == 1
+
+    await bench.until(has_failed_once)
+    await steal(records, run)
+    await first.stop()
+    second = bench.runner(shop.performer(spec), models, "r2")
+    await second.start()
+    ended = await bench.ended(run)
+    await second.stop()
+    assert (ended.status, ended.fence) == (RunStatus.FAILED, 3)
+    assert len(models.begun) == 4, "three that failed, and the one that was lost"
+    assert (await bench.steps(run))["a"].tries == 3

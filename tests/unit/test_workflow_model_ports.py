@@ -15,7 +15,8 @@ from serve.domain.port_types import PortType, parse_type
 from serve.domain.task import Task
 from serve.gateway.workflows.known import facts_of
 from serve.workflow.facts import ModelFacts
-from serve.workflow.ports.model_ports import call_of, outputs_of, ports_of, task_for, task_ports, values_of
+from serve.workflow.ports.model_calls import call_of, outputs_of, values_of
+from serve.workflow.ports.model_ports import ports_of, task_for, task_ports
 from serve.workflow.schemas import check_value
 
 DOCUMENTS = {document.name: document for document in builtin_documents(builtin_names())}

@@ -2,19 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from serve.auth.access import Caller
 from serve.catalog.adapters.registry import unknown_adapter
 from serve.catalog.adapters.stored import StoredAdapter, Words
 from serve.domain.documents import AdapterDocument
-from serve.domain.errors import InvalidRequest, PermissionDenied
 from serve.domain.names import TenantName
 from serve.gateway.access import allowed
 from serve.gateway.adapter_uploads import Wanted, checked, fetch_parts, workspace
+from serve.gateway.applied_documents import ManagedBy, OfTenant, check_name, owner_of
 from serve.gateway.bodies import read_as
-from serve.gateway.managers import ManagedBy
 from serve.gateway.routes.adapters import check_sharing, free_name
 from serve.gateway.routing import Injected, adapters_of, uploads_of
 from serve.gateway.services import Services
@@ -23,7 +22,6 @@ from serve.gateway.views import AppliedView, DocumentView, plain_document
 router = APIRouter(tags=["admin"])
 Writer = Annotated[Caller, Depends(allowed("adapters.write"))]
 Reader = Annotated[Caller, Depends(allowed("adapters.read"))]
-OfTenant = Annotated[str | None, Query(max_length=40, description="For administrators: whose. By default one's own.")]
 _URI, _BASE, _DIGEST = "spec.weights.uri", "spec.base", "spec.weights.digest"
 
 
@@ -48,10 +46,7 @@ async def apply_adapter_document(
 ) -> AppliedView:
     """Make an adapter what the document says. Other files become a new version of the name."""
     document = await read_as(request, AdapterDocument)
-    if document.name != name:
-        raise InvalidRequest(
-            f"metadata.name is {document.name!r}, the address says {name[:80]!r}", "invalid_value", "metadata.name"
-        )
+    check_name(document, name)
     owner, spec = owner_of(caller, tenant), document.spec
     check_sharing(caller, tuple(spec.shared_with), "spec.sharedWith")
     await services.tenants.get(owner)
@@ -79,15 +74,6 @@ async def delete_adapter_document(
     owner = owner_of(caller, tenant)
     await services.adapters.delete(owner, name, manager=managed_by)
     adapters_of(request).forget()
-
-
-def owner_of(caller: Caller, tenant: str | None) -> TenantName:
-    """Whose documents are meant. Raises PermissionDenied."""
-    if tenant in (None, caller.tenant):
-        return caller.tenant
-    if not caller.is_admin:
-        raise PermissionDenied("Only an admin key applies documents for another tenant.", param="tenant")
-    return TenantName(str(tenant))
 
 
 def words_of(document: AdapterDocument, found_words: tuple[str, ...]) -> Words:

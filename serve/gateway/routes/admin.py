@@ -8,11 +8,10 @@ from starlette.requests import Request
 from serve.auth.access import Caller
 from serve.catalog.cards import Card
 from serve.domain.documents import ModelDocument
-from serve.domain.errors import InvalidRequest
 from serve.gateway.access import allowed, caller_of
+from serve.gateway.applied_documents import ManagedBy, OfTenant, check_name, owner_of
 from serve.gateway.bodies import read_as
-from serve.gateway.managers import ManagedBy
-from serve.gateway.routes.adapter_documents import OfTenant, adapter_documents, owner_of
+from serve.gateway.routes.adapter_documents import adapter_documents
 from serve.gateway.routes.workflow_documents import workflow_documents
 from serve.gateway.routing import Injected, applying_of
 from serve.gateway.services import Services
@@ -52,10 +51,7 @@ async def apply_document(
 ) -> AppliedView:
     """Make a model what the document says. Applying it again changes nothing, and repairs what was not served."""
     document = await read_as(request, ModelDocument)
-    if document.name != name:
-        raise InvalidRequest(
-            f"metadata.name is {document.name!r}, the address says {name[:80]!r}", "invalid_value", "metadata.name"
-        )
+    check_name(document, name)
     async with applying_of(request):
         result = await services.catalog.apply(document, managed_by)
         if document.spec.prices is not None:

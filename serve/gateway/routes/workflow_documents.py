@@ -7,13 +7,11 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from serve.auth.access import Caller
-from serve.domain.errors import InvalidRequest
 from serve.domain.names import TenantName
 from serve.domain.workflow import WorkflowDocument
 from serve.gateway.access import allowed
+from serve.gateway.applied_documents import ManagedBy, OfTenant, check_name, owner_of
 from serve.gateway.bodies import read_plain
-from serve.gateway.managers import ManagedBy
-from serve.gateway.routes.adapter_documents import OfTenant, owner_of
 from serve.gateway.routing import Injected
 from serve.gateway.services import Services
 from serve.gateway.views import AppliedView, DocumentView
@@ -21,7 +19,7 @@ from serve.gateway.workflows.findings import malformed
 from serve.gateway.workflows.publishing import apply_document
 from serve.gateway.workflows.views import plain_workflow_document
 from serve.workflow.library.addresses import WorkflowAddress
-from serve.workflow.library.stored import StoredVersion, StoredWorkflow
+from serve.workflow.library.stored_workflows import StoredVersion, StoredWorkflow
 
 router = APIRouter(tags=["admin"])
 Writer = Annotated[Caller, Depends(allowed("workflows.write"))]
@@ -55,10 +53,7 @@ async def apply_workflow_document(
         document = WorkflowDocument.model_validate(body)
     except ValidationError as error:
         raise malformed(error, body, skip="spec.") from None
-    if document.name != name:
-        raise InvalidRequest(
-            f"metadata.name is {document.name!r}, the address says {name[:80]!r}", "invalid_value", "metadata.name"
-        )
+    check_name(document, name)
     await services.tenants.get(owner)
     _, result = await apply_document(services, caller, owner, document, managed_by)
     return AppliedView(result=result, document=plain_workflow_document(name, document.spec))

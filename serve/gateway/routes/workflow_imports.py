@@ -10,7 +10,7 @@ from serve.gateway.access import allowed
 from serve.gateway.routing import Injected
 from serve.gateway.workflows.checking import check
 from serve.gateway.workflows.importing import ImportedView, imported, read_import
-from serve.gateway.workflows.views import plain_workflow, problem_views
+from serve.gateway.workflows.views import problem_views
 
 router = APIRouter(tags=["workflows"])
 Reader = Annotated[Caller, Depends(allowed("workflows.read"))]
@@ -35,6 +35,4 @@ async def import_workflow(request: Request, services: Injected, caller: Reader) 
     """
     found = await imported(services, caller, await read_import(request))
     checked = await check(services, caller.tenant, found.spec, for_draft=True)
-    return ImportedView(
-        spec=plain_workflow(found.spec), problems=problem_views(checked.problems), warnings=found.warnings
-    )
+    return ImportedView(spec=found.spec.written(), problems=problem_views(checked.problems), warnings=found.warnings)

@@ -14,8 +14,9 @@ from serve.gateway.routing import Injected
 from serve.gateway.services import Services
 from serve.gateway.views import Page
 from serve.gateway.workflows.checking import check
-from serve.gateway.workflows.publishing import author, publish_draft, spec_at
+from serve.gateway.workflows.publishing import author, publish_draft
 from serve.gateway.workflows.revisions import seen_revision
+from serve.gateway.workflows.sources import source_of
 from serve.gateway.workflows.views import (
     AliasBody,
     AliasView,
@@ -26,7 +27,6 @@ from serve.gateway.workflows.views import (
     VersionDetailView,
     VersionView,
     alias_view,
-    plain_workflow,
     plain_workflow_document,
     problem_views,
     version_fields,
@@ -34,7 +34,7 @@ from serve.gateway.workflows.views import (
 from serve.workflow.interface import input_schema, output_schema
 from serve.workflow.library.addresses import DRAFT, LATEST, WorkflowAddress, parse_which
 from serve.workflow.library.differences import differences
-from serve.workflow.library.stored import StoredVersion
+from serve.workflow.library.stored_workflows import StoredVersion
 
 router = APIRouter(tags=["workflows"])
 
@@ -90,7 +90,7 @@ async def get_workflow_version(name: str, version: str, services: Injected, call
     aliases = (await services.workflows.get(caller.tenant, name)).aliases
     return VersionDetailView(
         **version_fields(found, aliases),
-        workflow=plain_workflow(spec),
+        workflow=spec.written(),
         inputs=input_schema(checked.graph) if checked.graph else None,
         outputs=output_schema(checked.graph, spec.interface.outputs) if checked.graph else None,
         problems=problem_views(checked.problems),
@@ -154,7 +154,7 @@ async def compare_workflow(
 ) -> DifferencesView:
     """What changed in the meaning of a workflow, and apart from that in its words and layout."""
     before, after = _address(name, from_, "from"), _address(name, to, "to")
-    old, new = await spec_at(services, caller.tenant, before), await spec_at(services, caller.tenant, after)
+    old, new = [(await source_of(services, caller.tenant, one)).spec for one in (before, after)]
     found = [
         DifferenceView(
             kind=one.kind, node=one.node, field=one.field, before=one.before, after=one.after, message=one.sentence
@@ -170,7 +170,8 @@ async def get_workflow_document_to_keep(
     name: str, services: Injected, caller: Reader, version: Which = LATEST
 ) -> dict[str, Any]:
     """The document of a workflow, as it is kept in git, and applied by `slipway apply` or kubectl."""
-    return plain_workflow_document(name, await spec_at(services, caller.tenant, _address(name, version, "version")))
+    source = await source_of(services, caller.tenant, _address(name, version, "version"))
+    return plain_workflow_document(name, source.spec)
 
 
 async def _view(services: Services, version: StoredVersion) -> VersionView:

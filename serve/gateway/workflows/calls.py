@@ -12,12 +12,16 @@ from typing import Any
 from serve.domain.errors import InvalidRequest, NotFound
 from serve.domain.port_types import Kind
 from serve.domain.task import Task
-from serve.workflow.compiling.references import parts_of
+from serve.workflow.compiling.references import outputs_named
 from serve.workflow.execution.wiring import with_parts
 from serve.workflow.facts import ModelFacts
-from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, OfNode, Port, Source
-from serve.workflow.ports.model_ports import ports_of
+from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, Port, Source
+from serve.workflow.ports.model_ports import MODEL_PORT, SEED_PORT, ports_of
 from serve.workflow.values import as_text, digest_of
+from serve.workflow.volumes import size_of
+
+MAX_SIZE = 2**25
+"""Of what the different calls of a run are given, as far as it is known before; as `size_of` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What tells a value from others, and how much there is of it."""
+    """What tells a value from others, and its size, as `size_of` counts; what is too much is not counted to its end."""
 
     digest: str
     size: int
@@ -87,9 +91,9 @@ class Call:
     @property
     def wants_seed(self) -> bool:
         """Whether a seed is to be drawn for it: it takes one, and is not known to be given any."""
-        if "seed" not in self.ports:
+        if SEED_PORT not in self.ports:
             return False
-        given = self.given.get("seed")
+        given = self.given.get(SEED_PORT)
         return given is None or given.value is None
 
 
@@ -103,22 +107,8 @@ class _Marks:
         """The value's mark."""
         found = self._seen.get(id(value))
         if found is None:
-            found = self._seen[id(value)] = value, Mark(digest_of(value), _size_of(value))
+            found = self._seen[id(value)] = value, Mark(digest_of(value), size_of(value, MAX_SIZE))
         return found[1]
-
-
-def _size_of(value: Any) -> int:
-    """Characters, of the texts within; a value of another kind counts as one."""
-    size, left = 0, [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            left += one.keys()
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
-        size += len(one) if isinstance(one, str) else 1
-    return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +153,7 @@ class _Walk:
             self.graph(inner, (end.node for end in node.graph.outputs.values()))
 
     def _call(self, node: Node, bound: Mapping[str, Fact], here: _Scope) -> Call:
-        facts = node.model or self._named(bound.get("model"))
+        facts = node.model or self._named(bound.get(MODEL_PORT))
         if node.task is None:
             raise RuntimeError(f"{here.place} was compiled without a task")
         ports = ports_of(facts, node.task)
@@ -209,9 +199,7 @@ def needed(graph: Graph, ends: Iterable[str]) -> list[Node]:
         name = left.pop()
         if name not in seen:
             seen.add(name)
-            node = graph.nodes[name]
-            for source in (*node.inputs.values(), node.when):
-                left.extend(part.node for _, part in parts_of(source) if isinstance(part, OfNode))
+            left += [part.node for part in outputs_named(graph.nodes[name])]
     return [node for node in graph.nodes.values() if node.name in seen]
 
 

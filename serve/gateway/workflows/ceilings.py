@@ -29,7 +29,8 @@ from serve.gateway.workflows.calls import Call
 from serve.metering.prices.ceiling import ceiling
 from serve.metering.prices.prices import PriceVersion, cost_at_most
 from serve.workflow.graph import Port
-from serve.workflow.ports.model_ports import call_of
+from serve.workflow.ports.model_calls import call_of
+from serve.workflow.ports.model_ports import SEED_PORT
 from serve.workflow.values import digest_of
 
 OPEN_PROMPT_TOKENS = 131_072
@@ -89,6 +90,11 @@ class RunBound:
         """Of the longest prompt that is reckoned with."""
         return self._longest.get(model, 0)
 
+    def most_of_a_call(self, model: str) -> Quantities:
+        """Each unit at its highest, in any call of the model."""
+        units = [one.most().values() for one in self.calls if one.call.model == model]
+        return Quantities(*(max(unit) for unit in zip(*units, strict=True)))
+
     def of(self, label: str) -> list[CallBound]:
         """The calls of the node `label`, and of those inside it."""
         return self._by_label.get(label, [])
@@ -130,7 +136,7 @@ def bound_of(
     found = []
     for call in calls:
         limit = min((one for one in (seconds, call.timeout_seconds) if one is not None), default=None)
-        key = (limit, *call.says(but="seed"))
+        key = (limit, *call.says(but=SEED_PORT))
         if key not in kept:
             kept[key] = tuple(_ways(call, cards[call.model], limit))
         found.append(CallBound(call, kept[key], tuple(adapters.get(key_of(call), ()))))

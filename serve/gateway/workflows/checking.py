@@ -49,7 +49,7 @@ async def ready(services: Services, tenant: TenantName, spec: WorkflowSpec, *, t
         InvalidWorkflow: with everything that keeps it from running.
     """
     known = await services.knowledge.known(tenant, spec)
-    by_number = {f"{one.name}@{one.version}": one for one in known.workflows.values()}
+    by_number = {one.address: one for one in known.workflows.values()}
     known = replace(known, workflows={**known.workflows, **by_number})
     final, compiled = await services.knowledge.compiled(spec, known, targets)
     if compiled.graph is None:

@@ -11,14 +11,16 @@ from serve.catalog.catalog import Catalog
 from serve.domain.documents import takes_adapters
 from serve.domain.names import TenantName
 from serve.domain.task import Task
+from serve.domain.usage import Quantities
 from serve.domain.workflow import MAX_NESTING, MAX_NODES, WorkflowSpec
 from serve.gateway.workflows.findings import invalid_workflow
+from serve.metering.prices.ceiling import ceiling
 from serve.workflow.compiling.compiling import Compiled, compile_workflow
 from serve.workflow.compiling.pinning import pinned, workflows_named
 from serve.workflow.facts import Known, ModelFacts, PublishedWorkflow
 from serve.workflow.graph import Graph
 from serve.workflow.library.library import Library
-from serve.workflow.library.stored import StoredVersion
+from serve.workflow.library.stored_workflows import StoredVersion
 from serve.workflow.problems import Code, Problem
 
 _MAX_GRAPHS = 256
@@ -34,6 +36,10 @@ class CardInputs:
     def complete(self, task: Task, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """See `ChecksInputs`."""
         return self._card.validate(task, inputs).model_dump(mode="json", by_alias=True)
+
+    def most(self, task: Task, inputs: Mapping[str, Any], seconds: float | None) -> Quantities:
+        """See `ChecksInputs`."""
+        return ceiling(task, inputs, self._card.document.spec, seconds=seconds)
 
 
 def facts_of(card: Card) -> ModelFacts:

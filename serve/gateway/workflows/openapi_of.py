@@ -9,7 +9,7 @@ from serve.domain.workflow import WorkflowSpec
 from serve.gateway.services import Services
 from serve.gateway.workflows.checking import ready
 from serve.gateway.workflows.run_requests import OPTIONS, NewWorkflowRunBody
-from serve.gateway.workflows.submission import source_of
+from serve.gateway.workflows.sources import source_of
 from serve.workflow.graph import Graph
 from serve.workflow.interface import input_schema, output_schema
 from serve.workflow.library.addresses import WorkflowAddress
@@ -116,7 +116,7 @@ def _ref(name: str) -> dict[str, str]:
 
 
 def _body() -> dict[str, Any]:
-    """What every workflow's run takes, with this one's inputs. Each class is a component: generators follow no others."""
+    """What every workflow's run takes, with this one's inputs. Each class is a component, as generators want it."""
     schema = NewWorkflowRunBody.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["properties"]["input"] = _ref("Inputs")
     return {**schema.pop("$defs", {}), "NewRun": schema}

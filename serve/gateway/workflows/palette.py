@@ -9,7 +9,7 @@ from serve.gateway.playground import shown_to
 from serve.gateway.services import Services
 from serve.workflow.facts import Known, PublishedWorkflow
 from serve.workflow.graph import Graph
-from serve.workflow.library.stored import StoredWorkflow
+from serve.workflow.library.stored_workflows import StoredWorkflow
 from serve.workflow.operations import OPERATIONS
 from serve.workflow.ports.node_types import Words, node_types
 

@@ -36,7 +36,7 @@ from serve.gateway.workflows.submission import Prepared, prepare
 from serve.metering.prices.prices import PriceVersion, cost_of
 from serve.workflow.execution.planning import Given, Planner
 from serve.workflow.execution.wiring import Fixed, Planned, Scope, sources
-from serve.workflow.execution.work import work_of_call
+from serve.workflow.execution.workload import work_of_call
 from serve.workflow.graph import NodeKind
 from serve.workflow.operation import Quick
 from serve.workflow.results.history import Estimate, StepHistory
@@ -190,7 +190,7 @@ def _figures(
         _sum(_seconds(bound.call, history) for bound in calls),
         _sum(_cost(bound, history, prices) for bound in calls),
     )
-    num_at_once = min(one.node.concurrency, sum(bound.call.times for bound in calls)) if one.is_mapped else 1
+    num_at_once = min(one.node.concurrency, sum(bound.call.num_items for bound in calls)) if one.is_mapped else 1
     return None if seconds is None else seconds / max(1, num_at_once), None if cost is None else round(cost)
 
 

@@ -3,13 +3,12 @@
 from serve.auth.access import Caller
 from serve.domain.errors import Conflict
 from serve.domain.names import TenantName
-from serve.domain.workflow import WorkflowDocument, WorkflowSpec
+from serve.domain.workflow import WorkflowDocument
 from serve.gateway.services import Services
 from serve.gateway.workflows.checking import ready
 from serve.gateway.workflows.views import PublishBody
-from serve.workflow.library.addresses import DRAFT, WorkflowAddress
 from serve.workflow.library.library import Applied, is_version_of
-from serve.workflow.library.stored import NewVersion, StoredDraft, StoredVersion
+from serve.workflow.library.stored_workflows import NewVersion, StoredDraft, StoredVersion
 
 _NUM_TRIES = 5
 """A draft is saved every other second while somebody types."""
@@ -55,13 +54,6 @@ async def apply_document(
     checked = await ready(services, owner, document.spec)
     new = NewVersion(owner, document.name, checked.spec, author(caller), manager=managed_by)
     return await services.workflows.apply(new, document.spec)
-
-
-async def spec_at(services: Services, tenant: TenantName, address: WorkflowAddress) -> WorkflowSpec:
-    """What an address means now: a version, or the draft. Raises NotFound."""
-    if address.which == DRAFT:
-        return (await services.workflows.draft(tenant, address.name)).spec
-    return await services.workflows.versions.spec(await services.workflows.versions.resolve(tenant, address))
 
 
 async def is_published(services: Services, draft: StoredDraft) -> bool:

@@ -30,26 +30,17 @@ from serve.gateway.image_inputs import ImageInputs, Picture
 from serve.gateway.model_access import check_model
 from serve.gateway.routing import admission_of, services_of
 from serve.gateway.run_requests import about_input, deadline_ms, webhook_of
-from serve.gateway.services import Services
 from serve.gateway.workflows import media
 from serve.gateway.workflows.adapters import Resolved, resolved_adapters
+from serve.gateway.workflows.call_checks import check_calls
 from serve.gateway.workflows.calls import Call, calls_of
 from serve.gateway.workflows.ceilings import RunBound, bound_of
 from serve.gateway.workflows.checking import ready
-from serve.gateway.workflows.checks import check_calls
 from serve.gateway.workflows.run_requests import AskedWorkflow
+from serve.gateway.workflows.sources import source_of
 from serve.workflow.facts import Known
 from serve.workflow.graph import Graph
 from serve.workflow.interface import check_inputs
-from serve.workflow.library.addresses import DRAFT, WorkflowAddress
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What an address means now: `target` is how runs of it are said to be of it, `name@3` or `name@draft`."""
-
-    target: str
-    spec: WorkflowSpec
 
 
 @dataclass(frozen=True)
@@ -79,14 +70,6 @@ class Prepared:
     def models(self) -> dict[str, ModelTerms]:
         """The models that it may call, without what admission adds."""
         return {call.model: ModelTerms(digest=call.facts.digest) for call in self.calls}
-
-
-async def source_of(services: Services, tenant: Any, address: WorkflowAddress) -> Source:
-    """What `address` means. Raises NotFound, the same for another tenant's."""
-    if address.which == DRAFT:
-        return Source(f"{address.name}@{DRAFT}", (await services.workflows.draft(tenant, address.name)).spec)
-    version = await services.workflows.versions.resolve(tenant, address)
-    return Source(version.address, await services.workflows.versions.spec(version))
 
 
 async def prepare(request: Request, asked: AskedWorkflow) -> Prepared:

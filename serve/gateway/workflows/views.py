@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field, JsonValue
 from serve.domain.documents import API_VERSION
 from serve.domain.moments import at
 from serve.domain.names import Name
-from serve.domain.workflow import FORMAT, WorkflowSpec
+from serve.domain.workflow import WorkflowSpec
 from serve.gateway.views import Body, Timestamp
 from serve.gateway.workflows.findings import Told
-from serve.workflow.library.stored import StoredAlias, StoredVersion, StoredWorkflow
+from serve.workflow.library.stored_workflows import StoredAlias, StoredVersion, StoredWorkflow
 
 
 class ProblemView(BaseModel):
@@ -139,14 +139,9 @@ class DifferencesView(BaseModel):
     differences: list[DifferenceView]
 
 
-def plain_workflow(spec: WorkflowSpec) -> dict[str, Any]:
-    """A workflow as it is written: what it leaves at its defaults is left out."""
-    return {"format": FORMAT} | spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-
-
 def plain_workflow_document(name: str, spec: WorkflowSpec) -> dict[str, Any]:
     """The document to keep, and to apply."""
-    return {"apiVersion": API_VERSION, "kind": "Workflow", "metadata": {"name": name}, "spec": plain_workflow(spec)}
+    return {"apiVersion": API_VERSION, "kind": "Workflow", "metadata": {"name": name}, "spec": spec.written()}
 
 
 def workflow_view(workflow: StoredWorkflow) -> WorkflowView:
@@ -162,7 +157,7 @@ def saved_view(workflow: StoredWorkflow, problems: Iterable[Told]) -> SavedDraft
 def draft_view(workflow: StoredWorkflow, spec: WorkflowSpec, problems: Iterable[Told], is_published: bool) -> DraftView:
     """A draft."""
     shown = problem_views(problems)
-    return DraftView(**_fields(workflow), problems=shown, workflow=plain_workflow(spec), is_published=is_published)
+    return DraftView(**_fields(workflow), problems=shown, workflow=spec.written(), is_published=is_published)
 
 
 def problem_views(problems: Iterable[Told]) -> list[ProblemView]:

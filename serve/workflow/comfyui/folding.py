@@ -7,17 +7,17 @@ from typing import Any
 
 from serve.domain.images import MAX_STEPS
 from serve.domain.task import Task
-from serve.domain.workflow import MAX_ITEMS, NodePrefix
+from serve.domain.workflow import DEFAULT_ITEMS, MAX_ITEMS, NodePrefix
 from serve.workflow.comfyui.loading import Translator
 from serve.workflow.comfyui.model_names import model_for, stem_of
 from serve.workflow.comfyui.naming import adapter_name
 from serve.workflow.comfyui.samplers import sampler_for
 from serve.workflow.comfyui.translation import Call
 from serve.workflow.comfyui.values import Autoencoder, Flow, Latent, Lora, NoEquivalent, Value, Weights, Words, written
+from serve.workflow.values import MAX_EXACT, is_number
 
-_NUM_SEEDS = 2**53
+_NUM_SEEDS = MAX_EXACT
 """Ours are numbers that every JSON reader keeps exactly."""
-_DEFAULT_ITEMS = 16
 _LONGEST_NAME = 100
 
 
@@ -45,7 +45,7 @@ def _sample(call: Call) -> tuple[Value, ...]:
 def _shared(call: Call, steps: Flow, share: Flow) -> tuple[Flow, Flow]:
     """ComfyUI runs `steps` over the last part of a longer way; here they are those of the whole way."""
     plain, part = steps.literal, share.literal
-    if not (_is_number(plain) and _is_number(part)) or plain < 1 or not 0 < part <= 1:
+    if not (is_number(plain) and is_number(part)) or plain < 1 or not 0 < part <= 1:
         if part != 1:
             call.warn("steps are those of the whole way here, of which denoise is a part: fewer of them run")
         return steps, share
@@ -64,17 +64,13 @@ def _instead(flow: Flow, value: float) -> Flow:
     return replace(flow, written=value, literal=value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _sample_in_part(call: Call) -> tuple[Value, ...]:
     """The advanced sampler, where it runs to the end and begins with noise."""
     first, last = call.number("start_at_step", 0), call.number("end_at_step", 10_000)
     steps, latent = call.flow("steps", 20), call.part("latent_image", Latent)
     if call.text("add_noise", "enable") != "enable" or call.text("return_with_leftover_noise", "disable") != "disable":
         raise NoEquivalent("it begins or ends between two samplers; models here go all of the way")
-    if not _is_number(steps.literal):
+    if not is_number(steps.literal):
         if first > 0 or last < 10_000:
             raise NoEquivalent("it runs a part of steps that are computed")
     elif last < steps.literal:
@@ -226,7 +222,7 @@ def _named(call: Call, lora: Lora, scale: Any) -> Any:
         return {"name": name, "scale": scale}
     if isinstance(lora.name.written, Mapping) and "$input" in lora.name.written:
         call.warn("the LoRA is an input: with its name callers give its scale, too")
-        default = {"name": name, "scale": scale} if _is_number(scale) and lora.name.default else None
+        default = {"name": name, "scale": scale} if is_number(scale) and lora.name.default else None
         if default is not None:
             call.translation.interface.set_default(lora.name, default)
         return lora.name.written
@@ -249,7 +245,7 @@ def _result(call: Call, node: dict[str, Any], name: str, latent: Latent) -> Flow
         flows = [flow for flow in (latent.image, latent.mask) if flow is not None and flow.num_items]
         num_items = flows[0].num_items if flows else None
         node["map"] = mapped
-        node["max_items"] = min(max(num_items or 0, _DEFAULT_ITEMS), MAX_ITEMS)
+        node["max_items"] = min(max(num_items or 0, DEFAULT_ITEMS), MAX_ITEMS)
         return Flow({"$ref": [name, "image"]}, "IMAGE", is_list=True, num_items=num_items)
     if counted is not None and counted.literal != 1:
         number = counted.literal if isinstance(counted.literal, int) else None

@@ -7,7 +7,6 @@ nothing uses, and those that were muted, become notes: ComfyUI does not run them
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,6 @@ from serve.domain.workflow import MAX_BYTES, MAX_NODES, WorkflowSpec
 from serve.workflow.comfyui import inert
 from serve.workflow.comfyui.classes import CLASSES
 from serve.workflow.comfyui.folding import FOLDING
-from serve.workflow.comfyui.given import GIVEN
 from serve.workflow.comfyui.interface import InterfaceFull
 from serve.workflow.comfyui.latents import LATENTS
 from serve.workflow.comfyui.layout import layout_of
@@ -30,7 +28,9 @@ from serve.workflow.comfyui.reading import read
 from serve.workflow.comfyui.results import OUTPUT_CLASSES, give_marked, save
 from serve.workflow.comfyui.source import SourceGraph, SourceNode
 from serve.workflow.comfyui.translation import Call, Translation
+from serve.workflow.comfyui.value_nodes import VALUE_NODES
 from serve.workflow.comfyui.values import NoEquivalent
+from serve.workflow.compiling.ordering import ordered
 from serve.workflow.facts import ModelFacts
 
 TRANSLATORS: Mapping[str, Translator] = {
@@ -38,7 +38,7 @@ TRANSLATORS: Mapping[str, Translator] = {
     **LATENTS,
     **FOLDING,
     **PICTURES,
-    **GIVEN,
+    **VALUE_NODES,
     **dict.fromkeys(OUTPUT_CLASSES, save),
 }
 """By class; what is not here has no equivalent."""
@@ -145,25 +145,12 @@ def _is_known_output(node: SourceNode, translation: Translation) -> bool:
 
 def _ordered(translation: Translation, used: Iterable[str]) -> list[SourceNode]:
     """Those that are in no cycle, and wait for none, each after what it needs; the others stay as they are."""
-    nodes = translation.graph.nodes
-    within = set(used)
-    waiting = {id: {link.node for link in nodes[id].links.values()} & within for id in within}
-    followers: dict[str, list[str]] = {}
-    for id, needs in waiting.items():
-        for need in needs:
-            followers.setdefault(need, []).append(id)
-    ready = deque(id for id in nodes if id in within and not waiting[id])
-    order = []
-    while ready:
-        id = ready.popleft()
-        order.append(nodes[id])
-        for follower in followers.get(id, ()):
-            waiting[follower].discard(id)
-            if not waiting[follower]:
-                ready.append(follower)
-    for id in within - {node.id for node in order}:
+    nodes, within = translation.graph.nodes, set(used)
+    needs = {id: {link.node for link in node.links.values()} for id, node in nodes.items() if id in within}
+    order = ordered(needs)
+    for id in needs.keys() - set(order):
         translation.inert[id] = "it waits for its own result, or for nodes that do"
-    return order
+    return [nodes[id] for id in order]
 
 
 def _translate(translation: Translation, node: SourceNode) -> None:

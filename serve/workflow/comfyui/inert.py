@@ -8,6 +8,7 @@ from serve.workflow.comfyui.classes import output_name
 from serve.workflow.comfyui.source import Link, SourceNode
 from serve.workflow.comfyui.translation import Translation
 from serve.workflow.comfyui.values import Flow, Latent
+from serve.workflow.compiling.references import references_in
 
 _MAX_CLASS = 100
 _MAX_INPUTS = 128
@@ -41,7 +42,7 @@ def _add_all(translation: Translation, ids: Iterable[str]) -> None:
 
 def _settle(translation: Translation) -> None:
     """Forget constants whose values were written down where they are used, and names of nodes that were given up."""
-    referred = {node for value in translation.nodes.values() for node in _referred(value)}
+    referred = {node for value in translation.nodes.values() for node, _ in references_in(value)}
     referred |= {one["from"][0] for one in translation.interface.outputs.values()}
     kept_alive = {
         translation.name_of(translation.graph.nodes[link.node])
@@ -55,18 +56,6 @@ def _settle(translation: Translation) -> None:
             del translation.nodes[name]
     for source, names in translation.became.items():
         translation.became[source] = [name for name in names if ":" in name or name in translation.nodes]
-
-
-def _referred(value: Any) -> Iterable[str]:
-    if isinstance(value, dict):
-        if "$ref" in value:
-            yield value["$ref"][0]
-        else:
-            for one in value.values():
-                yield from _referred(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _referred(one)
 
 
 def _is_part(translation: Translation, link: Link) -> bool:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from serve.workflow.comfyui.loading import Translator
 from serve.workflow.comfyui.translation import Call
 from serve.workflow.comfyui.values import Autoencoder, Flow, Latent, NoEquivalent, Value, written
-
-_LARGEST_GROWTH = 256
+from serve.workflow.nodes.masks import MAX_GROWTH
 
 
 def _empty(call: Call) -> tuple[Value, ...]:
@@ -28,8 +27,8 @@ def _encoded_for_inpainting(call: Call) -> tuple[Value, ...]:
     vae, image, mask = call.part("vae", Autoencoder), call.picture("pixels"), call.picture("mask")
     growth = int(call.number("grow_mask_by", 6))
     reach = math.ceil((growth - 1) / 2)
-    if reach > _LARGEST_GROWTH:
-        raise NoEquivalent(f"a mask can grow by at most {_LARGEST_GROWTH} pixels here")
+    if reach > MAX_GROWTH:
+        raise NoEquivalent(f"a mask can grow by at most {MAX_GROWTH} pixels here")
     if reach > 0:
         grown = call.operate("mask.grow", {"mask": mask, "pixels": written(reach, "INT")}, "mask")
         mask = grown.out("mask", "MASK")

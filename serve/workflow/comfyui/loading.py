@@ -74,7 +74,7 @@ def _last_layer(call: Call) -> tuple[Value, ...]:
     if layer != _USUAL_LAYER:
         told = f"clip skip (stop at layer {layer}) is not applied here: prompts are read to the last layer"
         call.warn(f"{told} that the model was made with")
-    return (replace(encoder, last_layer=layer, sources=encoder.sources | _own(call.node)),)
+    return (replace(encoder, sources=encoder.sources | _own(call.node)),)
 
 
 def _prompt(call: Call) -> tuple[Value, ...]:

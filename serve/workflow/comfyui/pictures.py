@@ -8,6 +8,7 @@ from serve.workflow.comfyui.loading import Translator
 from serve.workflow.comfyui.naming import port_name
 from serve.workflow.comfyui.translation import Call
 from serve.workflow.comfyui.values import Flow, NoEquivalent, Value, written
+from serve.workflow.nodes.masks import MAX_GROWTH
 
 _FILTERS = {
     "nearest-exact": "nearest",
@@ -19,7 +20,6 @@ _FILTERS = {
 }
 _MEGAPIXEL = 1024 * 1024
 _ROTATIONS = {"none": 0, "90 degrees": 90, "180 degrees": 180, "270 degrees": 270}
-_MAX_GROWTH = 256
 
 
 def _filter(call: Call) -> Flow:
@@ -160,8 +160,8 @@ def _padded(call: Call) -> tuple[Value, ...]:
     padded = call.operate("image.pad", {"image": image, **sides, "color": written("#808080", "STRING")})
     mask = padded.out("mask", "MASK")
     if feathering > 0 and call.is_used(1):
-        soft = min(feathering / 4, _MAX_GROWTH)
-        reach = min(round(feathering / 4), _MAX_GROWTH)
+        soft = min(feathering / 4, MAX_GROWTH)
+        reach = min(round(feathering / 4), MAX_GROWTH)
         call.warn(f"its mask is feathered otherwise: it is widened by {reach} pixels here, and blurred by {soft:g}")
         asked = {"mask": mask, "pixels": written(reach, "INT"), "feather": written(soft, "FLOAT")}
         mask = call.operate("mask.grow", asked, "mask").out("mask", "MASK")

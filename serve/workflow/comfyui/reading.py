@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, PayloadTooLarge
-from serve.domain.workflow import FORMAT, MAX_ORIGINS, WorkflowSpec
+from serve.domain.workflow import FORMAT, MAX_ORIGINS, WORKFLOW_TEXT, WorkflowSpec
 from serve.media.exif_texts import read_exif_texts
 from serve.media.png_chunks import SIGNATURE, read_text
 from serve.workflow.comfyui.saved import read_look, read_saved
@@ -29,7 +29,6 @@ MAX_GRAPH_BYTES = 4 * 2**20
 _MAX_DEPTH = 40
 _MAX_VALUES = 200_000
 _LARGEST = 2**64
-WORKFLOW_TEXT = "slipway_workflow"
 _PROMPT, _WORKFLOW = "prompt", "workflow"
 _EXIF_MARKS = {f"{name}:": name for name in (_PROMPT, _WORKFLOW)}
 """What the texts of an Exif block begin with."""

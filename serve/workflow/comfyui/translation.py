@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from serve.domain.workflow import MAX_ITEMS
+from serve.domain.workflow import DEFAULT_ITEMS, MAX_ITEMS
 from serve.workflow.comfyui.classes import CLASSES, is_default_title, output_name, output_type
 from serve.workflow.comfyui.interface import InterfaceFull, InterfaceParts
 from serve.workflow.comfyui.marks import Marks, read_title
@@ -17,7 +17,6 @@ from serve.workflow.operations import OPERATIONS
 
 _MAX_WARNINGS = 1000
 _MAX_WARNING = 1000
-_DEFAULT_ITEMS = 16
 _PartType = TypeVar("_PartType", bound=Part)
 
 
@@ -310,7 +309,7 @@ class Call:
         node["inputs"] = {port: self._given(operation, port, flow, name) for port, flow in given.items()}
         if mapped:
             node["map"] = mapped
-            node["max_items"] = min(max(counted or 0, _DEFAULT_ITEMS), MAX_ITEMS)
+            node["max_items"] = min(max(counted or 0, DEFAULT_ITEMS), MAX_ITEMS)
         return Operated(name, bool(mapped), counted)
 
     def _given(self, operation: str, port: str, flow: Flow, name: str) -> Any:

@@ -75,7 +75,6 @@ class Encoder:
     loader: str
     is_apart: bool = False
     loras: tuple[Lora, ...] = ()
-    last_layer: int | None = None
     sources: frozenset[str] = frozenset()
 
 

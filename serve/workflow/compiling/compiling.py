@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from serve.domain.port_types import parse_type
 from serve.domain.steps import MAX_LABEL
 from serve.domain.workflow import MAX_STEPS, WorkflowSpec
-from serve.workflow.compiling import sizes
+from serve.workflow.compiling import run_sizes
 from serve.workflow.compiling.findings import MAX_KEY, Findings
 from serve.workflow.compiling.interface_checks import check_inputs, interface_outputs, target_outputs
 from serve.workflow.compiling.nesting import Nesting, nesting_of
@@ -62,7 +62,9 @@ def compile_workflow(
     """
     nesting = nesting_of(spec, known.workflows)
     if nesting.num_nodes > MAX_STEPS:
-        told = f"the workflows that this one calls have more than {MAX_STEPS} nodes together"
+        told = (
+            f"the workflows that this one calls have more than {MAX_STEPS} nodes together: call fewer, or smaller ones"
+        )
         return Compiled(None, [Problem(Code.TOO_LARGE, told, field="nodes")])
     graphs, broken = _nested(nesting, known, operations)
     shapes = Shapes(known, operations, nesting, graphs, broken, for_draft)
@@ -186,10 +188,10 @@ class _Document:
 
     def _check_size(self) -> None:
         nodes = self._nodes.values()
-        total = sum(map(sizes.num_steps, nodes))
+        total = sum(map(run_sizes.num_steps, nodes))
         if total > MAX_STEPS:
-            node = max(nodes, key=sizes.num_steps)
-            told = f"a run could have {total} steps, and has at most {MAX_STEPS}; this node has the most"
+            node = max(nodes, key=run_sizes.num_steps)
+            told = f"a run could have {total} steps, and has at most {MAX_STEPS}; this node has the most: give it fewer"
             self._findings.add(Code.TOO_LARGE, told, node.name, "maxItems" if node.map else "type")
         for node in nodes:
             length = self._shapes.label_length(node)
@@ -206,7 +208,7 @@ class _Document:
             inputs=self._scope.inputs,
             outputs=outputs,
             output_types={name: nodes[part.node].outputs[part.port] for name, part in outputs.items()},
-            num_steps=sum(map(sizes.num_steps, nodes.values())),
+            num_steps=sum(map(run_sizes.num_steps, nodes.values())),
             depth=max(depths, default=0),
         )
 

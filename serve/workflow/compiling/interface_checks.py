@@ -6,10 +6,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from serve.domain.port_types import PortType
-from serve.domain.workflow import MAX_DEPTH, Interface, WorkflowInput, WorkflowSpec
+from serve.domain.workflow import MAX_DEPTH, Interface, WorkflowInput, WorkflowSpec, is_deeper
 from serve.workflow.compiling.findings import field_at
 from serve.workflow.compiling.literals import value_problems
-from serve.workflow.compiling.references import is_deeper
 from serve.workflow.compiling.source_checks import Scope, has_port
 from serve.workflow.graph import OfNode
 from serve.workflow.interface import schema_of_input

@@ -55,7 +55,11 @@ def _items(items: Iterable[Any], kind: Kind, models: Container[str], referenced:
 def _single(value: Any, kind: Kind, models: Container[str], place: Place) -> Iterator[Wrong]:
     if kind is Kind.MODEL and isinstance(value, str):
         if value not in models:
-            yield Code.UNKNOWN_MODEL, place, f"names the model {value[:80]!r}, which there is not"
+            yield (
+                Code.UNKNOWN_MODEL,
+                place,
+                f"names the model {value[:80]!r}, which there is not; GET /v1/models lists them",
+            )
     elif kind is Kind.ADAPTER:
         told = _adapter(value)
         if told is not None:

@@ -13,25 +13,20 @@ from serve.workflow.problems import Code
 
 @dataclass(frozen=True, slots=True)
 class Nesting:
-    """`order` has every workflow that can be compiled, by identity (`name@3`), each after those it calls; `refused`
-    says what is wrong with the others. `identities` are by what node types write. With more than `MAX_STEPS` nodes
+    """`order` has every workflow that can be compiled, by address (`name@3`), each after those it calls; `refused`
+    says what is wrong with the others. `addresses` are by what node types write. With more than `MAX_STEPS` nodes
     nothing is looked at any further."""
 
     order: tuple[str, ...]
     workflows: Mapping[str, PublishedWorkflow]
-    identities: Mapping[str, str]
+    addresses: Mapping[str, str]
     refused: Mapping[str, tuple[Code, str]]
     num_nodes: int
 
 
-def identity(workflow: PublishedWorkflow) -> str:
-    """`name@3`: what an alias of it stands for."""
-    return f"{workflow.name}@{workflow.version}"
-
-
 def nesting_of(spec: WorkflowSpec, workflows: Mapping[str, PublishedWorkflow]) -> Nesting:
     """What `spec` calls, directly or not."""
-    found, identities, needs = _reached(spec, workflows)
+    found, addresses, needs = _reached(spec, workflows)
     order = ordered(needs)
     refused = _called_in_circles(needs, order)
     depths: dict[str, int] = {}
@@ -43,31 +38,31 @@ def nesting_of(spec: WorkflowSpec, workflows: Mapping[str, PublishedWorkflow]) -
         else:
             kept.append(name)
     num_nodes = sum(len(workflow.spec.nodes) for workflow in found.values())
-    return Nesting(tuple(kept), found, identities, refused, num_nodes)
+    return Nesting(tuple(kept), found, addresses, refused, num_nodes)
 
 
 def _reached(
     spec: WorkflowSpec, workflows: Mapping[str, PublishedWorkflow]
 ) -> tuple[dict[str, PublishedWorkflow], dict[str, str], dict[str, list[str]]]:
     found: dict[str, PublishedWorkflow] = {}
-    identities: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     needs: dict[str, list[str]] = {}
     waiting = [spec]
     num_nodes = 0
     while waiting and num_nodes <= MAX_STEPS:
         names = workflows_named(waiting.pop())
-        for named in sorted(names - identities.keys()):
+        for named in sorted(names - addresses.keys()):
             if named in workflows:
                 workflow = workflows[named]
-                own = identities[named] = identity(workflow)
+                own = addresses[named] = workflow.address
                 if own not in found:
                     found[own] = workflow
                     waiting.append(workflow.spec)
                     num_nodes += len(workflow.spec.nodes)
     for own, workflow in found.items():
-        called = {identities[named] for named in workflows_named(workflow.spec) if named in identities}
+        called = {addresses[named] for named in workflows_named(workflow.spec) if named in addresses}
         needs[own] = sorted(called)
-    return found, identities, needs
+    return found, addresses, needs
 
 
 def _called_in_circles(needs: Mapping[str, list[str]], order: list[str]) -> dict[str, tuple[Code, str]]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from serve.domain.port_types import Kind, PortType
 from serve.domain.workflow import NodeSpec
+from serve.workflow.compiling.run_sizes import written_length
 from serve.workflow.compiling.shapes import Shape, Shapes, UnknownShape
-from serve.workflow.compiling.sizes import written_length
 from serve.workflow.compiling.source_checks import Outputs, Scope, Where, check_source, listed
 from serve.workflow.graph import Composite, Literal, Node, Port, Source
 from serve.workflow.operation import Operation

@@ -4,11 +4,11 @@ A value that holds a reference somewhere becomes a `Composite`: the value with N
 references with their places. Everything is read with a bound on depth, so no value can exhaust the stack.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from serve.domain.workflow import MAX_DEPTH
-from serve.workflow.graph import Composite, Literal, OfInput, OfNode, Source
+from serve.domain.workflow import MAX_DEPTH, is_deeper
+from serve.workflow.graph import Composite, Literal, Node, OfInput, OfNode, Source
 from serve.workflow.problems import Code
 
 REF = "$ref"
@@ -42,6 +42,28 @@ def parts_of(source: Source | None) -> tuple[tuple[Place, Literal | OfInput | Of
     if isinstance(source, Composite):
         return source.parts
     return () if source is None or isinstance(source, Literal) else (((), source),)
+
+
+def outputs_named(node: Node) -> Iterator[OfNode]:
+    """The outputs of other nodes that a node refers to, its condition included."""
+    for source in (*node.inputs.values(), node.when):
+        for _, part in parts_of(source):
+            if isinstance(part, OfNode):
+                yield part
+
+
+def references_in(value: Any) -> Iterator[tuple[str, str]]:
+    """(node, port) of every reference in a value as documents write it."""
+    if isinstance(value, list):
+        for item in value:
+            yield from references_in(item)
+    elif isinstance(value, dict):
+        whole = _reference(*next(iter(value.items()))) if len(value) == 1 else None
+        if isinstance(whole, OfNode):
+            yield whole.node, whole.port
+        else:
+            for item in value.values():
+                yield from references_in(item)
 
 
 class _Reading:
@@ -95,11 +117,3 @@ def _reference(mark: str, inner: Any) -> OfInput | OfNode | None:
     if mark == REF and isinstance(inner, list) and len(inner) == 2 and all(isinstance(word, str) for word in inner):
         return OfNode(inner[0], inner[1])
     return None
-
-
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested deeper than this; it looks no further."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return levels <= 0 or any(is_deeper(item, levels - 1) for item in inner)

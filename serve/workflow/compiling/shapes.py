@@ -10,13 +10,16 @@ from serve.domain.task import Task
 from serve.domain.workflow import NodePrefix, NodeSpec, WorkflowInput
 from serve.workflow.compiling.nesting import Nesting
 from serve.workflow.compiling.pinning import is_pinned
-from serve.workflow.compiling.sizes import label_length
+from serve.workflow.compiling.run_sizes import label_length
 from serve.workflow.facts import Known, ModelFacts
 from serve.workflow.graph import Graph, Literal, Node, NodeKind, OfInput, Port, Source
 from serve.workflow.interface import ports_of_graph
 from serve.workflow.operation import Operation
-from serve.workflow.ports.model_ports import MODEL_PORT, outputs_of, ports_of, task_for, task_ports
+from serve.workflow.ports.model_calls import outputs_of
+from serve.workflow.ports.model_ports import MODEL_PORT, ports_of, task_for, task_ports
 from serve.workflow.problems import Code
+
+_LISTED = "GET /v1/node-types lists what there is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Shapes:
         broken: Mapping[str, tuple[Code, str]],
         is_draft: bool,
     ) -> None:
-        """`graphs` are those of nested workflows by identity, `broken` says why others have none."""
+        """`graphs` are those of nested workflows by address, `broken` says why others have none."""
         self._known = known
         self._operations = operations
         self._nesting = nesting
@@ -94,7 +97,7 @@ class Shapes:
     def _model(self, name: str, task: Task | None, names: Collection[str]) -> Shape:
         facts = self._known.models.get(name)
         if facts is None:
-            raise UnknownShape(Code.UNKNOWN_MODEL, f"there is no model {name[:80]!r}")
+            raise UnknownShape(Code.UNKNOWN_MODEL, f"there is no model {name[:80]!r}; {_LISTED}")
         try:
             chosen = task_for(facts, names, task)
         except InvalidRequest as error:
@@ -106,7 +109,7 @@ class Shapes:
             raise UnknownShape(Code.UNKNOWN_TASK, f"there is no task {name[:80]!r}; there are {', '.join(Task)}")
         task, model = Task(name), sources.get(MODEL_PORT)
         if not any(task in facts.tasks for facts in self._known.models.values()):
-            raise UnknownShape(Code.UNKNOWN_TASK, f"no served model does {task}")
+            raise UnknownShape(Code.UNKNOWN_TASK, f"no served model does {task}; {_LISTED}")
         for named in _models_named(model, inputs):
             if named in self._known.models and task not in self._known.models[named].tasks:
                 raise UnknownShape(Code.UNKNOWN_TASK, f"the model {named} does not do {task}", f"inputs.{MODEL_PORT}")
@@ -120,16 +123,18 @@ class Shapes:
     def _operation(self, name: str) -> Shape:
         operation = self._operations.get(name)
         if operation is None:
-            raise UnknownShape(Code.UNKNOWN_OPERATION, f"there is no operation {name[:80]!r}")
+            raise UnknownShape(Code.UNKNOWN_OPERATION, f"there is no operation {name[:80]!r}; {_LISTED}")
         return Shape(NodeKind.OPERATION, operation=operation)
 
     def _workflow(self, named: str) -> Shape:
         if not (self._is_draft or is_pinned(named)):
             told = f"workflow:{named[:80]} names no version; a published workflow reads workflow:<name>@<number>"
             raise UnknownShape(Code.UNKNOWN_WORKFLOW, told)
-        own = self._nesting.identities.get(named)
+        own = self._nesting.addresses.get(named)
         if own is None:
-            raise UnknownShape(Code.UNKNOWN_WORKFLOW, f"there is no workflow {named[:80]!r}")
+            raise UnknownShape(
+                Code.UNKNOWN_WORKFLOW, f"there is no workflow {named[:80]!r}; GET /v1/workflows lists yours"
+            )
         if own in self._broken:
             raise UnknownShape(*self._broken[own])
         graph = self._graphs[own]

@@ -9,7 +9,6 @@ from serve.domain.workflow import WorkflowInput
 from serve.workflow.compiling.findings import Findings, field_at
 from serve.workflow.compiling.literals import value_problems
 from serve.workflow.compiling.references import Place
-from serve.workflow.compiling.sizes import may_be_nothing
 from serve.workflow.graph import Composite, Literal, OfInput, OfNode, Port, Source
 from serve.workflow.problems import Code
 
@@ -99,7 +98,7 @@ def _check_reference(
     elif isinstance(part, OfNode) and where.wanted.kind.is_static:
         told = f"{where.name} is {where.wanted}: it is written down, or an input of the workflow; it cannot be computed"
         _tell(scope, where, place, Code.NOT_STATIC, told)
-    elif isinstance(part, OfInput) and may_be_nothing(scope.inputs[part.name]) and _needs_a_value(where, place, wanted):
+    elif isinstance(part, OfInput) and scope.inputs[part.name].may_be_nothing and _needs_a_value(where, place, wanted):
         told = f"{where.name} needs a value, and the input {part.name} may be left out; give it a default"
         _tell(scope, where, place, Code.MISSING_INPUT, told)
 

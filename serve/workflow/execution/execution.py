@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -63,6 +64,7 @@ class Execution:
         self.frames = Frames(self.teller, self.jobs)
         self._run_id = stage.run.id
         self._stored = stage.stored
+        self._tried = stage.tried
         self._stored_by_key = {
             step.key: step for step in self._stored.values() if step.key and step.outputs is not None
         }
@@ -142,7 +144,7 @@ class Execution:
     def _ask(self, planned: Planned) -> Job:
         job = self.jobs.get(planned)
         if job is None:
-            job = self.jobs[planned] = Job(planned)
+            job = self.jobs[planned] = Job(planned, self._tried.get(planned.label))
             job.go = self._begin
             self._queue(job)
         elif not job.num_asking and not job.has_ended:
@@ -378,7 +380,8 @@ class Execution:
             job.go = None
             self._num_working += 1
             self.teller.begun(job)
-            self._tasks.start(self._worker.work(job.planned, job.values, job.key), self._worked(job))
+            failed = partial(self.teller.tried, job)
+            self._tasks.start(self._worker.work(job.planned, job.values, job.key, failed), self._worked(job))
 
     def _park(self, job: Job, go: Callable[[Job], None]) -> None:
         job.go, job.is_parked = go, True
@@ -395,7 +398,7 @@ class Execution:
         return came
 
     def _take_over(self, job: Job, done: Done) -> None:
-        job.outputs, job.tries = done.outputs, done.num_tries
+        job.outputs, job.tries = done.outputs, job.tries + 1
         job.usage, job.cost_nano = done.usage, done.cost_nano
         self._end(job, StepStatus.SUCCEEDED)
 

@@ -49,7 +49,7 @@ def num_items(job: Job) -> int:
         )
     length = max(lengths.values(), default=0)
     if length > node.max_items:
-        told = f"it is run over at most {node.max_items} items, and was given {length}; raise its max_items"
+        told = f"it is run over at most {node.max_items} items, and was given {length}; raise its maxItems"
         raise InvalidRequest(told, "too_large", node.map[0])
     return length
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from serve.domain.run import RunError
-from serve.domain.steps import StepStatus
+from serve.domain.steps import Step, StepStatus
 from serve.workflow.execution.wiring import Feed, Planned
 
 
@@ -21,7 +21,8 @@ class Job:
 
     `go` is what is to be done with it once `num_missing` others have ended. `waiters` go on when it ends, and `watcher`
     is told. `num_asking` are those that want what comes of it: with none of them left it is not begun, though it may be
-    asked for again. `cause` is the job whose failure is the reason that this one has no outputs, if there is one.
+    asked for again. `before` is what earlier attempts wrote of it: its `tries` count. `cause` is the job whose failure
+    is the reason that this one has no outputs, if there is one.
     """
 
     __slots__ = (
@@ -30,7 +31,7 @@ class Job:
         "usage", "values", "waiters", "watcher",
     )  # fmt: skip
 
-    def __init__(self, planned: Planned) -> None:
+    def __init__(self, planned: Planned, before: Step | None = None) -> None:
         self.planned = planned
         self.key = planned.key
         self.status = StepStatus.QUEUED
@@ -39,7 +40,8 @@ class Job:
         self.watcher: Callable[[Job], None] | None = None
         self.waiters: list[Job] = []
         self.awaited: list[Job] = []
-        self.num_missing = self.num_asking = self.num_conditions = self.tries = 0
+        self.num_missing = self.num_asking = self.num_conditions = 0
+        self.tries = 0 if before is None else before.tries
         self.values: dict[str, Any] = {}
         self.chosen: dict[str, Feed] = {}
         self.outputs: Mapping[str, Any] = {}

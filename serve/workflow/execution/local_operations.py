@@ -13,6 +13,7 @@ from serve.domain.port_types import parse_type
 from serve.domain.steps import OperationStep
 from serve.media.png_chunks import NotPng, with_text
 from serve.storage.assets import Assets
+from serve.workflow.execution.workload import work_of_operation
 from serve.workflow.operation import OnFiles
 from serve.workflow.operations import INTERNAL, OPERATIONS
 from serve.workflow.values import decode, encode
@@ -78,8 +79,7 @@ def _decoded(operation: OnFiles, name: str, written: Any) -> Any:
 
 
 def _predicted_ms(values: Mapping[str, Any]) -> float:
-    num_pixels = sum((asset.width or 0) * (asset.height or 0) for _, asset in _given_assets(values))
-    return _FLOOR_MS + num_pixels / 1e6 * _MS_PER_MEGAPIXEL
+    return _FLOOR_MS + work_of_operation(values) * _MS_PER_MEGAPIXEL
 
 
 def _given_assets(values: Mapping[str, Any]) -> list[tuple[str, Asset]]:

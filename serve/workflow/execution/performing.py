@@ -15,7 +15,7 @@ from serve.domain.port_types import Kind, parse_type
 from serve.domain.ports import Clock
 from serve.domain.run import Run, WorkflowTerms
 from serve.domain.steps import Operations, OperationStep, Performed, Stage
-from serve.domain.workflow import WorkflowSpec
+from serve.domain.workflow import RUN_TEXT, WORKFLOW_TEXT, WorkflowSpec
 from serve.domain.written import is_asset
 from serve.settings import WorkflowsSettings
 from serve.workflow.compiling.compiling import compile_workflow
@@ -157,8 +157,8 @@ class Performer:
 def _metadata(run: Run, spec: WorkflowSpec) -> dict[str, str]:
     made = {"workflow": run.target, "run": run.id, "inputs": run.inputs}
     return {
-        "slipway_workflow": spec.model_dump_json(by_alias=True, exclude_defaults=True),
-        "slipway_run": json.dumps(made, ensure_ascii=False),
+        WORKFLOW_TEXT: json.dumps(spec.written(), ensure_ascii=False, separators=(",", ":")),
+        RUN_TEXT: json.dumps(made, ensure_ascii=False),
     }
 
 

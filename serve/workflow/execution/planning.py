@@ -16,6 +16,7 @@ from serve.domain.port_types import Kind, PortType, parse_type
 from serve.domain.run import WorkflowTerms
 from serve.domain.workflow import CacheUse
 from serve.workflow.adapter_names import read_adapters
+from serve.workflow.compiling.references import outputs_named
 from serve.workflow.execution.wiring import (
     NOTHING,
     Converted,
@@ -34,11 +35,9 @@ from serve.workflow.execution.wiring import (
 )
 from serve.workflow.facts import ModelFacts
 from serve.workflow.graph import Composite, Graph, Literal, Node, NodeKind, OfInput, OfNode, Source
+from serve.workflow.ports.model_ports import METADATA_PORT, MODEL_PORT, SEED_PORT
 from serve.workflow.values import digest_of, read
 
-MODEL_PORT = "model"
-SEED_PORT = "seed"
-METADATA_PORT = "metadata"
 Wanted = dict[str, set[str]]
 """Ports by node."""
 
@@ -50,14 +49,6 @@ class Given:
     terms: WorkflowTerms
     models: Mapping[str, ModelFacts]
     assets: Mapping[str, Asset]
-
-
-def facts_of(planned: Planned, models: Mapping[str, ModelFacts]) -> ModelFacts | None:
-    """The model of a model's node: its own, or the one that its input `model` names."""
-    if planned.node.model is not None:
-        return planned.node.model
-    named = planned.inputs.get(MODEL_PORT)
-    return models.get(named.value) if isinstance(named, Fixed) and isinstance(named.value, str) else None
 
 
 class Planner:
@@ -125,7 +116,7 @@ class Planner:
         """`scope` with what its wanted ports need."""
         for name in reversed(list(scope.graph.nodes)):
             if name in wanted:
-                _want(wanted, _named(scope.graph.nodes[name]))
+                _want(wanted, outputs_named(scope.graph.nodes[name]))
         for name, node in scope.graph.nodes.items():
             if name in wanted:
                 scope.nodes[name] = self._planned(scope, name, node, wanted[name])
@@ -328,16 +319,6 @@ def _ports_wanted(graph: Graph, outputs: Collection[str]) -> Wanted:
     wanted: Wanted = {}
     _want(wanted, (source for name, source in graph.outputs.items() if name in outputs))
     return wanted
-
-
-def _named(node: Node) -> Iterable[OfNode]:
-    for source in node.inputs.values():
-        if isinstance(source, OfNode):
-            yield source
-        elif isinstance(source, Composite):
-            yield from (part for _, part in source.parts if isinstance(part, OfNode))
-    if isinstance(node.when, OfNode):
-        yield node.when
 
 
 def _in_order(planned: Planned, index: int) -> list[Planned]:

@@ -113,19 +113,27 @@ async def persist(
     now: Callable[[], float],
     pause: Callable[[float], Awaitable[None]],
     told: Callable[[str], None],
+    failed: Callable[[int, bool], None],
+    num_own: int = 0,
 ) -> T:
     """What `attempt` gives; it is handed the number of the try, from 1. `told` hears why one is made again.
+
+    `num_own` tries have failed by the node's own fault before. `failed` hears how many have with each that does so now,
+    and whether another one follows.
 
     Raises:
         whatever the last try raised.
     """
-    tries, began = Tries(patience), now()
+    tries, began = Tries(patience, num_own=num_own), now()
     while True:
         tries.num += 1
         try:
             return await attempt(tries.num)
         except Exception as error:
+            num_before = tries.num_own
             delay = tries.after(error, now() - began, random.random())
+            if tries.num_own > num_before:
+                failed(tries.num_own, delay is not None)
             if delay is None:
                 raise
             told(f"Try {tries.num}: {_words(error)} It is tried again in {delay:.1f} s.")

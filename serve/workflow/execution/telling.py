@@ -46,7 +46,14 @@ class Teller:
     def begun(self, job: Job) -> None:
         """Its work begins."""
         job.started_ms = self._clock.now_ms()
-        self.add(Step(job.planned.label, StepStatus.RUNNING, job.planned.node.type, job.key, started_ms=job.started_ms))
+        self.add(_running(job))
+
+    def tried(self, job: Job, num_tries: int, is_tried_again: bool) -> None:
+        """So many of its tries have failed."""
+        job.tries = num_tries
+        if is_tried_again:
+            self.add(_running(job))
+            self.flush()
 
     def ended(self, job: Job) -> None:
         """It has ended."""
@@ -119,6 +126,12 @@ class Teller:
         self._steps = []
         if rest:
             self._stage.tell(rest)
+
+
+def _running(job: Job) -> Step:
+    planned = job.planned
+    return Step(planned.label, StepStatus.RUNNING, planned.node.type, job.key, tries=job.tries,
+                started_ms=job.started_ms)  # fmt: skip
 
 
 def _written(job: Job) -> tuple[Mapping[str, Any], int]:

@@ -5,17 +5,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from serve.domain.errors import DeadlineExceeded, ReplicaLost, SlipwayError
+from serve.domain.errors import DeadlineExceeded, EngineFailed, ReplicaLost, SlipwayError, Unprocessable
 from serve.domain.generation import Event, Preview, Progress, TextDelta
 from serve.domain.ports import Clock
 from serve.domain.steps import ModelStep, Operations, OperationStep, Stage
+from serve.domain.task import Task
 from serve.settings import WorkflowsSettings
-from serve.workflow.execution.planning import MODEL_PORT, SEED_PORT
 from serve.workflow.execution.retrying import TIMEOUT, Patience, persist
 from serve.workflow.execution.wiring import Planned, hashed
-from serve.workflow.execution.work import work_of_call, work_of_operation
+from serve.workflow.execution.workload import work_of_call, work_of_operation
 from serve.workflow.facts import ModelFacts
 from serve.workflow.ports.model_calls import call_of, values_of
+from serve.workflow.ports.model_ports import MODEL_PORT, SEED_PORT
 from serve.workflow.values import decode, encode
 
 
@@ -27,12 +28,15 @@ class History(Protocol):
         ...
 
 
+Failed = Callable[[int, bool], None]
+"""Is told how many tries of a step have failed by its own fault, and whether another one follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What a step made, and what that took."""
 
     outputs: Mapping[str, Any]
-    num_tries: int
     usage: Mapping[str, int] | None = None
     cost_nano: int | None = None
 
@@ -58,9 +62,9 @@ class Worker:
         self._settings = settings
         self._pause = pause
 
-    async def work(self, planned: Planned, values: Mapping[str, Any], key: str | None) -> Done:
-        """Do what the node does, as often as it takes. A seed that was to be computed, and came as nothing, is made of
-        the result's key: what has one key has one result.
+    async def work(self, planned: Planned, values: Mapping[str, Any], key: str | None, failed: Failed) -> Done:
+        """Do what the node does, as often as it takes, less what earlier attempts have tried. A seed that was to be
+        computed, and came as nothing, is made of the result's key: what has one key has one result.
 
         Raises:
             SlipwayError: it failed for good; any other exception is a defect of ours.
@@ -68,6 +72,7 @@ class Worker:
         label, policy = planned.label, planned.node.policy
         if SEED_PORT in planned.node.ports and values.get(SEED_PORT) is None and planned.node.operation is None:
             values = {**values, SEED_PORT: self._seed(label, key)}
+        num_own = self._num_failed(label, policy.retries)
         patience = Patience(policy.retries, self._stage.run.max_attempts, self._wait_seconds())
 
         async def attempt(number: int) -> Done:
@@ -85,7 +90,18 @@ class Worker:
             now=self._clock.monotonic,
             pause=self._pause,
             told=lambda message: self._stage.log(label, message),
+            failed=failed,
+            num_own=num_own,
         )
+
+    def _num_failed(self, label: str, num_retries: int) -> int:
+        """Tries that earlier attempts have failed with. Raises EngineFailed: none is left."""
+        before = self._stage.tried.get(label)
+        if before is None or before.tries <= num_retries:
+            return 0 if before is None else before.tries
+        if before.error is None:
+            raise EngineFailed("It had failed as often as it may when its runner was lost.")
+        raise EngineFailed(before.error.message, before.error.code, before.error.param)
 
     def _seed(self, label: str, key: str | None) -> int:
         return int((key or hashed("seed", self._stage.run.id, label))[:8], 16)
@@ -113,6 +129,7 @@ class Worker:
         assert node.task is not None
         given, adapters = call_of(node.task, values)
         inputs = facts.card.complete(node.task, given)
+        self._check_reckoned(facts, node.task, inputs, node.policy.timeout_seconds)
         began = self._clock.monotonic()
 
         def said(events: Sequence[Event]) -> None:
@@ -125,7 +142,24 @@ class Worker:
         outputs = values_of(node.task, answered.answer, inputs)
         usage = answered.usage.nonzero()
         self._remember(f"model:{facts.name}", work_of_call(node.task, inputs), began, usage)
-        return Done(outputs, number, usage, answered.cost_nano)
+        return Done(outputs, usage, answered.cost_nano)
+
+    def _check_reckoned(
+        self, facts: ModelFacts, task: Task, inputs: Mapping[str, Any], timeout_seconds: float | None
+    ) -> None:
+        """A model that was replaced since its run was accepted may cost no more than was held for it."""
+        terms = self._stage.run.workflow.models.get(facts.name) if self._stage.run.workflow else None
+        if terms is None or terms.most is None or terms.digest == facts.digest:
+            return
+        seconds = None if self._stage.run.deadline_ms is None else self._wait_seconds()
+        limit = min((one for one in (seconds, timeout_seconds) if one is not None), default=None)
+        for unit, amount in facts.card.most(task, inputs, limit).without_prompt().nonzero().items():
+            if amount > terms.most.get(unit, 0):
+                raise Unprocessable(
+                    f"The model {facts.name} was replaced while the run waited or ran, and this call may now consume"
+                    f" {amount} {unit} where {terms.most.get(unit, 0)} were reckoned with. Start the run again.",
+                    "model_changed",
+                )
 
     async def _operate(self, planned: Planned, name: str, values: Mapping[str, Any], number: int) -> Done:
         ports, run, began = planned.node.ports, self._stage.run, self._clock.monotonic()
@@ -134,7 +168,7 @@ class Worker:
         made = await self._operations.perform(step)
         outputs = {port: decode(made[port], type_) for port, type_ in planned.outputs.items() if port in made}
         self._remember(planned.node.type, work_of_operation(values), began, {})
-        return Done(outputs, number)
+        return Done(outputs)
 
     def _remember(self, type_: str, work: float, began: float, units: Mapping[str, int]) -> None:
         self._history.add(self._stage.run.tenant, type_, work, self._clock.monotonic() - began, units)

@@ -10,9 +10,9 @@ from serve.domain.names import TenantName
 from serve.domain.ports import Clock
 from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_aliases
-from serve.workflow.library import shelf
+from serve.workflow.library import library_rows
 from serve.workflow.library.addresses import alias_name
-from serve.workflow.library.stored import StoredAlias
+from serve.workflow.library.stored_workflows import StoredAlias
 
 MAX_ALIASES = 64
 """Of one workflow."""
@@ -29,14 +29,14 @@ class Aliases:
         """All of a workflow's, by word. Raises NotFound."""
         query = select(workflow_aliases).where(*_of(tenant, name)).order_by(workflow_aliases.c.alias)
         async with self._records.read() as connection:
-            await shelf.get(connection, tenant, name)
-            return [shelf.alias_of(row) for row in await connection.execute(query)]
+            await library_rows.get(connection, tenant, name)
+            return [library_rows.alias_of(row) for row in await connection.execute(query)]
 
     async def get(self, tenant: TenantName, name: str, alias: str) -> StoredAlias:
         """Raises NotFound: `workflow_not_found`, `alias_not_found`."""
         async with self._records.read() as connection:
-            await shelf.get(connection, tenant, name)
-            return shelf.alias_of(await _row(connection, tenant, name, alias))
+            await library_rows.get(connection, tenant, name)
+            return library_rows.alias_of(await _row(connection, tenant, name, alias))
 
     async def set(self, tenant: TenantName, name: str, alias: str, version: int, by: str) -> StoredAlias:
         """Have a word mean a version; what it meant is remembered. Meaning it already, it stays as it is.
@@ -45,10 +45,10 @@ class Aliases:
             NotFound. InvalidRequest: the word means something else for ever. Conflict: `too_many_aliases`.
         """
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, tenant)
-            await shelf.get(connection, tenant, name)
+            await library_rows.turn(self._records, connection, tenant)
+            await library_rows.get(connection, tenant, name)
             await point(connection, tenant, name, alias, version, by, self._clock.now_ms())
-            return shelf.alias_of(await _row(connection, tenant, name, alias))
+            return library_rows.alias_of(await _row(connection, tenant, name, alias))
 
     async def rollback(
         self, tenant: TenantName, name: str, alias: str, by: str, current: int | None = None
@@ -60,8 +60,8 @@ class Aliases:
             NotFound. Conflict: `alias_moved`, `nothing_before`.
         """
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, tenant)
-            await shelf.get(connection, tenant, name)
+            await library_rows.turn(self._records, connection, tenant)
+            await library_rows.get(connection, tenant, name)
             row = await _row(connection, tenant, name, alias)
             if current is not None and row.version != current:
                 raise Conflict(
@@ -76,13 +76,13 @@ class Aliases:
                     "alias",
                 )
             await point(connection, tenant, name, alias, row.previous, by, self._clock.now_ms())
-            return shelf.alias_of(await _row(connection, tenant, name, alias))
+            return library_rows.alias_of(await _row(connection, tenant, name, alias))
 
     async def delete(self, tenant: TenantName, name: str, alias: str) -> None:
         """Forget a word. Raises NotFound."""
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, tenant)
-            await shelf.get(connection, tenant, name)
+            await library_rows.turn(self._records, connection, tenant)
+            await library_rows.get(connection, tenant, name)
             await _row(connection, tenant, name, alias)
             await connection.execute(
                 delete(workflow_aliases).where(*_of(tenant, name), workflow_aliases.c.alias == alias)
@@ -97,7 +97,7 @@ async def point(
         alias_name(alias)
     except ValueError as error:
         raise InvalidRequest(str(error), "invalid_value", "alias") from None
-    await shelf.version_row(connection, tenant, name, version)
+    await library_rows.version_row(connection, tenant, name, version)
     mine = (*_of(tenant, name), workflow_aliases.c.alias == alias)
     row = (await connection.execute(select(workflow_aliases).where(*mine))).first()
     values = {"version": version, "updated_ms": now_ms, "updated_by": by}

@@ -17,7 +17,7 @@ from serve.domain.errors import NotFound, PayloadTooLarge, StorageUnavailable
 from serve.domain.names import TenantName
 from serve.domain.ports import Clock
 from serve.domain.run import RunKind, RunStatus
-from serve.domain.workflow import FORMAT, MAX_BYTES, WorkflowSpec
+from serve.domain.workflow import MAX_BYTES, WorkflowSpec
 from serve.settings import WorkflowsSettings
 from serve.storage.records import Records
 from serve.storage.tables import runs
@@ -34,8 +34,7 @@ _IDS = 500
 
 def body_of(spec: WorkflowSpec) -> str:
     """The text of a document, without what it leaves at its defaults. Raises PayloadTooLarge."""
-    plain = {"format": FORMAT} | spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    body = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    body = json.dumps(spec.written(), separators=(",", ":"), ensure_ascii=False)
     if (num_bytes := len(body.encode())) > MAX_BYTES:
         raise PayloadTooLarge(
             f"A workflow has at most {MAX_BYTES} bytes as JSON, and this one has {num_bytes}. "

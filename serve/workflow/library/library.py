@@ -18,11 +18,11 @@ from serve.settings import WorkflowsSettings
 from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_aliases, workflow_versions, workflows
 from serve.workflow.compiling.pinning import is_pinned, workflows_named
-from serve.workflow.library import shelf
+from serve.workflow.library import library_rows
 from serve.workflow.library.addresses import RESERVED_NAMES
 from serve.workflow.library.aliases import Aliases, point
 from serve.workflow.library.documents import Documents, body_of, digest_of, store
-from serve.workflow.library.stored import NewVersion, StoredDraft, StoredVersion, StoredWorkflow
+from serve.workflow.library.stored_workflows import NewVersion, StoredDraft, StoredVersion, StoredWorkflow
 from serve.workflow.library.versions import Versions
 
 Applied = Literal["created", "configured", "unchanged"]
@@ -53,17 +53,17 @@ class Library:
             query = query.where(workflows.c.name > after)
         async with self._records.read() as connection:
             rows = (await connection.execute(query.order_by(workflows.c.name).limit(limit))).all()
-            return await shelf.stored(connection, rows)
+            return await library_rows.stored(connection, rows)
 
     async def get(self, tenant: TenantName, name: str) -> StoredWorkflow:
         """Raises NotFound: `workflow_not_found`, the same for another tenant's."""
         async with self._records.read() as connection:
-            return await _stored(connection, await shelf.get(connection, tenant, name))
+            return await _stored(connection, await library_rows.get(connection, tenant, name))
 
     async def draft(self, tenant: TenantName, name: str) -> StoredDraft:
         """The draft, with its problems or without. Raises NotFound."""
         async with self._records.read() as connection:
-            row = await shelf.get(connection, tenant, name)
+            row = await library_rows.get(connection, tenant, name)
             return StoredDraft(await _stored(connection, row), WorkflowSpec.model_validate_json(row.draft))
 
     async def save(
@@ -79,18 +79,18 @@ class Library:
         """
         body = body_of(spec)
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, tenant)
-            row = await shelf.find(connection, tenant, name)
+            await library_rows.turn(self._records, connection, tenant)
+            row = await library_rows.find(connection, tenant, name)
             if row is None:
                 if revision:
-                    raise shelf.unknown_workflow(name)
+                    raise library_rows.unknown_workflow(name)
                 await self._create(connection, tenant, name, spec, by, manager)
             elif row.draft != body:
-                shelf.check_manager(row, manager)
+                library_rows.check_manager(row, manager)
                 if revision is not None:
-                    shelf.check_revision(row, revision)
+                    library_rows.check_revision(row, revision)
                 await self._write_draft(connection, row, spec, by)
-            return await _stored(connection, await shelf.get(connection, tenant, name)), row is None
+            return await _stored(connection, await library_rows.get(connection, tenant, name)), row is None
 
     async def publish(self, new: NewVersion) -> tuple[StoredVersion, bool]:
         """Make a version of the draft; whether it is a new one. What the latest version says already makes none.
@@ -100,11 +100,11 @@ class Library:
             Conflict: `revision_mismatch`, `managed_elsewhere`, `too_many_versions`, `version_gone`.
         """
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, new.tenant)
-            row = await shelf.get(connection, new.tenant, new.name)
-            shelf.check_manager(row, new.manager)
+            await library_rows.turn(self._records, connection, new.tenant)
+            row = await library_rows.get(connection, new.tenant, new.name)
+            library_rows.check_manager(row, new.manager)
             if new.revision is not None:
-                shelf.check_revision(row, new.revision)
+                library_rows.check_revision(row, new.revision)
             return await self._publish(connection, row, new)
 
     async def apply(self, new: NewVersion, draft: WorkflowSpec) -> tuple[StoredVersion, Applied]:
@@ -115,14 +115,14 @@ class Library:
             As `publish` and `save`.
         """
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, new.tenant)
-            row = await shelf.find(connection, new.tenant, new.name)
+            await library_rows.turn(self._records, connection, new.tenant)
+            row = await library_rows.find(connection, new.tenant, new.name)
             if row is None:
                 await self._create(connection, new.tenant, new.name, draft, new.by, new.manager)
-                made = await self._publish(connection, await shelf.get(connection, new.tenant, new.name), new)
+                made = await self._publish(connection, await library_rows.get(connection, new.tenant, new.name), new)
                 return made[0], "created"
-            shelf.check_manager(row, new.manager)
-            before = await shelf.latest(connection, new.tenant, new.name)
+            library_rows.check_manager(row, new.manager)
+            before = await library_rows.latest(connection, new.tenant, new.name)
             is_published = before is not None and is_version_of(
                 WorkflowSpec.model_validate_json(row.draft), WorkflowSpec.model_validate_json(before.body)
             )
@@ -138,13 +138,13 @@ class Library:
             NotFound. Conflict: `managed_elsewhere`; `workflow_in_use`: other workflows have it inside.
         """
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, tenant)
-            shelf.check_manager(await shelf.get(connection, tenant, name), manager)
-            if users := await shelf.users_of(connection, tenant, name):
-                raise shelf.in_use(f"The workflow {name}", users)
+            await library_rows.turn(self._records, connection, tenant)
+            library_rows.check_manager(await library_rows.get(connection, tenant, name), manager)
+            if users := await library_rows.users_of(connection, tenant, name):
+                raise library_rows.in_use(f"The workflow {name}", users)
             mine = (workflow_aliases.c.tenant == tenant, workflow_aliases.c.name == name)
             await connection.execute(delete(workflow_aliases).where(*mine))
-            hidden = update(workflow_versions).where(*shelf.there(tenant, name))
+            hidden = update(workflow_versions).where(*library_rows.there(tenant, name))
             await connection.execute(hidden.values(deleted_ms=self._clock.now_ms()))
             await connection.execute(delete(workflows).where(workflows.c.tenant == tenant, workflows.c.name == name))
 
@@ -183,19 +183,19 @@ class Library:
         }
 
     async def _publish(self, connection: AsyncConnection, row: Row[Any], new: NewVersion) -> tuple[StoredVersion, bool]:
-        before = await shelf.latest(connection, new.tenant, new.name)
+        before = await library_rows.latest(connection, new.tenant, new.name)
         is_new = before is None or not is_same(WorkflowSpec.model_validate_json(before.body), new.spec)
         if is_new:
             await self._add(connection, row, new)
-            before = await shelf.latest(connection, new.tenant, new.name)
+            before = await library_rows.latest(connection, new.tenant, new.name)
         assert before is not None
         for alias in new.aliases:
             await point(connection, new.tenant, new.name, alias, before.version, new.by, self._clock.now_ms())
-        return shelf.version_of(before), is_new
+        return library_rows.version_of(before), is_new
 
     async def _add(self, connection: AsyncConnection, row: Row[Any], new: NewVersion) -> None:
         num = await connection.scalar(
-            select(func.count()).select_from(workflow_versions).where(*shelf.there(new.tenant, new.name))
+            select(func.count()).select_from(workflow_versions).where(*library_rows.there(new.tenant, new.name))
         )
         if num is not None and num >= self._settings.max_versions:
             raise Conflict(
@@ -221,14 +221,14 @@ class Library:
 
 
 async def _stored(connection: AsyncConnection, row: Row[Any]) -> StoredWorkflow:
-    return (await shelf.stored(connection, [row]))[0]
+    return (await library_rows.stored(connection, [row]))[0]
 
 
 async def _check_named(connection: AsyncConnection, new: NewVersion) -> None:
     """The versions that it names must be there still, now that nothing else can change."""
     for named in sorted(workflows_named(new.spec)):
         name, _, number = named.partition("@")
-        there = (*shelf.there(new.tenant, name), workflow_versions.c.version == (int(number) if number else 0))
+        there = (*library_rows.there(new.tenant, name), workflow_versions.c.version == (int(number) if number else 0))
         found = is_pinned(named) and await connection.scalar(select(workflow_versions.c.version).where(*there))
         if not found:
             raise Conflict(f"{named} was deleted in the meantime. Use another version of it.", "version_gone", "nodes")

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from serve.workflow.compiling.references import REF
+from serve.workflow.compiling.references import REF, references_in
 
 _ROUNDS = 8
 """Each finds nodes by those that the ones before have found; more would only tell very deep rewrites apart."""
@@ -66,7 +66,7 @@ class _Side:
         for name, node in self.plain["nodes"].items():
             values = {f"inputs.{field}": value for field, value in node.get("inputs", {}).items()}
             for field, value in (values | {"when": node.get("when")}).items():
-                for target, port in _references(value):
+                for target, port in references_in(value):
                     found[target].append(f"{self._name(name)}.{field}:{port}")
         for output in self.plain["interface"].get("outputs", ()):
             found[output["from"][0]].append(f"{output['name']}:{output['from'][1]}")
@@ -112,19 +112,6 @@ def _by_text(texts: Mapping[str, str]) -> dict[str, list[str]]:
     for name, text in texts.items():
         found[text].append(name)
     return found
-
-
-def _references(value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-    elif isinstance(value, dict):
-        inner = value.get(REF)
-        if len(value) == 1 and isinstance(inner, list) and len(inner) == 2 and isinstance(inner[0], str):
-            yield inner[0], str(inner[1])
-        else:
-            for item in value.values():
-                yield from _references(item)
 
 
 def _text(value: Any) -> str:

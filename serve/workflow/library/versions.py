@@ -9,10 +9,10 @@ from serve.domain.ports import Clock
 from serve.domain.workflow import WorkflowSpec
 from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_aliases, workflow_versions
-from serve.workflow.library import shelf
+from serve.workflow.library import library_rows
 from serve.workflow.library.addresses import LATEST, WorkflowAddress, parse_address
 from serve.workflow.library.documents import Documents
-from serve.workflow.library.stored import StoredVersion
+from serve.workflow.library.stored_workflows import StoredVersion
 
 _IN_ONE_QUERY = 200
 
@@ -28,8 +28,8 @@ class Versions:
     async def get(self, tenant: TenantName, name: str, version: int) -> StoredVersion:
         """Raises NotFound: `workflow_not_found`, `version_not_found`."""
         async with self._records.read() as connection:
-            await shelf.get(connection, tenant, name)
-            return shelf.version_of(await shelf.version_row(connection, tenant, name, version))
+            await library_rows.get(connection, tenant, name)
+            return library_rows.version_of(await library_rows.version_row(connection, tenant, name, version))
 
     async def spec(self, version: StoredVersion) -> WorkflowSpec:
         """What a version is."""
@@ -44,9 +44,9 @@ class Versions:
         if isinstance(address.which, int):
             return await self.get(tenant, address.name, address.which)
         async with self._records.read() as connection:
-            await shelf.get(connection, tenant, address.name)
+            await library_rows.get(connection, tenant, address.name)
             if address.which == LATEST:
-                row = await shelf.latest(connection, tenant, address.name)
+                row = await library_rows.latest(connection, tenant, address.name)
             else:
                 mine = (
                     workflow_aliases.c.tenant == tenant,
@@ -56,8 +56,8 @@ class Versions:
                 query = select(workflow_versions).join(workflow_aliases, _of_alias()).where(*mine)
                 row = (await connection.execute(query)).first()
         if row is None:
-            raise shelf.unknown_version(address.name, address.which)
-        return shelf.version_of(row)
+            raise library_rows.unknown_version(address.name, address.which)
+        return library_rows.version_of(row)
 
     async def named(
         self, tenant: TenantName, texts: Collection[str], *, with_deleted: bool = False
@@ -98,26 +98,26 @@ class Versions:
         )
         async with self._records.read() as connection:
             for row in await connection.execute(exact):
-                found[(row.name, row.version)] = shelf.version_of(row)
+                found[(row.name, row.version)] = library_rows.version_of(row)
             if words:
                 for row in await connection.execute(named):
-                    found[(row.name, row.alias)] = shelf.version_of(row)
+                    found[(row.name, row.alias)] = library_rows.version_of(row)
             for name in (name for name, word in words if word == LATEST):
-                if (newest := await shelf.latest(connection, tenant, name)) is not None:
-                    found[(name, LATEST)] = shelf.version_of(newest)
+                if (newest := await library_rows.latest(connection, tenant, name)) is not None:
+                    found[(name, LATEST)] = library_rows.version_of(newest)
         return found
 
     async def list(
         self, tenant: TenantName, name: str, limit: int = 50, before: int | None = None
     ) -> list[StoredVersion]:
         """A page of them, the newest first, those below `before`. Raises NotFound."""
-        query = select(workflow_versions).where(*shelf.there(tenant, name))
+        query = select(workflow_versions).where(*library_rows.there(tenant, name))
         if before is not None:
             query = query.where(workflow_versions.c.version < before)
         async with self._records.read() as connection:
-            await shelf.get(connection, tenant, name)
+            await library_rows.get(connection, tenant, name)
             rows = await connection.execute(query.order_by(workflow_versions.c.version.desc()).limit(limit))
-            return [shelf.version_of(row) for row in rows]
+            return [library_rows.version_of(row) for row in rows]
 
     async def delete(self, tenant: TenantName, name: str, version: int, manager: str = "api") -> None:
         """Hide a version. Runs that were let in before go on with it.
@@ -128,17 +128,17 @@ class Versions:
         alias = workflow_aliases.c
         mine = (alias.tenant == tenant, alias.name == name)
         async with self._records.write() as connection:
-            await shelf.turn(self._records, connection, tenant)
-            shelf.check_manager(await shelf.get(connection, tenant, name), manager)
-            await shelf.version_row(connection, tenant, name, version)
+            await library_rows.turn(self._records, connection, tenant)
+            library_rows.check_manager(await library_rows.get(connection, tenant, name), manager)
+            await library_rows.version_row(connection, tenant, name, version)
             means = select(alias.alias).where(*mine, alias.version == version).order_by(alias.alias)
             if words := (await connection.scalars(means)).all():
-                raise shelf.in_use(f"{name}@{version}", [f"the alias {word}" for word in words])
-            if users := await shelf.users_of(connection, tenant, name, version):
-                raise shelf.in_use(f"{name}@{version}", users)
+                raise library_rows.in_use(f"{name}@{version}", [f"the alias {word}" for word in words])
+            if users := await library_rows.users_of(connection, tenant, name, version):
+                raise library_rows.in_use(f"{name}@{version}", users)
             await connection.execute(
                 update(workflow_versions)
-                .where(*shelf.there(tenant, name), workflow_versions.c.version == version)
+                .where(*library_rows.there(tenant, name), workflow_versions.c.version == version)
                 .values(deleted_ms=self._clock.now_ms())
             )
             forgotten = update(workflow_aliases).where(*mine, alias.previous == version).values(previous=None)

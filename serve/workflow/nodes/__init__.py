@@ -4,6 +4,6 @@
     texts template numbers json_values json_path embeddings lists flow     values: done by the runner, in microseconds
     resizing compositing retouching masks inscribing                       pictures: done by the operations' application
 
-`given` reads and checks inputs, `bounds` keeps values from growing without end, `pictures` is what those on pictures
-share.
+`operation_inputs` reads and checks what is given, `bounds` keeps values from growing without end, `pictures` is what
+those on pictures share, and `schemas` the pieces that their ports are described with.
 """

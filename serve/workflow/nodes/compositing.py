@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 from serve.domain.errors import InvalidRequest
 from serve.domain.workflow import MAX_ITEMS
 from serve.media.images import check_mask
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.pictures import (
     ANCHOR,
     COLOR,

@@ -6,7 +6,7 @@ from operator import mul
 from typing import Any
 
 from serve.domain.errors import InvalidRequest
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.operation import In, Out, Quick
 
 

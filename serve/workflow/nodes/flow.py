@@ -5,9 +5,10 @@ from typing import Any
 
 from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind, PortType, parse_type
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import one_of
 from serve.workflow.operation import In, Out, Quick
+from serve.workflow.values import kind_of
 
 _CATEGORY = "Flow"
 _MAX_CASES = 256
@@ -172,23 +173,15 @@ class Constant(Quick):
 
 def _type_of(value: Any) -> PortType:
     if isinstance(value, list) and value:
-        kinds = {_kind_of(item) for item in value}
+        kinds = {kind_of(item) for item in value}
         return PortType(kinds.pop(), True) if len(kinds) == 1 else PortType(Kind.JSON)
-    return PortType(_kind_of(value))
-
-
-def _kind_of(value: Any) -> Kind:
-    if isinstance(value, bool):
-        return Kind.BOOLEAN
-    if isinstance(value, int | float):
-        return Kind.NUMBER
-    return Kind.TEXT if isinstance(value, str) else Kind.JSON
+    return PortType(kind_of(value))
 
 
 def _is(value: Any, wanted: PortType) -> bool:
     if wanted.is_list:
         return isinstance(value, list) and all(_is(item, wanted.item) for item in value)
-    return wanted.kind is Kind.JSON or _kind_of(value) is wanted.kind
+    return wanted.kind is Kind.JSON or kind_of(value) is wanted.kind
 
 
 class _Held(Quick):

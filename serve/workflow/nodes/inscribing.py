@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve.domain.media import Asset
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.operation import Files, In, OnFiles, Out
 
 

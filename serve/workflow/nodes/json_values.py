@@ -8,10 +8,10 @@ from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind, PortType, parse_type
 from serve.workflow.nodes import json_path
 from serve.workflow.nodes.bounds import bounded_json, bounded_text
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import at_most, one_of
 from serve.workflow.operation import In, Out, Quick
-from serve.workflow.values import as_text, read_whole
+from serve.workflow.values import STRANGERS_JSON, as_text
 
 _CATEGORY = "JSON"
 _KINDS = (Kind.JSON, Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN)
@@ -117,16 +117,9 @@ class Parse(Quick):
         return {"value": bounded_json(value, "text")}
 
 
-def _constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_constant, parse_int=read_whole)
-
-
 def _read(text: str) -> tuple[bool, Any]:
     try:
-        return True, _DECODER.decode(text)
+        return True, STRANGERS_JSON.decode(text)
     except (ValueError, RecursionError):
         return False, None
 
@@ -140,7 +133,7 @@ def _find(text: str) -> tuple[bool, Any]:
             break
         at = min(beginnings)
         try:
-            return True, _DECODER.raw_decode(text, at)[0]
+            return True, STRANGERS_JSON.raw_decode(text, at)[0]
         except json.JSONDecodeError as error:
             room -= error.pos - at
         except (ValueError, RecursionError):

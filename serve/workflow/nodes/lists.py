@@ -7,8 +7,8 @@ from typing import Any
 from serve.domain.errors import InvalidRequest
 from serve.domain.workflow import MAX_ITEMS
 from serve.workflow.nodes.bounds import MAX_LIST, bounded_json, bounded_list
-from serve.workflow.nodes.given import Given
 from serve.workflow.nodes.numbers import exact
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import whole
 from serve.workflow.operation import In, Out, Quick
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from serve.media.images import check_mask
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.pictures import COLOR, OFFSET, SIDE, PictureOperation, Pictures, color_of
 from serve.workflow.nodes.schemas import between, one_of, whole
 from serve.workflow.operation import In, Out
 
 _CATEGORY = "Mask"
-_MAX_GROWTH = 256
+MAX_GROWTH = 256
+"""Pixels."""
 _CHANNELS = ("brightness", "red", "green", "blue", "opacity")
 _COMBINATIONS: dict[str, Callable[[Image.Image, Image.Image], Image.Image]] = {
     "union": ImageChops.lighter,
@@ -139,7 +140,7 @@ class Grow(PictureOperation):
     category = _CATEGORY
     inputs = {
         "mask": In("mask", "The mask."),
-        "pixels": In("number", "How far; below 0 it shrinks.", schema=whole(-_MAX_GROWTH, _MAX_GROWTH)),
+        "pixels": In("number", "How far; below 0 it shrinks.", schema=whole(-MAX_GROWTH, MAX_GROWTH)),
         "feather": In("number", "How soft the edge becomes, in pixels.", False, 0, between(0, 256)),
     }
     outputs = {"mask": Out("mask")}

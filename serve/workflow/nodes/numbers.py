@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from serve.domain.errors import InvalidRequest
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import whole
 from serve.workflow.operation import In, Out, Quick
+from serve.workflow.values import MAX_EXACT, as_whole
 
 _CATEGORY = "Numbers"
-_EXACT = 2**53
 _MAX_DIGITS = 400
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _OF_TWO: dict[str, Callable[[float, float], float]] = {
@@ -47,12 +47,12 @@ def exact(number: float, param: str) -> float:
     """`number`, whole where it is whole and can be told from its neighbours. Raises InvalidRequest for what is none."""
     if isinstance(number, complex) or not math.isfinite(number):
         raise InvalidRequest("the result is no finite number", "invalid_value", param)
-    return int(number) if number == int(number) and abs(number) < _EXACT else float(number)
+    return as_whole(float(number))
 
 
 def _small(number: float) -> float:
     """A whole number that is too large to be exact goes on as a float, which has a bounded size."""
-    return number if abs(number) < _EXACT else float(number)
+    return number if abs(number) <= MAX_EXACT else float(number)
 
 
 class Calculate(Quick):

@@ -16,7 +16,7 @@ from serve.domain.images import ImageFormat
 from serve.domain.media import Asset
 from serve.domain.port_types import Kind, PortType
 from serve.media import images
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import one_of, whole
 from serve.workflow.operation import Files, In, OnFiles
 

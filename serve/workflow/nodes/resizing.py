@@ -9,7 +9,7 @@ from PIL import Image
 
 from serve.domain.errors import InvalidRequest
 from serve.media.images import MAX_SIDE
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.pictures import (
     ANCHOR,
     COLOR,

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageStat
 
 from serve.domain.images import ImageFormat
 from serve.media.images import check_mask
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.pictures import COLOR, Drawn, PictureOperation, Pictures, canvas, color_of
 from serve.workflow.nodes.schemas import between, one_of, whole
 from serve.workflow.operation import In, Out

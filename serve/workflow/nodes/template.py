@@ -12,7 +12,7 @@ from typing import Any
 
 from serve.domain.errors import InvalidRequest
 from serve.workflow.nodes.bounds import MAX_TEXT, bounded_text
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import at_most
 from serve.workflow.operation import In, Out, Quick
 from serve.workflow.values import as_text

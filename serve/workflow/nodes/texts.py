@@ -5,7 +5,7 @@ from typing import Any
 
 from serve.domain.errors import InvalidRequest
 from serve.workflow.nodes.bounds import MAX_LIST, MAX_TEXT, bounded_list, bounded_text
-from serve.workflow.nodes.given import Given
+from serve.workflow.nodes.operation_inputs import Given
 from serve.workflow.nodes.schemas import one_of, whole
 from serve.workflow.operation import In, Out, Quick
 

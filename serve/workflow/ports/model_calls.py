@@ -1,6 +1,5 @@
 """From the values of a model node's ports to a call, and from the model's whole answer to values."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,10 +10,11 @@ from serve.domain.generation import AdapterUse, numbers_of
 from serve.domain.images import ASSET_SCHEME
 from serve.domain.media import Asset
 from serve.domain.port_types import Kind, PortType
+from serve.domain.storable import clean
 from serve.domain.task import Task
-from serve.domain.workflow import MAX_KEPT_DEPTH
-from serve.workflow.compiling.references import is_deeper
-from serve.workflow.values import as_whole, read_whole
+from serve.domain.workflow import MAX_KEPT_DEPTH, is_deeper
+from serve.workflow.ports.model_ports import ADAPTER_PORT, ADAPTERS_PORT, MODEL_PORT
+from serve.workflow.values import STRANGERS_JSON, as_whole
 
 _TEXT, _TEXTS = PortType(Kind.TEXT), PortType(Kind.TEXT, True)
 _JSON = PortType(Kind.JSON)
@@ -44,9 +44,9 @@ OUTPUT_WORDS: dict[str, str] = {
     "embedding": "The embedding; of several texts, the first one's.",
     "embeddings": "The embeddings of all texts, in their order.",
 }
-_SHORT = frozenset({"adapter", "adapters", "model"})
+_APART = frozenset({ADAPTER_PORT, ADAPTERS_PORT, MODEL_PORT})
+"""Ports that are no inputs of the card."""
 _FENCE = "```"
-_UNSTORABLE = {0: "\N{REPLACEMENT CHARACTER}"}
 
 
 def outputs_of(task: Task) -> Mapping[str, PortType]:
@@ -61,10 +61,10 @@ def call_of(task: Task, values: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
     Raises:
         InvalidRequest: the values of two ports contradict one another; an adapter is no more than a name.
     """
-    given = {name: _plain(value) for name, value in values.items() if value is not None and name not in _SHORT}
+    given = {name: _plain(value) for name, value in values.items() if value is not None and name not in _APART}
     written = _WRITERS[task](given) if task in _WRITERS else given
-    single = values.get("adapter")
-    adapters = (*(() if single is None else (single,)), *(values.get("adapters") or ()))
+    single = values.get(ADAPTER_PORT)
+    adapters = (*(() if single is None else (single,)), *(values.get(ADAPTERS_PORT) or ()))
     if unknown := [one for one in adapters if not isinstance(one, AdapterUse)]:
         told = f"nobody looked up the adapter {str(unknown[0])[:80]!r} when the run was accepted"
         raise InvalidRequest(told, "adapter_not_found", "adapters")
@@ -130,7 +130,7 @@ def _texts(answer: Answer, inputs: Mapping[str, Any]) -> dict[str, Any]:
     choices = [answer.choices[index] for index in sorted(answer.choices)]
     if not choices:
         raise EngineFailed("The model gave no answer.")
-    texts = [_clean(choice.text) for choice in choices]
+    texts = [clean(choice.text) for choice in choices]
     read = _read_json(texts[0])
     return {"text": texts[0], "texts": texts, "json": read, "finish_reason": choices[0].finish_reason}
 
@@ -147,7 +147,7 @@ def _tool_calls(choice: ChoiceFold) -> list[dict[str, Any]]:
 
 def _arguments(written: str) -> Any:
     """Read where they are JSON, as they should be; the model's own words otherwise."""
-    text = _clean(written)
+    text = clean(written)
     return text if (read := _loaded(text)) is None else read
 
 
@@ -163,19 +163,10 @@ def _loaded(text: str) -> Any:
     """Nothing where it is no JSON, or nested deeper than values of workflows may be: those who write and show it would
     give up, each at another depth."""
     try:
-        read = json.loads(text, parse_constant=_refused, parse_int=read_whole)
+        read = STRANGERS_JSON.decode(text)
     except (ValueError, RecursionError):
         return None
     return None if is_deeper(read, MAX_KEPT_DEPTH) else read
-
-
-def _refused(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _clean(text: str) -> str:
-    """`text` as every database takes it: NUL and lone surrogates become U+FFFD."""
-    return text.translate(_UNSTORABLE).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _pictures(answer: Answer, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Models as nodes: the ports of a task, derived from the schema of a model's card, and the way from the values of ports
-to a call and from its answer to values.
+"""Models as nodes: the ports of a task, derived from the schema of a model's card. What is made of the values that they
+are given is `model_calls`.
 
 Ports are named as a card's inputs are, with these exceptions:
 
@@ -27,9 +27,6 @@ from serve.domain.task import Task
 from serve.workflow.facts import ModelFacts
 from serve.workflow.graph import Port
 from serve.workflow.ports import port_words
-from serve.workflow.ports.model_calls import call_of as call_of
-from serve.workflow.ports.model_calls import outputs_of as outputs_of
-from serve.workflow.ports.model_calls import values_of as values_of
 from serve.workflow.schemas import schema_of
 
 MODEL_PORT = "model"
@@ -37,6 +34,8 @@ ADAPTERS_PORT = "adapters"
 ADAPTER_PORT = "adapter"
 """A single one, which a node can be run over a list of."""
 SEED_PORT = "seed"
+METADATA_PORT = "metadata"
+"""Whether a picture's own file tells how it was made."""
 
 _WIDEST: dict[Task, type[BaseModel]] = {
     Task.CHAT: ChatInput,

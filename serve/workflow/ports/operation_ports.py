@@ -8,6 +8,7 @@ from typing import Any
 from serve.domain.port_types import Kind, PortType, parse_type
 from serve.workflow.graph import Port
 from serve.workflow.operation import In, Operation
+from serve.workflow.values import kind_of
 
 ANY = "T"
 ANY_LIST = "list[T]"
@@ -100,17 +101,9 @@ def _has_lists(operation: Operation) -> bool:
 def _written_type(value: Any, declaration: str) -> PortType | None:
     """The type that a written value has by itself; None of an empty list."""
     if declaration == ANY_LIST:
-        items = {_single_type(item) for item in value} if isinstance(value, list) else set()
+        items = {PortType(kind_of(item)) for item in value} if isinstance(value, list) else set()
         return None if not items else items.pop() if len(items) == 1 else _JSON
-    return _single_type(value)
-
-
-def _single_type(value: Any) -> PortType:
-    if isinstance(value, bool):
-        return PortType(Kind.BOOLEAN)
-    if isinstance(value, (int, float)):
-        return PortType(Kind.NUMBER)
-    return PortType(Kind.TEXT) if isinstance(value, str) else _JSON
+    return PortType(kind_of(value))
 
 
 @cache

@@ -1,8 +1,7 @@
 """How long steps took, and what they consumed: what a plan says of seconds and cost before anything runs.
 
 Of each type of node there are sums in which older steps count less and less, the line through (work, seconds) among
-them. Speed is a fact about the installation, and known of all tenants together; what is
-consumed is each tenant's own.
+them. Speed is a fact about the installation, and known of all tenants together; what is consumed is each tenant's own.
 """
 
 import asyncio

@@ -10,10 +10,12 @@ branch_labels = None
 depends_on = None
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+ORDERED_JSON = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
     op.add_column("runs", sa.Column("workflow", JSON))
+    _alter_inputs("json")
     _create_workflows()
     _create_workflow_versions()
     _create_workflow_aliases()
@@ -31,7 +33,14 @@ def downgrade() -> None:
     op.drop_table("workflow_aliases")
     op.drop_table("workflow_versions")
     op.drop_table("workflows")
+    _alter_inputs("jsonb")
     op.drop_column("runs", "workflow")
+
+
+def _alter_inputs(type_: str) -> None:
+    """JSONB forgets the order of keys, which counts in a JSON schema. SQLite keeps the text in any case."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(f"ALTER TABLE runs ALTER COLUMN inputs TYPE {type_} USING inputs::{type_}")
 
 
 def _create_workflows() -> None:
@@ -102,7 +111,7 @@ def _create_run_steps() -> None:
         sa.Column("type", sa.String(120), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("key", sa.String(64)),
-        sa.Column("outputs", JSON),
+        sa.Column("outputs", ORDERED_JSON),
         sa.Column("error", JSON),
         sa.Column("reason", sa.String(400)),
         sa.Column("tries", sa.Integer(), nullable=False),
@@ -119,7 +128,7 @@ def _create_workflow_results() -> None:
         "workflow_results",
         sa.Column("tenant", sa.String(40), nullable=False),
         sa.Column("key", sa.String(64), nullable=False),
-        sa.Column("outputs", JSON, nullable=False),
+        sa.Column("outputs", ORDERED_JSON, nullable=False),
         sa.Column("assets", JSON, nullable=False),
         sa.Column("num_bytes", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.String(36), nullable=False),

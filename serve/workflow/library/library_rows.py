@@ -16,7 +16,7 @@ from serve.domain.names import TenantName
 from serve.storage.records import Records
 from serve.storage.workflow_tables import workflow_aliases, workflow_documents, workflow_versions, workflows
 from serve.workflow.library.addresses import DRAFT, LATEST
-from serve.workflow.library.stored import StoredAlias, StoredVersion, StoredWorkflow
+from serve.workflow.library.stored_workflows import StoredAlias, StoredVersion, StoredWorkflow
 
 _MAX_SHOWN = 5
 

@@ -1,6 +1,5 @@
 """How large a run of a graph can become: its steps, and the labels that they have."""
 
-from serve.domain.workflow import WorkflowInput
 from serve.workflow.graph import Composite, Literal, Node, Source
 
 
@@ -30,8 +29,3 @@ def label_length(node: Node, within: int) -> int:
     """Characters of the longest label of a node's steps; `within` are those of the workflow that it is."""
     item = 1 + len(str(max(num_items(node) - 1, 0))) if node.map else 0
     return len(node.name) + item + (1 + within if within else 0)
-
-
-def may_be_nothing(one: WorkflowInput) -> bool:
-    """Whether a run can leave an input without a value."""
-    return one.optional and one.default is None

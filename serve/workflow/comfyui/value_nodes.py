@@ -185,7 +185,7 @@ _EXTERNAL_TYPES = {
 }
 
 
-GIVEN: Mapping[str, Translator] = {
+VALUE_NODES: Mapping[str, Translator] = {
     "PrimitiveString": _constant,
     "PrimitiveStringMultiline": _constant,
     "PrimitiveInt": _constant,

@@ -4,12 +4,9 @@ from collections.abc import Iterable
 
 from serve.domain.errors import InvalidRequest
 from serve.domain.port_types import Kind
-from serve.gateway.workflows.calls import Call
-from serve.workflow.interface import check_value
-from serve.workflow.ports.model_ports import call_of
-
-MAX_SIZE = 2**25
-"""Characters of what the different calls of a run are given, as far as it is known before."""
+from serve.gateway.workflows.calls import MAX_SIZE, Call
+from serve.workflow.ports.model_calls import call_of
+from serve.workflow.schemas import check_value
 
 
 def check_calls(calls: Iterable[Call]) -> None:
@@ -23,7 +20,7 @@ def check_calls(calls: Iterable[Call]) -> None:
             seen.add(key)
             size += sum(mark.size for mark in call.marks.values())
             if size > MAX_SIZE:
-                told = f"What the models are asked has more than {MAX_SIZE} characters together."
+                told = f"The models are asked more than {MAX_SIZE >> 20} million characters together: give them less."
                 raise InvalidRequest(told, "too_large", call.place)
             _check_values(call)
             if not call.open:
