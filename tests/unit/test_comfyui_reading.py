@@ -284,6 +284,15 @@ PLANE = st.fixed_dictionaries(
 )
 PLANES = st.builds(lambda top, inner: top | {"definitions": {"subgraphs": [inner | {"id": "s"}]}}, PLANE, PLANE)
 
+TWICE = [{"id": 0, "type": "s"}, {"id": 0, "type": "s"}]
+
+
+def test_of_two_nodes_with_one_id_the_last_is_taken_and_told() -> None:
+    inner = {"id": "s", "nodes": [{"id": 1, "type": "Mystery"}], "links": []}
+    imported = comfy_import({"nodes": TWICE, "links": [], "definitions": {"subgraphs": [inner]}})
+    assert [node.type for node in imported.spec.nodes.values()] == ["comfy:Mystery"]
+    assert any("several nodes have this id" in told for told in imported.warnings), imported.warnings
+
 
 @settings(max_examples=200, deadline=None)
 @given(ANYTHING | PLANES | st.dictionaries(st.text(max_size=3), ANYTHING, max_size=3))

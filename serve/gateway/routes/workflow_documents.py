@@ -15,7 +15,7 @@ from serve.gateway.bodies import read_plain
 from serve.gateway.routing import Injected
 from serve.gateway.services import Services
 from serve.gateway.views import AppliedView, DocumentView
-from serve.gateway.workflows.findings import malformed
+from serve.gateway.workflows.problem_answers import malformed
 from serve.gateway.workflows.publishing import apply_document
 from serve.gateway.workflows.views import plain_workflow_document
 from serve.workflow.library.addresses import WorkflowAddress

@@ -16,8 +16,8 @@ from serve.gateway.bodies import read_plain
 from serve.gateway.routing import Injected
 from serve.gateway.views import Page
 from serve.gateway.workflows.checking import check
-from serve.gateway.workflows.findings import read_workflow
 from serve.gateway.workflows.palette import palette
+from serve.gateway.workflows.problem_answers import read_workflow
 from serve.gateway.workflows.publishing import author, is_published
 from serve.gateway.workflows.revisions import etag, replaced_revision
 from serve.gateway.workflows.views import (

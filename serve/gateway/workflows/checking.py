@@ -8,7 +8,7 @@ from serve.domain.errors import InvalidWorkflow
 from serve.domain.names import TenantName
 from serve.domain.workflow import WorkflowSpec
 from serve.gateway.services import Services
-from serve.gateway.workflows.findings import Told, invalid_workflow, told
+from serve.gateway.workflows.problem_answers import Told, invalid_workflow, told
 from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import Known
 from serve.workflow.graph import Graph

@@ -13,7 +13,7 @@ from serve.domain.names import TenantName
 from serve.domain.task import Task
 from serve.domain.usage import Quantities
 from serve.domain.workflow import MAX_NESTING, MAX_NODES, WorkflowSpec
-from serve.gateway.workflows.findings import invalid_workflow
+from serve.gateway.workflows.problem_answers import invalid_workflow
 from serve.metering.prices.ceiling import ceiling
 from serve.workflow.compiling.compiling import Compiled, compile_workflow
 from serve.workflow.compiling.pinning import pinned, workflows_named

@@ -10,7 +10,7 @@ from serve.domain.moments import at
 from serve.domain.names import Name
 from serve.domain.workflow import WorkflowSpec
 from serve.gateway.views import Body, Timestamp
-from serve.gateway.workflows.findings import Told
+from serve.gateway.workflows.problem_answers import Told
 from serve.workflow.library.stored_workflows import StoredAlias, StoredVersion, StoredWorkflow
 
 

@@ -56,6 +56,8 @@ class _Sheet:
         self.spend(_NODE_WORK + len(_listed(node.get("inputs"))))
         if len(self.nodes) >= self.max_nodes:
             raise InvalidRequest(f"A graph has at most {self.max_nodes} nodes.", "too_large")
+        if id in self.nodes:
+            self.warnings.append(f"Node {id[:40]}: several nodes have this id, and the last of them is taken")
         self.nodes[id] = node
 
     def spend(self, work: int) -> None:
@@ -149,9 +151,10 @@ def _lay(
     for origin_end, target_end in _links(plane, prefix):
         sheet.sources[target_end] = origin_end
     for node in _listed(plane.get("nodes")):
-        inner = known.get(_type(node))
-        if inner is not None:
-            _open(f"{prefix}{node['id']}", node, inner, sheet, known, depth)
+        id = f"{prefix}{node['id']}"
+        taken, inner = sheet.nodes.get(id), known.get(_type(node))
+        if taken is not None and taken is node and inner is not None:
+            _open(id, taken, inner, sheet, known, depth)
 
 
 def _open(
