@@ -31,15 +31,21 @@ class Postgres:
     port: int
 
     def execute(self, statement: str) -> None:
-        """Run one statement, as an administrator does: synchronous, so that any fixture may."""
+        """Run one statement, as an administrator does: synchronous, so that any fixture may.
+
+        Raises:
+            RuntimeError: with what the server said.
+        """
         command = [self.binaries / "psql", "-h127.0.0.1", f"-p{self.port}", "-Uslipway", "-dpostgres", "-c", statement]
-        subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{statement}: {done.stderr}")
 
     def is_ready(self) -> bool:
         """Whether it takes statements; it listens some time before that."""
         try:
             self.execute("SELECT 1")
-        except subprocess.CalledProcessError:
+        except RuntimeError:
             return False
         return True
 
@@ -106,6 +112,8 @@ def migrated_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """The same with this version's tables: migrated once, and copied, which takes a tenth of the time."""
     address = f"postgresql+asyncpg://slipway@127.0.0.1:{postgres_server.port}"
     if postgres_server.port not in _TEMPLATES:
+        # There may be half of one, if it was the first test's time that ran out.
+        postgres_server.execute("DROP DATABASE IF EXISTS migrated WITH (FORCE)")
         postgres_server.execute("CREATE DATABASE migrated")
         asyncio.run(_migrate(f"{address}/migrated"))
         _TEMPLATES.add(postgres_server.port)

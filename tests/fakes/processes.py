@@ -13,10 +13,18 @@ from serve.cli.local_ray import free_port
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that nothing listens on, and that no outgoing connection is given in the meantime."""
+    """Different ports that nothing listens on, and that no outgoing connection is given in the meantime.
+
+    Each of pytest-xdist's processes has ports of its own: two that chose the same one would share whichever server
+    came first, and neither would notice.
+    """
+    index = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    num_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     found: set[int] = set()
     while len(found) < count:
-        found.add(free_port())
+        port = free_port()
+        if port % num_workers == index:
+            found.add(port)
     return list(found)
 
 

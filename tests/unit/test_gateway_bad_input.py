@@ -125,7 +125,7 @@ async def test_bad_chats_are_refused_by_name(tmp_path: Path, body: bytes, status
     assert error["message"]
     assert error["type"] == ("not_found_error" if status == 404 else "invalid_request_error")
     assert response.headers["x-request-id"]
-    assert seconds < 0.5
+    assert seconds < 3
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])

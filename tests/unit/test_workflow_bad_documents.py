@@ -344,7 +344,7 @@ def test_a_million_nodes_cost_nothing() -> None:
     finally:
         tracemalloc.stop()
     assert "at most 500 nodes, and this one has 1000000" in sentence
-    assert seconds < 0.5
+    assert seconds < 3
 
 
 @pytest.mark.parametrize("depth", [65, 1000, 20_000])
@@ -355,7 +355,7 @@ def test_a_value_that_goes_on_forever_is_refused_at_its_field(depth: int) -> Non
     where, sentence, seconds = refusal({"nodes": {"gen": node("op:constant", value=value)}})
     assert where == "nodes.gen.inputs.value"
     assert "more than 64 levels" in sentence
-    assert seconds < 0.2
+    assert seconds < 2
 
 
 @pytest.mark.parametrize(

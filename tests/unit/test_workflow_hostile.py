@@ -98,7 +98,7 @@ def test_a_list_of_thousands_of_references_is_put_together_once() -> None:
     found: list[Call] = []
     took = seconds(lambda: found.extend(calls_of(graph, known().models, {"word": "a"})))
     assert found[0].given["tools"].value[0]["function"]["enum"] == ["a"] * many
-    assert took < 1.0
+    assert took < 5.0
 
 
 def test_a_long_prompt_for_thousands_of_items_is_read_once() -> None:
@@ -108,7 +108,7 @@ def test_a_long_prompt_for_thousands_of_items_is_read_once() -> None:
     found: list[Call] = []
     took = seconds(lambda: found.extend(calls_of(graph, known().models, inputs)))
     assert len(found) == 4 * MAX_ITEMS
-    assert took < 1.0
+    assert took < 5.0
 
 
 def test_more_than_can_be_looked_at_is_refused_before_it_is() -> None:
@@ -139,7 +139,7 @@ def test_a_run_is_given_so_many_pictures_and_no_more() -> None:
 def test_a_switch_of_a_hundred_thousand_cases_costs_a_refusal() -> None:
     nodes = {"pick": {"type": "op:switch", "inputs": {"value": 1, "cases": list(range(100_000)), "default": "a"}}}
     spec = workflow(nodes, {"out": ("pick", "value")})
-    assert seconds(lambda: compile_workflow(spec, known())) < 2.0
+    assert seconds(lambda: compile_workflow(spec, known())) < 8.0
     (problem,) = compile_workflow(spec, known()).errors
     assert (problem.node, problem.field) == ("pick", "inputs.cases")
 
@@ -213,7 +213,7 @@ def test_json_that_breaks_off_at_its_very_end_is_not_read_again_and_again() -> N
     operation = OPERATIONS["json.parse"]
     assert isinstance(operation, Quick)
     took = seconds(lambda: operation.apply({"text": text, "find": True, "default": {"found": False}}))
-    assert took < 1.0
+    assert took < 5.0
     found = operation.apply({"text": 'words [not json, {] and {"a": [1]} more', "find": True})
     assert found == {"value": {"a": [1]}}
 
@@ -222,6 +222,6 @@ def test_what_is_counted_of_a_value_stops_where_there_is_too_much() -> None:
     shared: Any = "a" * 1000
     for _ in range(60):
         shared = [shared, shared]
-    assert seconds(lambda: size_of(shared, MAX_VALUE_SIZE)) < 1.0
+    assert seconds(lambda: size_of(shared, MAX_VALUE_SIZE)) < 5.0
     assert size_of(shared, MAX_VALUE_SIZE) > MAX_VALUE_SIZE
     assert size_of({"ab": [1, True, "xyz"]}, 100) == 4 + 2 + 4 + 4 + 4 + 4 + 3
