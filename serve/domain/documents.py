@@ -1,7 +1,7 @@
 """The documents that say what should be served. These classes are also the schemas of the custom resources.
 
 YAML keys are camelCase, as Kubernetes has them; attributes are snake_case. `serve.domain.workflow` has that of
-workflows, `serve.domain.kinds` the table of all.
+workflows, `serve.domain.platform` that of installations, `serve.domain.kinds` the table of all.
 """
 
 import hashlib
@@ -383,72 +383,6 @@ class ModelDocument(Document):
 
     kind: Literal["Model"]
     spec: ModelSpec
-
-
-class Pool(Spec):
-    """A set of like nodes."""
-
-    name: Name
-    cpu: bool = False
-    accelerator: str | None = None
-    gpus_per_node: int = Field(default=0, ge=0, le=64)
-    min_nodes: int = Field(default=0, ge=0)
-    max_nodes: int = Field(default=1, ge=1)
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: list[dict[str, JsonValue]] = Field(default_factory=list)
-    runtime_class: str | None = None
-    resources: dict[str, JsonValue] = Field(default_factory=dict)
-
-
-class GatewaySpec(Spec):
-    """The HTTP front."""
-
-    min_replicas: int = Field(default=1, ge=1, le=100)
-    max_replicas: int = Field(default=1, ge=1, le=100)
-    max_ongoing_requests: int = Field(default=4096, ge=1)
-    """Open requests per replica, streams included. Over the gateway's own limit, SLIPWAY_GATEWAY_MAX_IN_FLIGHT: Ray
-    would hold back in silence what the gateway refuses with a reason."""
-
-
-class RunnerSpec(Spec):
-    """The application that executes runs."""
-
-    replicas: int = Field(default=1, ge=1, le=100)
-    max_concurrency: int = Field(default=64, ge=1, le=10_000)
-    """Runs that one replica executes at the same time."""
-
-
-class LedgerSpec(Spec):
-    """The application that books usage. It is stateless over the database: several may run."""
-
-    replicas: int = Field(default=1, ge=1, le=16)
-
-
-class OperationsSpec(Spec):
-    """The application that works on the pictures of workflows: resizing, masks, grids."""
-
-    replicas: int = Field(default=1, ge=1, le=100)
-    max_concurrency: int = Field(default=4, ge=1, le=64)
-    """Operations that one replica works on at the same time, each in a thread: up to 12 bytes for each pixel of the
-    largest picture (SLIPWAY_IMAGES_MAX_PIXELS) and operation."""
-    cpus: float = Field(default=0.1, gt=0, le=64)
-
-
-class PlatformSpec(Spec):
-    """What an installation consists of besides its models."""
-
-    gateway: GatewaySpec = GatewaySpec()
-    runner: RunnerSpec = RunnerSpec()
-    ledger: LedgerSpec = LedgerSpec()
-    operations: OperationsSpec = OperationsSpec()
-    pools: list[Pool] = Field(default_factory=lambda: [Pool(name="default", cpu=True)], min_length=1)
-
-
-class PlatformDocument(Document):
-    """An installation."""
-
-    kind: Literal["Platform"]
-    spec: PlatformSpec = PlatformSpec()
 
 
 class AdapterWeights(Spec):

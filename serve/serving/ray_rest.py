@@ -5,8 +5,9 @@ from typing import Any
 
 import httpx
 
-from serve.domain.documents import ModelDocument, PlatformDocument
+from serve.domain.documents import ModelDocument
 from serve.domain.errors import EngineFailed
+from serve.domain.platform import PlatformDocument
 from serve.serving.serve_config import Listener, serve_config
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serve.domain.documents import API_VERSION, Engine, ModelDocument, ModelSpec, PlatformDocument, Queue
+from serve.domain.documents import API_VERSION, Engine, ModelDocument, ModelSpec, Queue
+from serve.domain.platform import PlatformDocument
 from serve.domain.task import Family
 
 GATEWAY_APP = "gateway"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve.domain.documents import API_VERSION, LedgerSpec, ModelDocument, OperationsSpec
+from serve.domain.documents import API_VERSION, ModelDocument
+from serve.domain.platform import LedgerSpec, OperationsSpec
 from serve.serving.serve_config import (
     LEDGER_APP,
     OPERATIONS_APP,

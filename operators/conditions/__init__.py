@@ -1,0 +1,1 @@
+"""How each resource is doing: its status, as conditions that roll up."""

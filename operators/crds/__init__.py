@@ -1,0 +1,1 @@
+"""The custom resources: the documents of `serve.domain` as Kubernetes describes them."""

@@ -1,0 +1,1 @@
+"""Documents -> the manifests that should be there. Pure: no cluster, no clock."""

@@ -1,0 +1,1 @@
+"""Manifests that should be there and those that are -> actions, each with its reason. Pure."""

@@ -1,0 +1,1 @@
+"""What the platform itself keeps (models, adapters, workflows) against the resources of the cluster."""
