@@ -36,6 +36,6 @@ ui: ## Build the web app (there is none in this version: it serves the API only)
 render: $(VENV)/.installed ## Make the generated files anew: OpenAPI, the README's table of settings, rules and dashboards
 	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md && $(BIN)/python -m serve.telemetry.render k8s
 
-$(VENV)/.installed: pyproject.toml locks/cpu.txt locks/cpu-torch.txt locks/gpu.txt locks/install
+$(VENV)/.installed: pyproject.toml locks/cpu.txt locks/cpu-torch.txt locks/gpu.txt locks/tools.txt locks/install locks/unpack_tools.py
 	@./locks/install $(VENV)
 	@touch $@

@@ -111,6 +111,10 @@ class StoredDocument:
     """api, kubernetes or builtin."""
     body: Mapping[str, Any] = field(default_factory=dict)
     """The document; kept for models that `api` manages alone."""
+    version: str = ""
+    """Of an adapter its files' digest, of a workflow the number that was published last."""
+    base: str = ""
+    """The served model that an adapter was found to fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,10 @@ class Catalogue:
     adapters: Mapping[str, StoredDocument] = field(default_factory=dict)
     workflows: Mapping[str, StoredDocument] = field(default_factory=dict)
     reports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By model: the catalogue's card (`GET /v1/catalog`), with state, replicas and seconds of a cold start."""
+    """By model: how it is served (`GET /v1/admin/served`), with state, replicas, seconds of a cold start, the version of
+    its prices and its last scaling decisions."""
+    version: str = ""
+    """Of Slipway, as the platform says it."""
     message: str = ""
     """Why it does not answer."""
 

@@ -45,6 +45,9 @@ _BAD_KEY = (
     "This API key is not valid: it is unknown, expired or revoked. Check that it was copied whole, "
     "or ask for a new one (`slipway keys create`)."
 )
+_ADMIN = KeyId("admin-secret")
+"""The family of the key that an installation's Secret holds. No key's id has a hyphen."""
+_ADMIN_TITLE = "admin secret of the installation"
 _NO_DIGEST = "0" * 64
 """Compared with where no key is found, so that an unknown id takes the same path as a wrong secret."""
 
@@ -273,6 +276,22 @@ class Keys:
                 return None
             await self._insert(connection, first, token)
         return token.text
+
+    async def ensure_admin(self, token: Token) -> bool:
+        """Make `token` the installation's key, with every scope; the one that was it before ends. Whether it opens
+        anything now: one that somebody has revoked stays so."""
+        now_ms = self._clock.now_ms()
+        made = KeyInfo(token.key_id, DEFAULT_TENANT, DEFAULT_PROJECT, _ADMIN_TITLE, ALL_SCOPES, now_ms, family=_ADMIN)
+        others = keys.c.family == _ADMIN, keys.c.id != token.key_id, keys.c.revoked_ms.is_(None)
+        async with self._records.write() as connection:
+            await Tenants(self._records, self._clock).ensure(connection, DEFAULT_TENANT)
+            await connection.execute(select(tenants).where(tenants.c.name == DEFAULT_TENANT).with_for_update())
+            await connection.execute(update(keys).where(*others).values(revoked_ms=now_ms))
+            row = (await connection.execute(_by_id(token.key_id))).mappings().one_or_none()
+            if row is None:
+                await self._insert(connection, made, token)
+                return True
+        return hmac.compare_digest(row["secret_sha256"], token.sha256) and _info(row).is_live(now_ms)
 
 
 def _reaches(by: Caller, key: KeyInfo) -> bool:

@@ -20,6 +20,9 @@ NUM_RANDOM_CHARS = 37
 NUM_CHECKSUM_CHARS = 6
 """58**6 is more than 2**32: the whole CRC-32 fits."""
 
+MIN_SEED_CHARS = 32
+"""Of a text that a key is made from. Random letters and digits of that length hold over 160 bits."""
+
 _B58 = f"[{ALPHABET}]"
 _KEY_ID = re.compile(f"{_B58}{{{NUM_ID_CHARS}}}")
 _TOKEN = re.compile(f"slw_({_B58}{{{NUM_ID_CHARS}}})_{_B58}{{{NUM_RANDOM_CHARS + NUM_CHECKSUM_CHARS}}}")
@@ -40,6 +43,31 @@ def make_token(choose: Callable[[str], str] = secrets.choice) -> Token:
     body = f"slw_{key_id}_" + "".join(choose(ALPHABET) for _ in range(NUM_RANDOM_CHARS))
     text = body + checksum(body)
     return Token(KeyId(key_id), text, sha256_of(text))
+
+
+def admin_token(text: str) -> Token:
+    """The key that a Secret stands for: the one it holds, or the one that is made from its random characters, which is
+    always the same. So whoever installs needs no program that writes keys. White space around it does not count.
+
+    Raises:
+        ValueError: it is neither; with a sentence that says what it should be, and nothing of what it is.
+    """
+    text = text.strip()
+    key_id = key_id_of(text)
+    if key_id is not None:
+        return Token(key_id, text, sha256_of(text))
+    if text.startswith("slw_"):
+        raise ValueError("the admin secret looks like a key, and is none: it was not copied whole")
+    if len(text) < MIN_SEED_CHARS:
+        raise ValueError(f"the admin secret is a key (slw_...), or at least {MIN_SEED_CHARS} random characters")
+    rest = int.from_bytes(hashlib.shake_256(b"slipway admin key\0" + text.encode("utf-8", "surrogatepass")).digest(64))
+
+    def choose(alphabet: str) -> str:
+        nonlocal rest
+        rest, digit = divmod(rest, len(alphabet))
+        return alphabet[digit]
+
+    return make_token(choose)
 
 
 def key_id_of(text: str) -> KeyId | None:

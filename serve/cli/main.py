@@ -20,6 +20,7 @@ from serve.cli import (
     keys,
     local,
     members,
+    node,
     prices,
     projects,
     run,
@@ -121,6 +122,7 @@ _COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     budgets.register,
     config.register,
     doctor.register,
+    node.register,
 )
 
 

@@ -374,8 +374,12 @@ class Document(Spec):
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     def digest(self) -> str:
-        """`sha256:...` over the canonical form."""
-        return "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
+        """`sha256:...` over the canonical form without labels: they sort documents and change nothing of what is served,
+        and on a cluster many programs write them."""
+        plain = self
+        if self.metadata.labels:
+            plain = self.model_copy(update={"metadata": self.metadata.model_copy(update={"labels": {}})})
+        return "sha256:" + hashlib.sha256(plain.canonical()).hexdigest()
 
 
 class ModelDocument(Document):

@@ -23,6 +23,9 @@ LEDGER_DEPLOYMENT = "ledger"
 OPERATIONS_APP = "operations"
 OPERATIONS_DEPLOYMENT = "operations"
 MODEL_APP_PREFIX = "model-"
+POOL_RESOURCE_AMOUNT = 1000
+"""What each node of a pool has of the pool's resource. Whatever runs there takes a thousandth of one."""
+_POOL_SHARE = 0.001
 REPLICA_DEPLOYMENT = "replica"
 """Every model application has one deployment with replicas, of this name, whatever its family."""
 ENTRY_DEPLOYMENT = "entry"
@@ -65,6 +68,11 @@ def default_platform() -> PlatformDocument:
     )
 
 
+def pool_resource(pool: str) -> str:
+    """Ray's custom resource that the nodes of a pool have, and those of no other."""
+    return f"pool_{pool}"
+
+
 def model_app(model: str) -> str:
     """The application's name of a model."""
     return f"{MODEL_APP_PREFIX}{model}"
@@ -99,12 +107,17 @@ def _gateway(platform: PlatformDocument, models: Iterable[ModelDocument]) -> dic
                 "name": "gateway",
                 **_replicas(spec.min_replicas, spec.max_replicas, target_ongoing=spec.max_ongoing_requests / 4),
                 "max_ongoing_requests": spec.max_ongoing_requests,
-                "ray_actor_options": {"num_cpus": 0.1},
+                "ray_actor_options": _part_options(platform, 0.1),
                 **_SUPERVISION,
                 "user_config": {"catalog": _catalog_digest(models)},
             }
         ],
     }
+
+
+def _part_options(platform: PlatformDocument, cpus: float) -> dict[str, Any]:
+    """Where the platform's own parts run: by its resource, on the pool for them."""
+    return {"num_cpus": cpus, "resources": {pool_resource(platform.spec.parts_pool.name): _POOL_SHARE}}
 
 
 def _replicas(minimum: int, maximum: int, target_ongoing: float) -> dict[str, Any]:
@@ -136,7 +149,7 @@ def _runner(platform: PlatformDocument) -> dict[str, Any]:
             {
                 "name": "runner",
                 "num_replicas": spec.replicas,
-                "ray_actor_options": {"num_cpus": 0.1},
+                "ray_actor_options": _part_options(platform, 0.1),
                 **_SUPERVISION,
             }
         ],
@@ -154,7 +167,7 @@ def _ledger(platform: PlatformDocument) -> dict[str, Any]:
                 "name": LEDGER_DEPLOYMENT,
                 "num_replicas": platform.spec.ledger.replicas,
                 "max_ongoing_requests": _LEDGER_BATCHES,
-                "ray_actor_options": {"num_cpus": 0.1},
+                "ray_actor_options": _part_options(platform, 0.1),
                 **_SUPERVISION,
             }
         ],
@@ -174,7 +187,7 @@ def _operations(platform: PlatformDocument) -> dict[str, Any]:
                 "num_replicas": spec.replicas,
                 # Its own queue refuses with a reason, so Ray must not hold calls back before it.
                 "max_ongoing_requests": 2 * (spec.max_concurrency + OPERATIONS_QUEUE.max_waiting),
-                "ray_actor_options": {"num_cpus": spec.cpus},
+                "ray_actor_options": _part_options(platform, spec.cpus),
                 **_SUPERVISION,
             }
         ],
@@ -272,7 +285,7 @@ def _placement(spec: ModelSpec) -> dict[str, Any]:
     """Where a replica runs. The actor itself holds its GPUs, several too: Ray shows it those and no others, and vLLM's
     tensor-parallel processes inherit the sight. Bundles of one GPU each would leave it with all of the node's."""
     placement = spec.placement
-    pool = {f"pool_{placement.pool}": 0.001}
+    pool = {pool_resource(placement.pool): _POOL_SHARE}
     options: dict[str, Any] = {"num_cpus": placement.cpus, "num_gpus": placement.gpus, "resources": pool}
     bundle: dict[str, float] = {"CPU": placement.cpus, "GPU": placement.gpus} | pool
     if placement.memory is not None:

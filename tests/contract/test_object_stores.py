@@ -140,10 +140,10 @@ async def test_a_canceled_put_leaves_no_blob(store: ObjectStore, key: str) -> No
         await asyncio.Event().wait()
 
     putting = asyncio.create_task(store.put(key, endless(), "video/mp4"))
-    await asyncio.wait_for(started.wait(), 20)
+    await asyncio.wait_for(started.wait(), 60)
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(putting, 5)
+        await asyncio.wait_for(putting, 60)
     with pytest.raises(NotFound):
         await store.stat(key)
 

@@ -436,10 +436,12 @@ async def test_logins_that_wait_for_the_provider_leave_places_for_callers(tmp_pa
         settings = settings_in(tmp_path, auth=auth, gateway=GatewaySettings(max_in_flight=8))
         async with gateway(tmp_path, settings=settings) as made, made.client() as client:
             waiting = asyncio.create_task(client.get("/login"))
-            await asyncio.sleep(0.05)
+            silent.setblocking(False)
+            connection, _ = await asyncio.get_running_loop().sock_accept(silent)
             refused = [(await client.get("/login")).status_code for _ in range(8)]
             assert (set(refused), (await client.get("/v1/models")).status_code) == ({429}, 200)
             waiting.cancel()
+            connection.close()
 
 
 async def test_a_provider_that_is_away_is_said_so_and_keys_work_on(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def test_a_killed_runners_runs_are_finished_by_another_once_each(database:
         env=os.environ | {"PYTHONPATH": str(TESTS)},
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             for run in running:
                 await half_said(store, run.id)
     finally:
@@ -47,7 +47,7 @@ async def test_a_killed_runners_runs_are_finished_by_another_once_each(database:
     runner = Runner(store, models, SystemClock(), owner="heir", settings=settings, max_concurrency=4, outputs=Outputs())
     await runner.start()
     for run in (*running, queued):
-        ended = await wait(store, run.tenant, run.id, 10)
+        ended = await wait(store, run.tenant, run.id, 60)
         assert ended.outputs is not None
         assert ended.outputs["text"] == "whole"
         assert await num_endings(database, run.id) == 1

@@ -118,7 +118,7 @@ async def test_two_processes_worth_of_writers_lose_nothing(database: Records) ->
 async def test_readers_do_not_wait_for_a_writer(database: Records) -> None:
     async with database.write() as connection:
         await connection.execute(update(tenants).values(created_ms=7))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             assert await asyncio.gather(*(count(database) for _ in range(50))) == [0] * 50
 
 
@@ -136,7 +136,7 @@ async def test_a_writer_canceled_in_mid_transaction_leaves_no_lock_and_no_connec
     writer.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await increment(database)
     assert await count(database) == 1
     assert num_checked_out(database) == 0
@@ -149,7 +149,7 @@ async def test_a_writer_canceled_while_it_waits_for_another_leaves_nothing(datab
         await asyncio.sleep(0.05)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting, 2)
+            await asyncio.wait_for(waiting, 60)
     assert await count(database) == 5
     await increment(database)
     assert num_checked_out(database) == 0
@@ -163,10 +163,10 @@ async def test_cancellation_at_any_moment_leaves_whole_transactions_and_every_co
         await asyncio.sleep(chance.random() / 50)
         for writer in chance.sample(writers, 8):
             writer.cancel()
-        ended = await asyncio.wait_for(asyncio.gather(*writers, return_exceptions=True), 20)
+        ended = await asyncio.wait_for(asyncio.gather(*writers, return_exceptions=True), 60)
         assert all(one is None or isinstance(one, asyncio.CancelledError) for one in ended)
         # A task canceled in the very commit may or may not have committed; never half.
         assert before <= await count(database) <= before + 12
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await increment(database)
     assert num_checked_out(database) == 0

@@ -221,7 +221,7 @@ def test_processes_that_ask_together_share_one_download(hub: Hub, tmp_path: Path
     asking = [context.Process(target=_ask_in_process, args=(tmp_path, barrier, digests)) for _ in range(3)]
     for process in asking:
         process.start()
-    assert {digests.get(timeout=60) for _ in asking} == {digest_of(hub.files)}
+    assert {digests.get(timeout=240) for _ in asking} == {digest_of(hub.files)}
     for process in asking:
         process.join()
     assert len(hub.asked) == len(hub.files)

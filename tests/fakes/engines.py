@@ -17,6 +17,12 @@ class ScriptedEngine:
         self.num_closed = 0
         self.is_running = asyncio.Event()
 
+    async def has_calls(self, num: int) -> None:
+        """Wait until so many have come."""
+        async with asyncio.timeout(60):
+            while len(self.calls) < num:
+                await asyncio.sleep(0.005)
+
     async def stream(
         self, call: ModelCall, adapters: Sequence[AppliedAdapter] = (), tally: Tally | None = None
     ) -> AsyncGenerator[EventBatch, None]:

@@ -89,7 +89,7 @@ def process(
     )
 
 
-async def until(is_so: Callable[[], bool], seconds: float = 10) -> None:
+async def until(is_so: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for it."""
     async with asyncio.timeout(seconds):
         while not is_so():

@@ -107,7 +107,7 @@ def running_provider() -> Iterator[OidcProvider]:
             yield made
         finally:
             server.shutdown()
-            thread.join(5)
+            thread.join(60)
             server.server_close()
 
 

@@ -75,7 +75,7 @@ class Bench:
         finally:
             await runner.stop()
 
-    async def ended(self, run: Run, seconds: float = 5.0) -> Run:
+    async def ended(self, run: Run, seconds: float = 60.0) -> Run:
         found = await wait(self.store, run.tenant, run.id, seconds)
         assert found.status.is_terminal, found.status
         return found
@@ -86,7 +86,7 @@ class Bench:
     async def told(self, run: Run, kind: RunEventKind) -> list[dict[str, object]]:
         return [event.data for event in await self.store.events(run.id, limit=20_000) if event.kind == kind]
 
-    async def until(self, holds: Callable[[], bool | Awaitable[bool]], seconds: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while True:
                 found = holds()

@@ -42,7 +42,7 @@ PAINTER, SLOW = "painter", "slow"
 PRICES = {CHAT: {"prompt": "1", "completion": "2"}, SLOW: {"prompt": "1", "completion": "2"}}
 PRICES[PAINTER] = {"prompt": "1", "image": "0.01", "megapixelStep": "0.1"}
 _SIDES = {name: {"default": 64, "maximum": 512} for name in ("width", "height")}
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 60.0
 
 
 def _documents() -> list[ModelDocument]:

@@ -253,7 +253,7 @@ async def test_memory_is_given_back_when_nothing_holds_the_failed_step_any_more(
         patched.setattr(Batch, "step", full)
         with pytest.raises(EngineFailed):
             await events_of(engine, call(width=104))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not was_held:
                 await asyncio.sleep(0.01)
     assert was_held == [False]
@@ -279,7 +279,7 @@ async def test_a_call_that_leaves_while_its_images_are_begun_begins_no_more_of_t
     def slow(*given: Any) -> canvas.Canvas:
         num_begun[0] += 1
         is_begun.set()
-        has_left.wait(5)
+        has_left.wait(60)
         return prepare(*given)
 
     with monkeypatch.context() as patched:

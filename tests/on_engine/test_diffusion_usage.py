@@ -64,7 +64,7 @@ async def settled(tally: Tally) -> Quantities:
     """What was counted once nothing more will be."""
     over, post = asyncio.Event(), asyncio.get_running_loop().call_soon_threadsafe
     tally.when_settled(lambda: post(over.set))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await over.wait()
     return tally.quantities()
 

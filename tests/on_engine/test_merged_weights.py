@@ -76,21 +76,21 @@ def test_others_are_painted_while_weights_are_merged(loop: StepLoop) -> None:
     slow = Held()
     waiting = Call(loop, mixture(slow, "slow"), num_images=2)
     others = [Call(loop), Call(loop)]
-    assert all(other.ended.wait(20) for other in others)
+    assert all(other.ended.wait(60) for other in others)
     assert not waiting.outcomes
     slow.may_end.set()
-    assert waiting.ended.wait(20)
+    assert waiting.ended.wait(60)
     assert (waiting.error, slow.num_computed) == (None, 1)
 
 
 def test_an_idle_loop_sleeps_until_they_are_there(loop: StepLoop) -> None:
     slow = Held()
     waiting = Call(loop, mixture(slow, "alone"))
-    assert slow.begun.wait(20)
+    assert slow.begun.wait(60)
     assert _soon(lambda: loop._beat_at == 0.0), "it looks for them over and over"
     assert loop.stuck_seconds() == 0.0
     slow.may_end.set()
-    assert waiting.ended.wait(20)
+    assert waiting.ended.wait(60)
     assert waiting.error is None
 
 
@@ -100,7 +100,7 @@ def test_who_left_while_they_were_merged_is_not_painted(loop: StepLoop) -> None:
     waiting.ticket.cancel()
     slow.may_end.set()
     other = Call(loop)
-    assert other.ended.wait(20)
+    assert other.ended.wait(60)
     assert not waiting.outcomes
     assert loop.totals.num_images == before + 1
 
@@ -109,11 +109,11 @@ def test_a_failure_is_told_to_its_call_and_the_next_may_try_again(loop: StepLoop
     bad = Held(ValueError("no"))
     bad.may_end.set()
     failed = Call(loop, mixture(bad, "bad"))
-    assert failed.ended.wait(20)
+    assert failed.ended.wait(60)
     assert failed.error is not None
     bad.error = None
     again = Call(loop, mixture(bad, "bad"))
-    assert again.ended.wait(20)
+    assert again.ended.wait(60)
     assert again.error is None
 
 
@@ -136,7 +136,7 @@ class Kept:
         wanted = [self.want(key) for key in keys]
         self.weights.prepare(wanted, in_use)
         while self.weights.is_busy:
-            assert self.told.acquire(timeout=20)
+            assert self.told.acquire(timeout=60)
             self.weights.prepare(wanted, in_use)
         return [self.weights.get(key) is not None for key in keys]
 

@@ -72,7 +72,7 @@ async def cancelled_early(engine: Any, call: ModelCall, dice: random.Random) -> 
 
 async def counted(engine: Any) -> dict[str, float]:
     """The engine's counters, once it does nothing."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while engine.counters()["unfinished_sequences"]:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

@@ -176,7 +176,7 @@ async def live_through(steps: list[tuple]) -> None:
             task.cancel() if kind == "cancel" else stay.set()
     for _, stay in calls:
         stay.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         ends = await asyncio.gather(*(task for task, _ in calls), return_exceptions=True)
         assert all(end is None or isinstance(end, asyncio.CancelledError | NotFound) for end in ends), ends
         while cache._tasks:

@@ -38,7 +38,7 @@ async def read(store: FilesystemObjects, key: str) -> bytes:
 
 async def settled(root: Path, expected: list[str]) -> bool:
     """Whether the files come to be `expected`: cleaning up is not awaited."""
-    for _ in range(100):
+    for _ in range(6000):
         if files(root) == expected:
             return True
         await asyncio.sleep(0.01)

@@ -116,8 +116,8 @@ class Bench:
         await runner.stop()
 
     async def ended(self, run: Run) -> Run:
-        async with asyncio.timeout(10):
-            return await wait(self.store, run.tenant, run.id, 10)
+        async with asyncio.timeout(60):
+            return await wait(self.store, run.tenant, run.id, 60)
 
 
 @pytest.fixture

@@ -160,10 +160,11 @@ async def test_a_client_has_its_share_and_not_more(made: Gateway):
 
 async def test_one_client_that_only_listens_leaves_places_for_others(tmp_path: Path):
     settings = settings_in(tmp_path, anonymous=CAPS, gateway=GatewaySettings(max_in_flight_per_tenant=32))
-    async with gateway(tmp_path, {OPEN: ScriptedEngine(60)}, settings) as made, stranger(await opened(made)) as client:
+    engine = ScriptedEngine(600)
+    async with gateway(tmp_path, {OPEN: engine}, settings) as made, stranger(await opened(made)) as client:
         call = BODY | {"model": OPEN}
         held = [asyncio.create_task(client.post(CHATS, json=call)) for _ in range(2)]
-        await asyncio.sleep(0.05)
+        await engine.has_calls(2)
         refused = await client.get("/v1/models")
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "overloaded")
         async with stranger(made, "203.0.113.10") as other:

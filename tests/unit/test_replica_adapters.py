@@ -167,7 +167,7 @@ async def test_a_cold_adapter_takes_no_place_from_calls_that_are_ready(installat
     replica = await installation.replica(document(**echo(maxConcurrency=1, adapterLoadMs=60_000)))
     cold = asyncio.create_task(said(replica, chat("cold", stripes)))
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         await replica.check_health()
         assert await said(replica, chat("ready")) == "ready"
     assert not cold.done()
@@ -190,7 +190,7 @@ async def test_a_cold_call_keeps_its_turn(installation: Installation) -> None:
     cold = asyncio.create_task(call("cold", stripes))
     await asyncio.sleep(0)
     later = asyncio.create_task(call("later"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         while not replica.counters()["adapter_resident_host"]:
             await asyncio.sleep(0.01)
         await first.aclose()
@@ -233,7 +233,7 @@ async def test_leaving_while_it_loads_lets_the_load_end(installation: Installati
     call.cancel()
     await asyncio.wait([call])
     assert replica.record_autoscaling_stats()["backlog_seconds"] == 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         assert await said(replica, chat("next")) == "next"
         await close(replica)
 

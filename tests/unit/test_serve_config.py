@@ -68,7 +68,8 @@ def test_operations_run_as_the_platform_says_and_refuse_before_ray_would_hold_th
     application = next(app for app in config["applications"] if app["name"] == OPERATIONS_APP)
     (deployment,) = application["deployments"]
     assert application["args"] == {"max_concurrency": 8}
-    assert (deployment["num_replicas"], deployment["ray_actor_options"]) == (2, {"num_cpus": 2})
+    assert deployment["num_replicas"] == 2
+    assert deployment["ray_actor_options"] == {"num_cpus": 2, "resources": {"pool_default": 0.001}}
     assert deployment["max_ongoing_requests"] > 8 + OPERATIONS_QUEUE.max_waiting
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
+from fakes.effort import effort
 
 from deployments.engines import structured
 from deployments.engines.structured import Constraint, SchemaGate, check_schema, constraint, forced_calls_schema
@@ -53,11 +53,10 @@ def test_an_ordinary_schema_is_taken(schema):
     ],
 )
 def test_a_schema_that_costs_or_cannot_be_enforced_is_refused_at_once(schema, reason):
-    began_at = time.perf_counter()
-    with pytest.raises(InvalidRequest, match=reason) as refused:
+    with effort() as spent, pytest.raises(InvalidRequest, match=reason) as refused:
         check_schema(schema, "the.path")
     assert (refused.value.code, refused.value.param) == ("invalid_schema", "the.path")
-    assert time.perf_counter() - began_at < 0.1
+    assert spent.seconds < 1
 
 
 TOOLS = [
@@ -131,12 +130,13 @@ async def test_a_schema_that_does_not_compile_is_the_callers_error_without_our_p
 async def test_a_compilation_that_hangs_is_refused_and_holds_its_slot_until_it_ends(monkeypatch):
     monkeypatch.setattr(structured, "COMPILE_SECONDS", 0.02)
     release = threading.Event()
-    gate = SchemaGate(lambda schema: (schema == "slow" and release.wait(5), None)[1])
+    gate = SchemaGate(lambda schema: (schema == "slow" and release.wait(60), None)[1])
     with pytest.raises(InvalidRequest, match="too long"):
         await gate.admit(Constraint("slow", "p"))
     await gate.admit(Constraint("quick", "p"))
     assert gate._free._value == structured.NUM_COMPILERS - 1
     release.set()
-    await asyncio.sleep(0.05)
-    assert gate._free._value == structured.NUM_COMPILERS
+    async with asyncio.timeout(60):
+        while gate._free._value < structured.NUM_COMPILERS:
+            await asyncio.sleep(0.005)
     gate.close()

@@ -191,7 +191,7 @@ async def test_a_sender_at_work_sends_what_comes(store: RunStore) -> None:
     webhooks = sender(store, receiver)
     await webhooks.start()
     run = await finished(store)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await the_delivery(store, run)).status != "delivered":
             await asyncio.sleep(0.02)
     await webhooks.stop()

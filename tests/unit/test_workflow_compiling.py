@@ -1,9 +1,9 @@
 """Documents become graphs: order, types, lists, sub-graphs, targets; and valid ones of every shape have no errors."""
 
-import time
 from typing import Any
 
 import pytest
+from fakes.effort import effort
 from fakes.workflows import (
     EMBEDDER,
     LANGUAGE,
@@ -270,10 +270,10 @@ def test_five_hundred_nodes_compile_in_milliseconds() -> None:
     spec = workflow(nodes, {"out": ["n499", "result"]}, {"x": "number"})
     taken = []
     for _ in range(5):
-        start = time.process_time()
-        graph_of(spec)
-        taken.append(time.process_time() - start)
-    assert min(taken) < 0.06  # 17 ms on a quiet core; three times that says that something is wrong
+        with effort() as spent:
+            graph_of(spec)
+        taken.append(spent.seconds)
+    assert min(taken) < 0.2  # a tenth of it on a quiet core; what grows with the square of the nodes takes more
 
 
 def test_a_hole_of_a_template_without_its_input_is_told_before_anything_runs():

@@ -145,7 +145,7 @@ async def test_a_plan_knows_what_is_there_and_what_such_steps_took_and_cost(tmp_
     assert (fresh, cached, running) == ({"runs"}, {"cached"}, {"runs"})
     assert (before["seconds"], before["cost"]) == (None, None)
     assert (after["seconds"], nano(after)) == (0, 0)
-    assert 0 < anew["seconds"] < 5
+    assert 0 < anew["seconds"] < 60
     assert nano(anew) == nano(run)
     assert anew["critical_path"] == ["improve", "gen", "small"]
     assert anew["cost_at_most"]["nano_usd"] == before["cost_at_most"]["nano_usd"] >= nano(run)
@@ -258,7 +258,7 @@ async def test_a_run_that_is_canceled_stops_its_models_and_is_charged_for_what_r
     async with workflow_platform(tmp_path) as shop:
         await shop.publish(slow=spec)
         run = (await shop.client.post("/v1/workflows/slow/runs", json={})).json()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while shop.models.num_open < 2 or len(shop.models.calls) < 3:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)

@@ -63,7 +63,7 @@ async def test_everything_that_is_ready_runs_at_once(shop: Workshop) -> None:
     nodes["all"] = {"type": "op:list.make", "inputs": {f"item_{i}": ref(f"n{i}", "text") for i in range(5)}}
     spec = workflow(nodes, {"out": ["all", "items"]})
     stage = MemoryStage(run_of(spec), together)
-    performed = await asyncio.wait_for(shop.performer(spec).perform(stage), 5)
+    performed = await asyncio.wait_for(shop.performer(spec).perform(stage), 60)
     assert performed.outputs == {"out": [f"{index}/1" for index in range(5)]}
 
 
@@ -362,7 +362,7 @@ async def test_tries_of_an_attempt_that_was_lost_are_used_up(shop: Workshop) -> 
     spec = workflow({"a": chat("a", policy={"retries": 2})}, {"out": ["a", "text"]})
     first = MemoryStage(run_of(spec), model)
     running = asyncio.create_task(shop.performer(spec).perform(first))
-    await asyncio.wait_for(third.wait(), 5)
+    await asyncio.wait_for(third.wait(), 60)
     assert (first.rows["a"].status, first.rows["a"].tries) == (StepStatus.RUNNING, 2)
     running.cancel()
     await asyncio.wait([running])

@@ -468,7 +468,7 @@ async def test_who_cancels_waits_for_the_thread() -> None:
     go_on, ended = threading.Event(), threading.Event()
 
     def work() -> None:
-        go_on.wait(5)
+        go_on.wait(60)
         ended.set()
 
     task = asyncio.create_task(in_thread(work))

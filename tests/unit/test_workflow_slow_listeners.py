@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.asgi import Exchange
 from fakes.gateway import Gateway
-from fakes.workflow_platform import SLOW, WorkflowPlatform, workflow_platform
+from fakes.workflow_platform import SLOW, workflow_platform
 from fakes.workflows import ref, workflow
 from starlette.types import Message
 

@@ -1,0 +1,23 @@
+{{/* What a schema cannot say, in words that say what to do: (dict "root" $ "spec" the Platform's). */}}
+{{- define "slipway.check" -}}
+{{- $values := .root.Values -}}
+{{- if and (not $values.secrets.create) $values.postgresql.enabled (eq $values.secrets.database.key "") -}}
+{{- fail "secrets.database.key is empty: name the key of the database's Secret" -}}
+{{- end -}}
+{{- if not .spec.stores.objects.endpoint -}}
+{{- fail "There is nowhere to keep pictures: set platform.spec.stores.objects.endpoint to your S3 store's address, or seaweedfs.enabled=true for evaluation." -}}
+{{- end -}}
+{{- if and .spec.ray.faultTolerance (not .spec.ray.faultTolerance.redisAddress) -}}
+{{- fail "platform.spec.ray.faultTolerance needs redisAddress (host:port)." -}}
+{{- end -}}
+{{- $pools := dict -}}
+{{- range .spec.pools | default (list (dict "name" "default")) -}}
+{{- $_ := set $pools .name . -}}
+{{- end -}}
+{{- range $name, $model := $values.models -}}
+{{- $pool := dig "placement" "pool" "default" $model -}}
+{{- if not (hasKey $pools $pool) -}}
+{{- fail (printf "models.%s.placement.pool is %q, and platform.spec.pools has only %s." $name $pool (keys $pools | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
