@@ -17,6 +17,8 @@ from typing import Any
 from ray.serve.config import AutoscalingContext
 
 from deployments.metric_export import export
+from deployments.scaling_changes import tell_change
+from serve.domain.serving import ScalingChange
 from serve.serving.scaling import Bounds, Decision, Observation, ScalingPolicy
 from serve.telemetry import series
 from serve.telemetry.recording import Recorder
@@ -66,6 +68,8 @@ class BacklogPolicy:
             direction = "up" if decision.replicas > before else "down"
             self._recorder.count(series.SCALING_DECISIONS, self._model, direction).inc()
             logger.info("model %s: %d -> %d replicas: %s", self._model, before, decision.replicas, decision.reason)
+            now_ms = round(time.time() * 1000)
+            tell_change(self._model, ScalingChange(now_ms, before, decision.replicas, decision.reason))
 
 
 def observation(ctx: AutoscalingContext) -> Observation:

@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
@@ -10,6 +11,7 @@ from ray import serve as ray_serve
 from deployments.handles import RayModels
 from deployments.metering import open_witness_metering
 from deployments.metric_export import RayExport
+from deployments.scaling_changes import RayHeadStore, ScalingChanges
 from serve.auth.keys import Keys
 from serve.auth.links import AssetLinks
 from serve.auth.people import open_people
@@ -22,6 +24,7 @@ from serve.catalog.catalog import Catalog
 from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.errors import StorageUnavailable
 from serve.domain.names import RunId
+from serve.domain.ports import DesiredState
 from serve.gateway.app import create_app
 from serve.gateway.fetch import GuardedFetcher
 from serve.gateway.playground import prepare
@@ -33,6 +36,7 @@ from serve.metering.meter import Meter
 from serve.metering.prices.price_book import PriceBook
 from serve.metering.rates.rates import Rates
 from serve.runs.store import RunStore
+from serve.serving.operated import OperatedDesiredState
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import RUNNER_APP, Listener, default_platform
 from serve.serving.statuses import RayStatuses
@@ -47,6 +51,10 @@ from serve.workflow.library.library import Library
 
 _CARDS_FRESH_SECONDS = 5.0
 """A safety net: `reconfigure` announces every change of a card."""
+
+
+_DASHBOARD_PORT = 8265
+"""Ray's default, which KubeRay keeps."""
 
 
 class GatewayArgs(BaseModel):
@@ -116,8 +124,7 @@ def compose(settings: Settings, witness: Meter) -> Services:
     assets = Assets(records, objects, clock, ids)
     catalog, library = Catalog(records, clock, _CARDS_FRESH_SECONDS), Library(records, clock, settings.workflows)
     registry = AdapterRegistry(records, objects, clock, settings.adapters)
-    rest = RayRest(settings.ray.address, settings.ray.token.get_secret_value())
-    listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
+    rest = RayRest(settings.ray.address or head_address(_gcs_address()), settings.ray.token.get_secret_value())
     return Services(
         settings=settings,
         clock=clock,
@@ -140,14 +147,33 @@ def compose(settings: Settings, witness: Meter) -> Services:
         bases=Bases(registry, KnownLayouts(records, clock)),
         adapter_sources=open_adapter_sources(settings),
         adapter_downloads=GuardedFetcher(settings.adapters.allow_private_addresses),
-        desired=RayDesiredState(rest, default_platform(), listener),
+        desired=desired_state(settings, rest),
         nudge=nudge_runner,
         fetcher=GuardedFetcher(settings.webhooks.allow_private_addresses),
         downloads=GuardedFetcher(settings.images.allow_private_addresses),
         links=AssetLinks(records, clock),
         metrics=Metrics(),
         traces=Traces("gateway", settings.tracing.endpoint, settings.tracing.sample_ratio),
+        scaling_changes=ScalingChanges(RayHeadStore()).current,
     )
+
+
+def desired_state(settings: Settings, rest: RayRest) -> DesiredState:
+    """Who turns stored documents into what Ray serves: an operator, or this gateway."""
+    if settings.ray.operated:
+        return OperatedDesiredState()
+    listener = Listener(settings.gateway.host, settings.gateway.port, every_node=False)
+    return RayDesiredState(rest, default_platform(), listener)
+
+
+def head_address(gcs_address: str) -> str:
+    """The URL of Ray's REST API on the host where a cluster's control store is."""
+    host, _, _ = gcs_address.rpartition(":")
+    return f"http://{host}:{_DASHBOARD_PORT}"
+
+
+def _gcs_address() -> str:
+    return str(ray.get_runtime_context().gcs_address)
 
 
 async def nudge_runner(run_id: RunId) -> None:

@@ -17,6 +17,7 @@ from deployments.autoscaling import BACKLOG_METRIC, INFLOW_METRIC, LOAD_METRIC, 
 from deployments.call_adapters import CallAdapters, Stores, not_enabled, open_call_adapters, record_layout
 from deployments.call_assets import STORING_TASKS, CallAssets
 from deployments.call_metering import CallMetering, Stream
+from deployments.document_waiting import when_stored
 from deployments.engines.engine import AppliedAdapter, Engine
 from deployments.metering import open_replica_metering
 from deployments.metric_export import RayExport
@@ -43,6 +44,9 @@ from serve.telemetry.tracing import Traces
 logger = logging.getLogger(__name__)
 
 
+_DOCUMENT_SECONDS = 1800.0
+"""How long a replica waits for its document. Longer than a new installation takes, whose gateway has to be there before
+the operator can bring documents; Ray gives a model up whose replicas fail a few times."""
 _TOLD_SECONDS = 0.05
 """Routers are told of the backlog in steps of this: Ray sends whatever has changed to every one of them."""
 
@@ -88,13 +92,19 @@ class ModelReplica(ABC):
         records = Records(self._settings.storage.url())
         try:
             catalog = Catalog(records, self._clock)
-            document = await catalog.document(user_config["digest"])
+            document = await self._document(catalog, user_config["digest"])
             if self._engine is None:
                 await self._start(document, catalog)
             self._configure_queue(document)
             await self._configure_adapters(document)
         finally:
             await records.close()
+
+    async def _document(self, catalog: Catalog, digest: str) -> ModelDocument:
+        """The document, once it is there: on a cluster Ray hears of it from the operator, at the same time as the
+        platform does. Raises NotFound."""
+        wait_seconds = _DOCUMENT_SECONDS if self._settings.ray.operated else 0.0
+        return await when_stored(catalog, digest, self._clock, wait_seconds)
 
     async def _start(self, document: ModelDocument, catalog: Catalog) -> None:
         began = self._clock.monotonic()

@@ -136,16 +136,19 @@ class Cluster:
         path = self._path(permission_of(manifest["kind"]))
         return await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
 
-    async def delete(self, key: ObjectKey, uid: str = "") -> None:
-        """Delete an object and, in the background, what it owns. One that is gone, or another, is no error."""
+    async def delete(self, key: ObjectKey, uid: str = "") -> Manifest | None:
+        """Delete an object and, in the background, what it owns: the object while it is still ending, or None. One that
+        is gone, or another by now, is no error."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
-            await self._request("DELETE", self._path(permission_of(key.kind), key.name), body=options)
+            answer = await self._request("DELETE", self._path(permission_of(key.kind), key.name), body=options)
         except ClusterError as error:
             if error.status not in (404, 409):
                 raise
+            return None
+        return answer if answer.get("kind") == key.kind and "deletionTimestamp" in answer["metadata"] else None
 
     def _path(self, row: Permission, name: str = "") -> str:
         path = f"{_root(row.api_version)}/namespaces/{self.namespace}/{row.resource}"

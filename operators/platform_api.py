@@ -116,7 +116,9 @@ class PlatformApi:
         else:
             assert action.document is not None
             options["headers"]["Content-Type"] = "application/json"
-            answer = await self._ask("PUT", path, content=action.document.canonical(), timeout=_APPLY_TIMEOUT, **options)
+            answer = await self._ask(
+                "PUT", path, content=action.document.canonical(), timeout=_APPLY_TIMEOUT, **options
+            )
             is_done = answer.is_success
         if is_done:
             return None

@@ -29,6 +29,7 @@ ANNOTATION_MANAGED_BY = "slipway.dev/managed-by"
 """`api` on a Model that stands for one that was applied over HTTP: the platform is its author."""
 
 DocumentT = TypeVar("DocumentT", bound=Document)
+DocumentT_co = TypeVar("DocumentT_co", bound=Document, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ class ObjectKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Resource(Generic[DocumentT]):
+class Resource(Generic[DocumentT_co]):
     """A custom resource whose document is valid."""
 
-    document: DocumentT
+    document: DocumentT_co
     uid: str
     generation: int = 1
     created: str = ""

@@ -277,9 +277,12 @@ class RaySettings(Part):
     """The local Ray that `slipway up` starts."""
 
     address: str = ""
-    """URL of Ray's REST API, http://host:8265; empty outside a running platform, where `slipway up` sets it."""
+    """URL of Ray's REST API, http://host:8265; empty: port 8265 of the cluster's head. `slipway up` sets it."""
     token: SecretStr = SecretStr("")
     """Ray's authentication token; `slipway up` makes one."""
+    operated: bool = False
+    """Whether an operator makes Ray's configuration, as on a Kubernetes cluster. The gateway then writes none, and
+    replicas wait for documents that the operator has yet to apply."""
     ha_proxy: bool = True
     """HAProxy in front of the gateway replicas, in place of Ray's proxy in Python: milliseconds less per request. It
     opens a port with its statistics, and one with its metrics, on every interface."""

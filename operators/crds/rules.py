@@ -5,7 +5,7 @@ holds each against the other. A rule looks at a field only after `has()`: the se
 schema, which are sparse. What needs another resource, as a pool does, is a condition and no rule.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -101,19 +101,24 @@ def _quoted(words: Collection[str]) -> str:
     return f"[{', '.join(repr(str(word)) for word in words)}]"
 
 
+def either(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
 def _of_family(family: Family) -> list[Rule]:
-    tasks = sorted(task for task, traits in TASKS.items() if family in traits.families)
+    tasks = sorted(str(task) for task, traits in TASKS.items() if family in traits.families)
     kinds = [str(get_args(engine.model_fields["kind"].annotation)[0]) for engine in ENGINES[family]]
     other = f"self.family != '{family}'"
     return [
         Rule(
             f"{other} || self.tasks.all(task, task in {_quoted(tasks)})",
-            f"a model of the family {family} does {' or '.join(tasks)}",
+            f"a model of the family {family} does {either(tasks)}",
             ".tasks",
         ),
         Rule(
             f"{other} || self.engine.kind in {_quoted(kinds)}",
-            f"the family {family} is served by the engine {' or '.join(kinds)}",
+            f"the family {family} is served by the engine {either(kinds)}",
             ".engine",
         ),
     ]
@@ -155,10 +160,18 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "expose gateway needs parent, the Gateway that routes here",
         ),
     ),
+    "PlatformDocument": (
+        Rule(
+            "self.metadata.name.matches('^[a-z]')",
+            "a Service is named after a Platform, so its name begins with a letter",
+        ),
+    ),
     "Pool": (
+        Rule("self.name != 'headgroup'", "headgroup is Ray's own name for its head; choose another", ".name"),
         Rule(_at_most("minNodes", "maxNodes", (0, 1)), "minNodes is more than maxNodes"),
         Rule(
-            "!has(self.cpu) || !self.cpu || (!has(self.accelerator) && (!has(self.gpusPerNode) || self.gpusPerNode == 0))",
+            "!has(self.cpu) || !self.cpu || "
+            "(!has(self.accelerator) && (!has(self.gpusPerNode) || self.gpusPerNode == 0))",
             "cpu says that the pool has no GPUs; leave out accelerator and gpusPerNode",
         ),
         Rule(
@@ -181,7 +194,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(_at_most("minReplicas", "maxReplicas", (0, 1)), "minReplicas is more than maxReplicas"),
     ),
     "Prices": (
-        Rule(_all_differ("tiers", "abovePromptTokens"), "two tiers begin above the same number of prompt tokens", ".tiers"),
+        Rule(
+            _all_differ("tiers", "abovePromptTokens"),
+            "two tiers begin above the same number of prompt tokens",
+            ".tiers",
+        ),
         Rule(
             _all_differ("imageSizes", "upToPixels"),
             "two prices are for images up to the same number of pixels",
@@ -209,5 +226,5 @@ RULES: dict[str, tuple[Rule, ...]] = {
             ".adapters",
         ),
     ),
-}  # fmt: skip
+}
 """By class."""

@@ -64,7 +64,7 @@ class _Structure:
     def of(self, schema: Schema) -> Schema:
         schema = self._resolved(schema)
         shape = self._shape(schema)
-        described = _description(schema)
+        described = _description(schema) or shape.pop("description", "")
         default = schema.get("default")
         if self.has_defaults and _is_worth_saying(default, shape):
             shape["default"] = default
@@ -83,7 +83,8 @@ class _Structure:
         if "discriminator" in schema:
             tag, variants = schema["discriminator"]["propertyName"], schema["discriminator"]["mapping"]
             without = _Structure(self.definitions, has_defaults=False)
-            return merged(tag, {name: without.of({"$ref": ref}) for name, ref in variants.items()})
+            noun = schema.get("title", tag).lower()
+            return merged(noun, tag, {name: without.of({"$ref": ref}) for name, ref in variants.items()})
         if "properties" in schema:
             return self._object(schema)
         if schema.get("type") == "object":
@@ -95,7 +96,7 @@ class _Structure:
     def _union(self, branches: Sequence[Schema]) -> Schema:
         """Null besides one form, or several forms of a text; there is no other union in the documents."""
         real = [one for one in branches if one.get("type") != "null"]
-        inner = self._shape(real[0]) if len(real) == 1 else _texts([self._value(one) for one in real])
+        inner = self.of(real[0]) if len(real) == 1 else _texts([self._value(one) for one in real])
         # The server holds null against an enumeration even where the field is nullable.
         may_be_null = len(real) < len(branches) and "enum" not in inner
         return inner | ({"nullable": True} if may_be_null else {})
@@ -120,13 +121,14 @@ class _Structure:
 
     def _map(self, schema: Schema) -> Schema:
         """Keys of any name. Those of an enumeration are fields, which says more."""
-        names, values = schema.get("propertyNames", {}), schema.get("additionalProperties")
+        names, values = schema.get("propertyNames", {}), schema.get("additionalProperties", {})
         patterns: Mapping[str, Schema] = schema.get("patternProperties", {})
         if "enum" in (keys := self._resolved(names)):
-            return {"type": "object", "properties": {key: self.of(values) for key in keys["enum"]}}
+            fields = {key: {"description": f"How many {key.replace('_', ' ')}."} | self.of(values) for key in keys["enum"]}
+            return {"type": "object", "properties": fields}
         pattern, values = next(iter(patterns.items()), (names.get("pattern"), values))
         shape = {"type": "object"} | {key: schema[key] for key in _KEPT if key in schema}
-        inner = self.of(values) if isinstance(values, dict) else ANYTHING
+        inner = self.of({} if values is True else values)
         if "x-kubernetes-preserve-unknown-fields" in inner and "type" not in inner:
             return shape | ANYTHING
         shape["additionalProperties"] = inner

@@ -1,7 +1,15 @@
 """Documents -> the manifests that should be there, and what is wrong with the documents. Pure: no cluster, no clock."""
 
 from operators.desired.checks import problems
-from operators.desired.objects import active_cluster, desired_objects, served_models
-from operators.desired.strategy import Strategy
+from operators.desired.objects import OPTIONAL_KINDS, active_cluster, desired_objects, served_models
+from operators.desired.strategy import Strategy, strategy_at_first
 
-__all__ = ["Strategy", "active_cluster", "desired_objects", "problems", "served_models"]
+__all__ = [
+    "OPTIONAL_KINDS",
+    "Strategy",
+    "active_cluster",
+    "desired_objects",
+    "problems",
+    "served_models",
+    "strategy_at_first",
+]

@@ -13,6 +13,9 @@ from operators.desired.strategy import Strategy
 from operators.state import Live, Manifest, ObjectKey, World
 from serve.domain.documents import ModelDocument
 
+OPTIONAL_KINDS = frozenset({(HTTP_ROUTE_API, "HTTPRoute"), (POD_MONITOR_API, "PodMonitor")})
+"""(apiVersion, kind) that a cluster may know or not, and that are made where it does."""
+
 
 def desired_objects(world: World, strategy: Strategy) -> tuple[Manifest, ...]:
     """The manifests, the RayService first; none without a Platform, or while it is deleted: what it owns goes with it.

@@ -55,9 +55,9 @@ def _json(value: Any) -> str:
 def _upgrade_strategy(platform: PlatformDocument, strategy: Strategy) -> dict[str, Any]:
     upgrade = platform.spec.upgrade
     if strategy is Strategy.IN_PLACE or upgrade.gateway_class is None:
-        return {"type": "None"}
+        return {"type": Strategy.IN_PLACE.upgrade_type}
     return {
-        "type": "NewClusterWithIncrementalUpgrade",
+        "type": strategy.upgrade_type,
         "clusterUpgradeOptions": {
             "gatewayClassName": upgrade.gateway_class,
             "stepSizePercent": upgrade.step_percent,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from operators.planning.strategy import Strategy
+from operators.desired.strategy import Strategy
 from operators.state import Action, Manifest, ObjectKey, Problem, World
 
 

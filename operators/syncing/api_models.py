@@ -31,9 +31,7 @@ def api_models(world: World, catalogue: Catalogue) -> tuple[Action, ...]:
     return (*_kept(world, world.platform, stored), *_gone(world, stored))
 
 
-def _kept(
-    world: World, platform: Resource[PlatformDocument], stored: Mapping[str, StoredDocument]
-) -> Iterator[Action]:
+def _kept(world: World, platform: Resource[PlatformDocument], stored: Mapping[str, StoredDocument]) -> Iterator[Action]:
     valid = {model.name: model for model in world.models}
     invalid = {one.manifest["metadata"]["name"]: one.manifest for one in world.invalid if _is_model(one.manifest)}
     for name, document in sorted(stored.items()):
@@ -42,8 +40,17 @@ def _kept(
         elif name not in valid:
             told = f"The model {name} was applied over HTTP; this resource stands for it."
             yield Action(Verb.APPLY, key_of(name), told, manifest_of(name, document, platform), "AppliedOverHttp")
-        elif not _stands_for(valid[name], document) and not valid[name].is_deleting:
-            yield _set_back(name, document, _written(valid[name].document))
+        elif not valid[name].is_deleting and not _stands_for(valid[name], document):
+            yield _brought_back(valid[name], document)
+
+
+def _brought_back(model: Resource[ModelDocument], document: StoredDocument) -> Action:
+    """A resource whose document is another than the platform's. What can never change makes it another resource, which
+    the next pass makes."""
+    if model.document.spec.family != document.body["spec"]["family"]:
+        told = f"The model {model.name} was applied anew over HTTP, of another family."
+        return Action(Verb.DELETE, key_of(model.name), told, event="DeletedOverHttp", uid=model.uid)
+    return _set_back(model.name, document, _written(model.document))
 
 
 def _gone(world: World, stored: Mapping[str, StoredDocument]) -> Iterator[Action]:

@@ -7,6 +7,7 @@ from operators.state import (
     ApiAction,
     Catalogue,
     InvalidResource,
+    Problem,
     Refusal,
     Resource,
     StoredDocument,
@@ -19,23 +20,29 @@ API = "api"
 KUBERNETES = "kubernetes"
 
 
-def sync(world: World, catalogue: Catalogue, refusals: Collection[Refusal]) -> tuple[ApiAction, ...]:
+def sync(
+    world: World, catalogue: Catalogue, refusals: Collection[Refusal], problems: Iterable[Problem] = ()
+) -> tuple[ApiAction, ...]:
     """What to write to the platform, in order: models first, since adapters are checked against them; workflows, which
     name both, last; then what has no resource any more, in the opposite order.
 
-    A document in `refusals` is not sent again: whoever keeps them forgets one when it is time for another try. Of what
-    does not answer nothing is asked.
+    A document in `refusals` is not sent again: whoever keeps them forgets one when it is time for another try. One with
+    a fatal problem is not sent, and what the platform has of it stays. Of what does not answer nothing is asked.
     """
     if not catalogue.is_answering:
         return ()
     refused = {(refusal.kind, refusal.name, refusal.digest) for refusal in refusals}
-    models = [model for model in world.models if not is_of_api(model)]
+    unfit = {(problem.key.kind, problem.key.name) for problem in problems if problem.is_fatal}
+    models = [model for model in world.models if not _is_set_back(model, catalogue.models.get(model.name))]
     kinds: Sequence[tuple[str, Sequence[Resource[Document]], Mapping[str, StoredDocument]]] = (
         ("Model", _documents(models), catalogue.models),
         ("Adapter", _documents(world.adapters), catalogue.adapters),
         ("Workflow", _documents(world.workflows), catalogue.workflows),
     )
-    applied = (_applied(kind, resources, stored, refused) for kind, resources, stored in kinds)
+    applied = (
+        _applied([one for one in resources if (kind, one.name) not in unfit], stored, refused)
+        for kind, resources, stored in kinds
+    )
     deleted = (_deleted(kind, resources, stored, world.invalid, refused) for kind, resources, stored in reversed(kinds))
     return tuple(action for actions in (*applied, *deleted) for action in actions)
 
@@ -43,6 +50,11 @@ def sync(world: World, catalogue: Catalogue, refusals: Collection[Refusal]) -> t
 def is_of_api(resource: Resource[Document]) -> bool:
     """Whether a resource stands for a document that was applied over HTTP."""
     return resource.annotations.get(ANNOTATION_MANAGED_BY) == API
+
+
+def _is_set_back(model: Resource[Document], stored: StoredDocument | None) -> bool:
+    """Whether `syncing.api_models` sees to it."""
+    return is_of_api(model) or (stored is not None and stored.managed_by == API)
 
 
 def is_stored(resource: Resource[Document], stored: StoredDocument | None) -> bool:
@@ -56,20 +68,19 @@ def _documents(resources: Iterable[Resource[Document]]) -> list[Resource[Documen
 
 
 def _applied(
-    kind: str,
     resources: Iterable[Resource[Document]],
     stored: Mapping[str, StoredDocument],
     refused: Collection[tuple[str, str, str]],
 ) -> list[ApiAction]:
     return [
-        ApiAction(Verb.APPLY, kind, resource.name, _why(resource, stored.get(resource.name)), resource.document)
-        for resource in resources
-        if not is_stored(resource, stored.get(resource.name))
-        and (kind, resource.name, resource.document.digest()) not in refused
+        ApiAction(Verb.APPLY, one.document.kind, one.name, _why(stored.get(one.name)), one.document)
+        for one in resources
+        if not is_stored(one, stored.get(one.name))
+        and (one.document.kind, one.name, one.document.digest()) not in refused
     ]
 
 
-def _why(resource: Resource[Document], stored: StoredDocument | None) -> str:
+def _why(stored: StoredDocument | None) -> str:
     if stored is None:
         return "The platform does not have it yet."
     if stored.managed_by != KUBERNETES:

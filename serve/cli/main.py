@@ -1,6 +1,7 @@
 """The `slipway` command, put together."""
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
@@ -126,6 +127,10 @@ _COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
 )
 
 
+_OTHERS = "slipway.commands"
+"""Entry points of packages that `serve.cli` does not know: functions like those above."""
+
+
 def build_app() -> typer.Typer:
     """The whole command line."""
     app = typer.Typer(
@@ -139,6 +144,8 @@ def build_app() -> typer.Typer:
     )
     for register in _COMMANDS:
         register(app)
+    for command in sorted(entry_points(group=_OTHERS), key=lambda each: each.name):
+        command.load()(app)
     return app
 
 

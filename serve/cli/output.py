@@ -46,9 +46,9 @@ def print_data(data: Any, form: Format) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
-    import yaml
+    from serve.catalog.yaml_text import as_yaml
 
-    typer.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip("\n"))
+    typer.echo(as_yaml(data).rstrip("\n"))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

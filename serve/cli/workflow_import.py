@@ -69,6 +69,6 @@ def _write(spec: dict[str, Any], output: Path | None) -> None:
 def _written(spec: dict[str, Any], suffix: str) -> str:
     if suffix == ".json":
         return json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
-    import yaml
+    from serve.catalog.yaml_text import as_yaml
 
-    return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+    return as_yaml(spec)

@@ -39,7 +39,9 @@ class Metadata(Spec):
     """Who a document is."""
 
     name: Name
+    """What it is called; also in requests and bills, so it is kept."""
     labels: dict[str, str] = Field(default_factory=dict, max_length=32)
+    """For the author's own use."""
 
 
 class Weights(Spec):
@@ -56,25 +58,36 @@ class InputOverride(Spec):
     """What a card changes about one input of its family: it may narrow, never widen."""
 
     default: JsonValue = None
+    """Used where a call gives none."""
     minimum: float | None = None
+    """The least that is taken."""
     maximum: float | None = None
+    """The most that is taken."""
     enum: list[JsonValue] | None = None
+    """The only values that are taken."""
     required: bool = False
     """Demand an input that the family leaves open: an inpainting model cannot do without a mask."""
     description: str | None = None
+    """For people, in place of the family's words."""
 
 
 class CardSpec(Spec):
     """What users see of a model."""
 
     title: str = Field(min_length=1, max_length=120)
+    """Its name for people."""
     description: str = Field(default="", max_length=4000)
+    """What it is good for, for people."""
     base_architecture: str = Field(default="", max_length=64)
     """What an adapter must have been trained on: `llama`, `sd15`, `sdxl`, ..."""
     license: str = Field(default="", max_length=120)
+    """Of the weights, by its SPDX name where it has one."""
     tags: list[Annotated[str, Field(max_length=40)]] = Field(default_factory=list, max_length=32)
+    """Words that it is found by."""
     inputs: dict[str, InputOverride] = Field(default_factory=dict)
+    """What it changes about the inputs of its family, by the input's name."""
     examples: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=16)
+    """Calls to show, each the inputs of one."""
     playground: bool = False
     """Whether it may be called without a key, as the anonymous tenant, under that tenant's caps."""
 
@@ -83,10 +96,12 @@ class Placement(Spec):
     """Where one replica runs."""
 
     pool: Name = "default"
+    """The pool of the Platform whose nodes it runs on."""
     gpus: float = Field(default=0, ge=0, le=64)
     """Below 1 a replica shares a GPU and takes that share of its memory; above 1 it is tensor parallel over whole
     GPUs of one placement group."""
     cpus: float = Field(default=1, ge=0, le=256)
+    """CPU cores that the scheduler reserves."""
     memory: str | None = Field(default=None, pattern=r"^\d+(Ki|Mi|Gi|Ti)?$")
     """What the scheduler reserves; a Kubernetes quantity of bytes."""
 
@@ -101,8 +116,11 @@ class Scaling(Spec):
     """How many replicas. Either `replicas`, or the range; never both."""
 
     replicas: int | None = Field(default=None, ge=1, le=1000)
+    """A fixed number, as `kubectl scale` sets it."""
     min_replicas: int = Field(default=0, ge=0, le=1000)
+    """The fewest; 0 lets the last one go after `idleSeconds` without work."""
     max_replicas: int = Field(default=1, ge=1, le=1000)
+    """The most."""
     target_wait_seconds: float = Field(default=2, gt=0, le=600)
     """More replicas come when predicted waiting exceeds this."""
     idle_seconds: float = Field(default=600, ge=0, le=86_400)
@@ -126,15 +144,20 @@ class TokenTier(Spec):
     above_prompt_tokens: int = Field(ge=1)
     """Prompts of more tokens than this pay this tier's prices for the whole call."""
     prompt: UsdText | None = None
+    """Per million prompt tokens that were not cached; unset, as without the tier."""
     cached_prompt: UsdText | None = None
+    """Per million cached prompt tokens; unset, as without the tier."""
     completion: UsdText | None = None
+    """Per million completion tokens; unset, as without the tier."""
 
 
 class ImagePrice(Spec):
     """The price of one image up to a size."""
 
     up_to_pixels: int = Field(ge=1)
+    """The size: width times height, at the most."""
     image: UsdText
+    """Per image of that size."""
 
 
 class Prices(Spec):
@@ -151,6 +174,7 @@ class Prices(Spec):
     completion: UsdText | None = None
     """Per million completion tokens."""
     tiers: list[TokenTier] = Field(default_factory=list, max_length=8)
+    """Other token prices for long prompts."""
     image: UsdText | None = None
     """Per image, whatever its size."""
     image_sizes: list[ImagePrice] = Field(default_factory=list, max_length=16)
@@ -160,8 +184,11 @@ class Prices(Spec):
     megapixel_step: UsdText | None = None
     """Per million pixels times denoising steps."""
     input_image: UsdText | None = None
+    """Per image that a call brings along."""
     audio_second: UsdText | None = None
+    """Per second of sound that comes out."""
     video_second: UsdText | None = None
+    """Per second of film that comes out."""
     gpu_second: UsdText | None = None
     """Per second of one GPU that a call took, as its share of a batch."""
     request: UsdText | None = None
@@ -212,10 +239,12 @@ class AdapterPolicy(Spec):
     """Which adapters a model's calls may use, and how many a replica keeps at hand."""
 
     enabled: bool = False
+    """Whether calls may name adapters at all."""
     max_rank: int = Field(default=64, ge=1, le=512)
     """Of a call's adapters together, module by module. A language model refuses calls whose ranks add up to more; an
     image model paints them in a batch of their own kind."""
     max_per_call: int = Field(default=4, ge=1, le=MAX_PER_CALL)
+    """Adapters of one call."""
     max_resident: int = Field(default=16, ge=1, le=1024)
     """Mixtures kept on the accelerator, and for a language model those of one batch (vLLM's max_loras)."""
     max_host: int = Field(default=64, ge=1, le=10_000)
@@ -238,12 +267,15 @@ class VllmEngine(Spec):
     """vLLM (AsyncLLM) for generation or embedding."""
 
     kind: Literal["vllm"]
+    """vLLM."""
     runner: Literal["generate", "pooling"] = "generate"
+    """generate makes text, pooling makes embeddings."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Tokens of prompt and answer together; unset, what the model's own configuration says."""
     max_concurrency: int = Field(default=16, ge=1, le=4096)
     """Sequences that decode together (vLLM's max_num_seqs)."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Of weights and activations; auto: as the weights say."""
     cpu_kv_cache_gib: float = Field(default=1, gt=0, le=4096)
     """Memory for the key-value cache when there is no GPU."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
@@ -251,6 +283,7 @@ class VllmEngine(Spec):
     enforce_eager: bool = True
     """No compilation and no CUDA graphs: slower steps, a start that takes seconds. Set false on GPUs."""
     max_num_batched_tokens: int | None = Field(default=None, ge=64)
+    """Tokens of one forward pass; unset, what vLLM chooses."""
     tool_parser: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,64}$")
     """vLLM's name for how this model writes tool calls; unset, the Hermes form (`<tool_call>` around JSON)."""
 
@@ -259,8 +292,11 @@ class TransformersEngine(Spec):
     """Sentence embedding through transformers: mean pooling over the last hidden state, unit length."""
 
     kind: Literal["transformers"]
+    """transformers."""
     max_model_len: int = Field(default=512, ge=16)
+    """Tokens of one text; longer ones are refused."""
     max_concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests that are worked on together."""
     max_batch_tokens: int = Field(default=8192, ge=64)
     """Padded tokens of one forward pass."""
 
@@ -269,6 +305,7 @@ class DiffusionEngine(Spec):
     """Our own engine for UNet diffusion models (SD 1.5, SSD-1B, SDXL): requests join and leave at every step."""
 
     kind: Literal["diffusion"]
+    """Slipway's own."""
     max_concurrency: int = Field(default=16, ge=1, le=1024)
     """Calls that are worked on together; their latents stay in memory."""
     max_rows: int | None = Field(default=None, ge=2, le=256)
@@ -289,9 +326,13 @@ class EchoEngine(Spec):
     """The deterministic engine: repeats the prompt's words at a set pace. For load, chaos and contract tests."""
 
     kind: Literal["echo"]
+    """Deterministic, for tests."""
     max_model_len: int = Field(default=4096, ge=16)
+    """Words of prompt and answer together."""
     max_concurrency: int = Field(default=16, ge=1, le=4096)
+    """Requests that are worked on together."""
     prefill_ms: float = Field(default=0, ge=0, le=60_000)
+    """Milliseconds until the first token."""
     token_ms: float = Field(default=0, ge=0, le=60_000)
     """Milliseconds between tokens."""
     step_ms: float = Field(default=0, ge=0, le=60_000)
@@ -318,11 +359,14 @@ class ModelSpec(Spec):
     """What a model is and where and how it runs. `engine` is typed per family; further families widen the union."""
 
     family: Family
+    """What kind of model it is; fixed once the resource is there."""
     tasks: list[Task] = Field(min_length=1)
+    """What calls can ask it to do; the family does nothing else."""
     weights: Weights | None = None
     card: CardSpec
     placement: Placement = Placement()
     engine: Engine
+    """What runs it, by `kind`, and how."""
     scaling: Scaling = Scaling()
     queue: Queue = Queue()
     adapters: AdapterPolicy = AdapterPolicy()
@@ -374,8 +418,8 @@ class Document(Spec):
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     def digest(self) -> str:
-        """`sha256:...` over the canonical form without labels: they sort documents and change nothing of what is served,
-        and on a cluster many programs write them."""
+        """`sha256:...` over the canonical form without labels: they sort documents, change nothing of what is
+        served, and are written by many programs on a cluster."""
         plain = self
         if self.metadata.labels:
             plain = self.model_copy(update={"metadata": self.metadata.model_copy(update={"labels": {}})})
@@ -406,7 +450,9 @@ class AdapterSpec(Spec):
     base: Name | None = None
     """A served model that the files must fit; unset, they must fit one of those that are served."""
     title: str = Field(default="", max_length=120)
+    """Its name for people."""
     description: str = Field(default="", max_length=4000)
+    """What it does, for people."""
     trigger_words: list[Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=list, max_length=32)
     """Words that call it in a prompt; unset, what the files' metadata says."""
     default_scale: Scale = 1.0

@@ -21,3 +21,14 @@ class ModelStatus:
     ready_replicas: int = 0
     desired_replicas: int = 0
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingChange:
+    """One change of the number of replicas that a model should have. `at_ms` is Unix milliseconds."""
+
+    at_ms: int
+    before: int
+    after: int
+    reason: str
+    """A sentence."""

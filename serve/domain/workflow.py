@@ -112,9 +112,11 @@ class NodeSpec(Spec):
     """One node."""
 
     type: NodeType
+    """What it does: `model:<name>`, `task:<task>`, `op:<name>`, `workflow:<name>@<version>`."""
     task: Task | None = None
     """Of a model that does several: which; unset, the first that has these inputs."""
     inputs: dict[str, KeptValue] = Field(default_factory=dict, max_length=128)
+    """What it is given, by the input's name: JSON values with references in them."""
     map: list[PortName] = Field(default_factory=list, max_length=8)
     """Inputs that are given a list each, all of one length; the node is run once for each item, and each of its
     outputs is the list of what came out, in order."""
@@ -133,35 +135,53 @@ class InputConstraints(Spec):
     """What values an input takes, in the words of JSON Schema."""
 
     minimum: float | None = None
+    """The least."""
     maximum: float | None = None
+    """The most."""
     multiple_of: float | None = Field(default=None, gt=0)
+    """What it must be a multiple of."""
     integer: bool = False
+    """Whether it must be whole."""
     max_length: int | None = Field(default=None, ge=0)
+    """Characters of a text, at the most."""
     enum: list[KeptValue] | None = Field(default=None, min_length=1, max_length=256)
+    """The only values that are taken."""
     max_items: int | None = Field(default=None, ge=0, le=MAX_ITEMS)
+    """Of a list, at the most."""
 
 
 class Widget(Spec):
     """How a form shows an input; it means nothing."""
 
     widget: str | None = Field(default=None, max_length=40)
+    """Which one: `slider`, `textarea`, ..."""
     group: str | None = Field(default=None, max_length=80)
+    """Under which heading."""
     order: int | None = None
+    """Where in it; smaller comes first."""
     advanced: bool = False
+    """Whether it is folded away at first."""
 
 
 class WorkflowInput(Spec):
     """A named input. It is required where it has no default and does not say `optional`."""
 
     name: PortName
+    """What calls name it by."""
     type: TypeText
+    """What it takes: `text`, `image`, `list[image]`, ..."""
     title: str = Field(default="", max_length=120)
+    """Its name for people."""
     description: str = Field(default="", max_length=2000)
+    """What it is for, for people."""
     default: KeptValue = None
+    """Used where a run gives none."""
     optional: bool = False
     """May be left out, as a seed that is then drawn. What it goes to must be optional, too."""
     constraints: InputConstraints = InputConstraints()
+    """Which values it takes."""
     ui: Widget = Widget()
+    """How a form shows it."""
 
     @property
     def is_required(self) -> bool:
@@ -178,9 +198,13 @@ class WorkflowOutput(Spec):
     """A named output: a port of a node."""
 
     name: PortName
+    """What results name it by."""
     from_: Output = Field(alias="from")
+    """The node and its output: `[painter, images]`."""
     title: str = Field(default="", max_length=120)
+    """Its name for people."""
     description: str = Field(default="", max_length=2000)
+    """What it is, for people."""
     primary: bool = False
     """The one that is shown where there is room for one."""
 
@@ -189,53 +213,76 @@ class Interface(Spec):
     """What the workflow is called with, and what it answers."""
 
     inputs: list[WorkflowInput] = Field(default_factory=list, max_length=MAX_PORTS)
+    """What a run is given, in the order of a form."""
     outputs: list[WorkflowOutput] = Field(default_factory=list, max_length=MAX_PORTS)
+    """What a run results in."""
 
 
 class Place(Spec):
     """Where a node is drawn."""
 
     x: float = 0
+    """Pixels from the left."""
     y: float = 0
+    """Pixels from the top. Quote this key in YAML that kubectl reads: it takes a bare y for true."""
     width: float | None = None
+    """In pixels; unset, as wide as it needs."""
     height: float | None = None
+    """In pixels; unset, as high as it needs."""
     collapsed: bool = False
+    """Whether only its title is shown."""
     title: str = Field(default="", max_length=120)
+    """In place of its name."""
     color: str = Field(default="", max_length=32)
+    """Of its frame, as CSS writes it."""
 
 
 class Group(Spec):
     """A frame around nodes."""
 
     title: str = Field(default="", max_length=120)
+    """What is written on it."""
     color: str = Field(default="", max_length=32)
+    """Of the frame, as CSS writes it."""
     nodes: list[str] = Field(default_factory=list, max_length=MAX_NODES)
+    """Those inside, by name."""
 
 
 class Note(Spec):
     """Words on the canvas."""
 
     text: str = Field(max_length=4000)
+    """The words."""
     x: float = 0
+    """Pixels from the left."""
     y: float = 0
+    """Pixels from the top. Quote this key in YAML that kubectl reads: it takes a bare y for true."""
     width: float | None = None
+    """In pixels; unset, as wide as it needs."""
     height: float | None = None
+    """In pixels; unset, as high as it needs."""
 
 
 class Layout(Spec):
     """How a workflow is drawn; it means nothing."""
 
     nodes: dict[str, Place] = Field(default_factory=dict, max_length=MAX_NODES)
+    """Where nodes are, by name."""
     groups: list[Group] = Field(default_factory=list, max_length=100)
+    """Frames around some of them."""
     notes: list[Note] = Field(default_factory=list, max_length=100)
+    """Words between them."""
 
 
 class Provenance(Spec):
     """Where a workflow came from."""
 
     imported_from: str | None = Field(default=None, max_length=80)
+    """The format that it was converted from."""
     source_digest: str | None = Field(default=None, max_length=71)
+    """Of the file that it was converted from."""
     warnings: list[Annotated[str, Field(max_length=1000)]] = Field(default_factory=list, max_length=1000)
+    """What did not come over, in sentences."""
     became: dict[str, list[str]] = Field(default_factory=dict, max_length=2 * MAX_ORIGINS)
     """Of the nodes of an imported graph, by their ids there: the nodes here that do their work, `input:<name>` and
     `output:<name>` of the interface, or `note`."""
@@ -245,11 +292,16 @@ class WorkflowSpec(Spec):
     """A workflow."""
 
     format: Literal["workflow/v1"] = "workflow/v1"
+    """Of this document."""
     title: str = Field(default="", max_length=120)
+    """Its name for people."""
     description: str = Field(default="", max_length=4000)
+    """What it does, for people."""
     tags: list[Annotated[str, Field(max_length=40)]] = Field(default_factory=list, max_length=32)
+    """Words that it is found by."""
     interface: Interface = Interface()
     nodes: dict[NodeName, NodeSpec] = Field(default_factory=dict)
+    """What is done, by node; the references between them say in which order."""
     layout: Layout = Layout()
     provenance: Provenance = Provenance()
 

@@ -1,7 +1,7 @@
 """What the HTTP surface stands on. A composition root fills it; nothing in the gateway makes its own."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -15,6 +15,7 @@ from serve.catalog.adapters.registry import AdapterRegistry
 from serve.catalog.catalog import Catalog
 from serve.domain.names import RunId
 from serve.domain.ports import Clock, DesiredState, Ids, Models
+from serve.domain.serving import ScalingChange
 from serve.gateway.run_limits import RunLimits
 from serve.gateway.workflows.known import Knowledge
 from serve.metering.budgets.wallets import Wallets
@@ -29,6 +30,11 @@ from serve.telemetry.tracing import Traces
 from serve.workflow.library.library import Library
 
 _SEED_BITS = 31
+
+
+async def no_changes() -> Mapping[str, Sequence[ScalingChange]]:
+    """What is known where nothing scales."""
+    return {}
 
 
 def draw_seed() -> int:
@@ -91,3 +97,5 @@ class Services:
     downloads: Downloads
     links: AssetLinks
     draw_seed: Callable[[], int] = field(default=draw_seed)
+    scaling_changes: Callable[[], Awaitable[Mapping[str, Sequence[ScalingChange]]]] = no_changes
+    """By model the last changes of its number of replicas, the newest first."""

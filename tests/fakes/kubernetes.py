@@ -66,6 +66,27 @@ class Server:
     streams: set[asyncio.Event] = field(default_factory=set)
     page_size: int = 500
     url: str = ""
+    num_moments: int = 0
+    stops: dict[int, asyncio.Event] = field(default_factory=dict)
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def met(self) -> None:
+        """A moment before or after a write. Where a stop is set, time ends for whoever asked."""
+        self.num_moments += 1
+        if (stop := self.stops.get(self.num_moments)) is not None:
+            stop.set()
+            await self.resumed.wait()
+            raise Refused(503, "ServiceUnavailable", "the one who asked is gone")
+
+    def stop_at(self, number: int) -> asyncio.Event:
+        """Stop the `number`th moment from now; the event says that it was reached."""
+        return self.stops.setdefault(self.num_moments + number, asyncio.Event())
+
+    def go_on(self) -> None:
+        """Stop no more, and let go of whoever was stopped."""
+        self.stops.clear()
+        self.resumed.set()
+        self.resumed = asyncio.Event()
 
     def writes(self) -> list[str]:
         """`METHOD /path` of every request that would change something, events left out."""
@@ -262,12 +283,13 @@ class ApiServer(kmock.KubernetesScaffold):
         super().__init__()
         self.server = server
         for row in PERMISSIONS:
-            if "/" not in row.resource and row.resource != "namespaces" and row.kind not in server.missing:
+            # kopf waits until it has seen `namespaces`, though it asks for none.
+            if "/" not in row.resource and row.kind not in server.missing:
                 subresources = {"status"} if row.kind in WITH_STATUS else set()
                 self.resources[f"{row.resource}.{row.api_version.rpartition('/')[2]}.{row.group}"] = {
                     "kind": row.kind,
                     "singular": row.kind.lower(),
-                    "namespaced": True,
+                    "namespaced": row.kind != "Namespace",
                     "subresources": subresources,
                     "verbs": {"get", "list", "watch", "create", "patch", "delete"},
                 }
@@ -278,12 +300,16 @@ class ApiServer(kmock.KubernetesScaffold):
             row, part = _row_of(request)
             if row is not None:
                 self._authorize(request, row, part)
+            if request.method.value not in ("GET", "HEAD"):
+                await self.server.met()
             fault = self._fault(request)
             if fault is not None and not fault.is_done_all_the_same:
                 raise Refused(fault.status, "Injected", "injected")
             answer = await self._answer(request, row, part)
             if fault is not None:
                 raise Refused(fault.status, "Injected", "the answer was lost")
+            if request.method.value not in ("GET", "HEAD"):
+                await self.server.met()
             return answer
         except Refused as refused:
             headers = fault.headers if (fault := self._told(request)) is not None else {}
@@ -345,9 +371,8 @@ class ApiServer(kmock.KubernetesScaffold):
             asked = body.get("preconditions", {}).get("uid")
             if asked and asked != server.objects[key]["metadata"]["uid"]:
                 raise Refused(409, "Conflict", "the UID in the precondition does not match")
-            gone = server.get(*key)
             server.delete(*key)
-            return gone
+            return server.get(*key) if key in server.objects else {"kind": "Status", "status": "Success"}
         return server.get(*key)
 
     def _list(self, request: kmock.Request, row: Permission) -> aiohttp.web.Response:

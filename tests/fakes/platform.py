@@ -76,7 +76,7 @@ class TestPlatform:
             [*SLIPWAY, *arguments], env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def apply(self, document: dict[str, Any], ready_seconds: float = 60) -> None:
+    def apply(self, document: dict[str, Any], ready_seconds: float = 120) -> None:
         """Apply a model; where it has replicas from the start, wait for them."""
         name = document["metadata"]["name"]
         with self.client() as client:
@@ -185,6 +185,14 @@ def ray_log(folder: Path) -> str:
     """The end of Ray's log, for a failed start."""
     log = folder / "state/slipway/ray.log"
     return log.read_text()[-3000:] if log.exists() else ""
+
+
+def a_second(ask: Callable[[], object]) -> float:
+    """How long a second is to somebody who can only ask: with the time of twenty questions, as they take now."""
+    began = time.monotonic()
+    for _ in range(5):
+        ask()
+    return 1 + 4 * (time.monotonic() - began)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:

@@ -1,4 +1,8 @@
-"""Platforms that the tests on Ray share: starting one takes longer than most of the tests."""
+"""Platforms that the tests on Ray share: starting one takes longer than most of the tests.
+
+One is for tests of the platform itself, with models that only pretend; one for tests of real models. With `-n 2 --dist
+loadgroup` each has a worker to itself.
+"""
 
 from collections.abc import Iterator
 from functools import cache
@@ -19,13 +23,31 @@ from fakes.platform import (
 from serve.catalog.builtin import builtin_documents
 
 SLOW = {"maxConcurrency": 4, "tokenMs": 40}
+PLACES = {
+    "wants_a_new_platform": 1,
+    "kills_the_gateway": 2,
+    "begins_early": 3,
+    "others": 4,
+    "comes_late": 5,
+    "ends_its_platform": 6,
+}
+"""By mark, the order of this folder's tests."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of this folder's own."""
     config.addinivalue_line("markers", "wants_a_new_platform: runs before the others, which share the platform")
+    config.addinivalue_line("markers", "kills_the_gateway: runs before those who read what it has counted")
+    config.addinivalue_line("markers", "begins_early: begins what others then wait for")
     config.addinivalue_line("markers", "comes_late: runs when what it waits for has had the others' time to happen")
     config.addinivalue_line("markers", "ends_its_platform: runs after the others, which share the platform")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which platform it needs, to xdist."""
+    if Path(__file__).parent in item.path.parents:
+        is_real = "embedded" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("real models" if is_real else "the platform itself"))
 
 
 @pytest.hookimpl(trylast=True)
@@ -35,8 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         if Path(__file__).parent not in item.path.parents:
             return 0
-        places = {"wants_a_new_platform": 1, "comes_late": 3, "ends_its_platform": 4}
-        return next((place for mark, place in places.items() if item.get_closest_marker(mark)), 2)
+        return next((place for mark, place in PLACES.items() if item.get_closest_marker(mark)), PLACES["others"])
 
     items.sort(key=place)
 
@@ -49,14 +70,12 @@ def _with_echo_models(platform: TestPlatform) -> TestPlatform:
 
 @pytest.fixture(scope="session")
 def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    """The embedded default where its weights can be had, with `echo`, `slow` (40 ms a token, 4 at a time) and a model
-    that fails; its ledger waits 4 seconds for whom it has not heard of.
+    """With `echo`, `slow` (40 ms a token, 4 at a time) and a model that fails; its ledger waits 4 seconds for whom it has
+    not heard of.
     """
     if any("either_transport" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("starting_object_references")
-    settings = {"metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}
-    if isinstance(_default_weights(), str):
-        settings["models_builtin"] = ""
+    settings = {"models_builtin": "", "metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}
     with running_platform(tmp_path_factory.mktemp("platform"), **settings) as running:
         broken = echo_document(BROKEN, tasks=["chat"], weights={"uri": "file:///nowhere/nothing"})
         broken["spec"]["engine"] = {"kind": "vllm"}
@@ -100,21 +119,29 @@ def either_transport(request: pytest.FixtureRequest) -> TestPlatform:
 
 
 @pytest.fixture(scope="session")
-def real_platform(platform: TestPlatform, weights_available: Path) -> TestPlatform:
-    """The platform, if it has SmolLM2 on vLLM, warm, and MiniLM, which starts when it is called."""
-    return platform
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
+    """The embedded default, where its weights can be had; without a model elsewhere."""
+    settings = {"models_builtin": ""} if isinstance(_default_weights(), str) else {}
+    with running_platform(tmp_path_factory.mktemp("embedded"), **settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
-def studio(platform: TestPlatform) -> TestPlatform:
-    """The platform with `shapes-sd`, warm."""
+def real_platform(weights_available: Path, embedded: TestPlatform) -> TestPlatform:
+    """The embedded default with SmolLM2 on vLLM, warm, and MiniLM, which starts when it is called."""
+    return embedded
+
+
+@pytest.fixture(scope="session")
+def studio(embedded: TestPlatform) -> TestPlatform:
+    """A platform with `shapes-sd`, warm."""
     (document,) = builtin_documents(["shapes-sd"])
     body = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     body |= {"apiVersion": document.api_version, "kind": document.kind}
     body["spec"]["scaling"] = {"replicas": 1}
     body["spec"]["placement"] = {"cpus": 0.1}
-    platform.apply(body, ready_seconds=90)
-    return platform
+    embedded.apply(body, ready_seconds=180)
+    return embedded
 
 
 @cache

@@ -138,4 +138,4 @@ def test_a_crowd_of_runs_is_answered_whole(styled: TestPlatform) -> None:
         body = {"input": {"messages": MESSAGES}, "adapters": [{"name": "style-0"}, {"name": "style-1", "scale": 0.5}]}
         runs = [client.post(f"/v1/models/{MODEL}/runs", json=body).json()["id"] for _ in range(50)]
         for run in runs:
-            wait_for(lambda run=run: client.get(f"/v1/runs/{run}").json()["status"] == "succeeded", 30, "a run's end")
+            wait_for(lambda run=run: client.get(f"/v1/runs/{run}").json()["status"] == "succeeded", 120, "a run's end")

@@ -1,11 +1,10 @@
 """Whoever leaves frees the engine: by every way of leaving, on both of Ray's transports."""
 
-import time
 from collections.abc import Callable
 
 import httpx
 import pytest
-from fakes.platform import TestPlatform, wait_for
+from fakes.platform import TestPlatform, a_second, wait_for
 
 LONG = {"model": "slow", "messages": [{"role": "user", "content": " ".join(["word"] * 1000)}]}
 
@@ -29,15 +28,15 @@ def leave_a_unary_call(client: httpx.Client) -> None:
 
 def cancel_a_run(client: httpx.Client) -> None:
     run = client.post("/v1/models/slow/runs", json={"input": {"messages": LONG["messages"]}}).json()
-    wait_for(lambda: running(client) >= 1, 10, "the run reaches the engine")
+    wait_for(lambda: running(client) >= 1, 120, "the run reaches the engine")
     canceled = client.post(f"/v1/runs/{run['id']}/cancel")
     assert canceled.status_code == 200
-    wait_for(lambda: client.get(run["urls"]["self"]).json()["status"] == "canceled", 5, "the run is canceled")
+    wait_for(lambda: client.get(run["urls"]["self"]).json()["status"] == "canceled", 60, "the run is canceled")
 
 
 def let_a_deadline_pass(client: httpx.Client) -> None:
     body = {"input": {"messages": LONG["messages"]}, "deadline_s": 1}
-    run = client.post("/v1/models/slow/runs", json=body, headers={"Prefer": "wait=10"}).json()
+    run = client.post("/v1/models/slow/runs", json=body, headers={"Prefer": "wait=60"}).json()
     assert (run["status"], run["error"]["code"]) == ("failed", "deadline_exceeded")
 
 
@@ -46,8 +45,7 @@ def test_the_engine_is_free_within_a_second(
     either_transport: TestPlatform, leave: Callable[[httpx.Client], None]
 ) -> None:
     with either_transport.client() as client:
-        wait_for(lambda: running(client) == 0, 10, "the engine is idle")
+        wait_for(lambda: running(client) == 0, 120, "the engine is idle")
+        at_most = a_second(lambda: running(client))
         leave(client)
-        began = time.monotonic()
-        wait_for(lambda: running(client) == 0, 2, "the sequence is freed")
-        assert time.monotonic() - began < 1.2  # one second, and the time it takes to ask
+        wait_for(lambda: running(client) == 0, at_most, "the sequence is freed")

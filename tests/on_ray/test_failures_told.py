@@ -50,9 +50,13 @@ def test_a_prompt_of_megabytes_is_refused_by_the_model_and_not_by_the_transport(
 def test_a_request_is_in_the_log_at_once_and_once(either_transport: TestPlatform) -> None:
     with either_transport.client() as client:
         request_id = chat(client, "echo").headers["x-request-id"]
-    time.sleep(0.5)
     (gateway,) = either_transport.pids("ServeReplica:gateway")
     log = Path(f"/proc/{gateway}/fd/2").readlink()
-    lines = [line for line in log.read_text().splitlines() if request_id in line]
-    assert len(lines) == 1
-    assert lines[0].startswith('{"time":')
+
+    def lines() -> list[str]:
+        return [line for line in log.read_text().splitlines() if request_id in line]
+
+    wait_for(lambda: bool(lines()), 20, "the request is in the log, which is written by the next one at the latest")
+    time.sleep(0.5)
+    assert len(lines()) == 1
+    assert lines()[0].startswith('{"time":')

@@ -135,7 +135,7 @@ def test_runs_whose_replica_dies_are_repeated_and_paint_the_same(studio: TestPla
         asked = [{"prompt": WORDS, "steps": 40, "seed": seed} for seed in range(4)]
         expected = [pictures(http, finished(http, start(http, **inputs)))[0] for inputs in asked]
         ids = [start(http, **inputs) for inputs in asked]
-        wait_for(lambda: status(http, ids[0]) == "running", 20, "the first run starts")
+        wait_for(lambda: status(http, ids[0]) == "running", 120, "the first run starts")
         time.sleep(0.3)
         studio.kill(f"ServeReplica:model-{MODEL}:replica")
         runs = [finished(http, run_id) for run_id in ids]
@@ -150,7 +150,7 @@ def test_runs_whose_replica_dies_are_repeated_and_paint_the_same(studio: TestPla
 def test_canceling_one_of_eight_leaves_the_others(studio: TestPlatform) -> None:
     with studio.client() as http:
         ids = [start(http, prompt=WORDS, steps=50, seed=seed) for seed in range(8)]
-        wait_for(lambda: status(http, ids[7]) == "running", 30, "the last run starts")
+        wait_for(lambda: status(http, ids[7]) == "running", 120, "the last run starts")
         http.post(f"/v1/runs/{ids[7]}/cancel").raise_for_status()
         canceled = finished(http, ids[7], 20)
         runs = [finished(http, run_id) for run_id in ids[:7]]

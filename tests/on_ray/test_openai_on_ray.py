@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from fakes.platform import TestPlatform, wait_for
+from fakes.platform import TestPlatform, a_second, wait_for
 from openai import OpenAI
 
 CHAT, EMBEDDING = "smollm2-135m-instruct", "minilm-l6-v2"
@@ -151,7 +151,8 @@ def test_a_client_that_leaves_frees_its_sequence_in_vllm_within_a_second(real_pl
             for _ in range(8):
                 next(lines)
             assert running() == 1
-        wait_for(lambda: running() == 0, 1.5, "the sequence is freed")
+            at_most = a_second(running)
+        wait_for(lambda: running() == 0, at_most, "the sequence is freed")
 
 
 def test_the_same_call_is_a_durable_run(real_platform: TestPlatform) -> None:

@@ -97,6 +97,6 @@ def test_a_refusal_keeps_its_code_and_its_input(caller: Caller) -> None:
 def test_who_leaves_takes_the_work_along(caller: Caller) -> None:
     large = caller.ask("image.new", width=4096, height=4096)["outputs"]["image"]
     alone = caller.ask("image.rotate", image=large, degrees=7)["seconds"]
-    assert caller.ask("image.rotate", times=100, image=large, degrees=7) == {"canceled": 100}
+    assert caller.ask("image.rotate", times=120, image=large, degrees=7) == {"canceled": 120}
     after = caller.ask("image.new", width=8, height=8)["seconds"]
-    assert after < 12 * alone, "four at a time, what was left would take 24 times as long"
+    assert after < 20 * alone, "four at a time, what was left would take 30 times as long"

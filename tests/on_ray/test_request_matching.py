@@ -94,7 +94,7 @@ async def test_a_call_waits_for_room_at_a_full_holder() -> None:
     assert await route(router, request(call_with())) == "green"
     assert not held.done()
     full.num_ongoing = 1
-    assert await asyncio.wait_for(held, 1) == "red"
+    assert await asyncio.wait_for(held, 30) == "red"
 
 
 async def test_calls_that_wait_for_a_full_holder_do_not_hold_up_others() -> None:
@@ -103,8 +103,9 @@ async def test_calls_that_wait_for_a_full_holder_do_not_hold_up_others() -> None
     await asyncio.sleep(0.01)
     held = [asyncio.create_task(route(router, request(call_with("acme/cap@sha256:aa")))) for _ in range(30)]
     await asyncio.sleep(0.01)
-    assert await asyncio.wait_for(route(router, request(call_with())), 0.2) == "green"
-    assert set(await asyncio.wait_for(asyncio.gather(*held), 5)) == {"green"}
+    assert await asyncio.wait_for(route(router, request(call_with())), 30) == "green"
+    assert not any(task.done() for task in held)
+    assert set(await asyncio.wait_for(asyncio.gather(*held), 60)) == {"green"}
 
 
 async def test_a_refused_call_is_routed_anew() -> None:
@@ -115,7 +116,7 @@ async def test_a_refused_call_is_routed_anew() -> None:
     first = await route(router, pending)
     router.on_new_queue_len_info(ReplicaID(first, DEPLOYMENT), 2)
     (red if first == "red" else green).num_ongoing = 2
-    again: Any = await asyncio.wait_for(router._choose_replica_for_request(pending, is_retry=True), 1)
+    again: Any = await asyncio.wait_for(router._choose_replica_for_request(pending, is_retry=True), 30)
     assert again.name != first
 
 
@@ -144,7 +145,7 @@ async def test_a_hot_adapter_is_ordered_where_it_will_be_needed() -> None:
     for _ in range(5):
         router.on_request_routed(request(call_with("acme/cap@sha256:aa")), red.replica_id, Unfinished())
     began = time.monotonic()
-    while not orders and time.monotonic() - began < 10:
+    while not orders and time.monotonic() - began < 60:
         await asyncio.sleep(0.05)
         candidates: Any = router._replicas_list
         (best, *_), *_ = await router.choose_replicas(candidates, request(call_with("acme/cap@sha256:aa")))
@@ -159,7 +160,7 @@ async def test_where_the_decision_fails_rays_own_takes_its_place(
     monkeypatch.setattr(router, "_memory", None)
     pending = [request(call_with(), f"id-{number}") for number in range(4)]
     with caplog.at_level(logging.ERROR, "deployments.routing"):
-        chosen = [await asyncio.wait_for(route(router, each), 1) for each in pending]
+        chosen = [await asyncio.wait_for(route(router, each), 30) for each in pending]
     assert set(chosen) <= {"red", "green"}
     assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == ["deployments.routing"]
 

@@ -380,7 +380,7 @@ def test_the_problems_of_a_hostile_document_are_bounded() -> None:
     nodes = {f"n{index}": {"type": "op:constant", "inputs": wrong} for index in range(499)}
     with effort() as spent:
         found = errors(nodes)
-    assert spent.seconds < 2
+    assert spent.seconds < 4
     assert len(found) == MAX_PROBLEMS + 1
     assert sum(len(one.message) + len(one.field or "") for one in found) < 400_000
 

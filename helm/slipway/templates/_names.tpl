@@ -44,10 +44,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- .Values.image.version | default .Chart.AppVersion -}}
 {{- end -}}
 
-{{/* The operator's image, which the chart's own jobs run as well. */}}
-{{- define "slipway.operatorImage" -}}
-{{- $tag := printf "%s:%s-operator" .Values.image.repository (include "slipway.version" .) -}}
-{{- with .Values.image.digests.operator }}{{ $tag }}@{{ . }}{{ else }}{{ $tag }}{{ end -}}
+{{/* One of the platform's images: (dict "root" $ "variant" "operator"). */}}
+{{- define "slipway.image" -}}
+{{- $values := .root.Values.image -}}
+{{- $tag := printf "%s:%s-%s" $values.repository (include "slipway.version" .root) .variant -}}
+{{- with get $values.digests .variant }}{{ $tag }}@{{ . }}{{ else }}{{ $tag }}{{ end -}}
 {{- end -}}
 
 {{/* true, false, or what the API server knows: (dict "root" $ "wanted" value "api" "group/version/Kind"). */}}

@@ -66,6 +66,18 @@ class PriceBook:
             row = (await connection.execute(select(price_versions).where(price_versions.c.id == id))).one_or_none()
         return None if row is None else self._kept(row)
 
+    async def in_force(self) -> dict[str, PriceId]:
+        """By model the version that every tenant pays which has none of its own. Models that are unpriced are not in
+        it."""
+        table, now_ms = price_versions, self._clock.now_ms()
+        wanted = (table.c.tenant == EVERY_TENANT) & (table.c.effective_ms <= now_ms)
+        query = select(table.c.model, table.c.id).where(wanted).order_by(*_LAST_FIRST)
+        async with self._records.read() as connection:
+            rows = (await connection.execute(query)).all()
+        first = {row.model: PriceId(row.id) for row in reversed(rows)}
+        versions = {model: await self.version(id) for model, id in first.items()}
+        return {model: version.id for model, version in versions.items() if version and not version.is_empty}
+
     async def history(self, model: str, tenant: str | None = None) -> Sequence[PriceVersion]:
         """All versions of a model, the one that is in force last first; those of one owner with `tenant`."""
         found = await self._read(model)

@@ -22,6 +22,7 @@ from serve.workflow.library import library_rows
 from serve.workflow.library.addresses import RESERVED_NAMES
 from serve.workflow.library.aliases import Aliases, point
 from serve.workflow.library.documents import Documents, body_of, digest_of, store
+from serve.workflow.library.draft_digests import DraftDigests
 from serve.workflow.library.stored_workflows import NewVersion, StoredDraft, StoredVersion, StoredWorkflow
 from serve.workflow.library.versions import Versions
 
@@ -37,6 +38,7 @@ class Library:
         self.documents = Documents(records, clock, settings)
         self.versions = Versions(records, clock, self.documents)
         self.aliases = Aliases(records, clock)
+        self.digests = DraftDigests(records)
         self._records = records
         self._clock = clock
         self._settings = settings
