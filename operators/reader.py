@@ -15,7 +15,6 @@ from operators.permissions import PERMISSIONS, Permission
 from operators.settings import OperatorSettings
 from operators.state import (
     ANNOTATION_TENANT,
-    GROUP,
     LABEL_PLATFORM,
     DocumentT,
     InvalidResource,
@@ -33,11 +32,11 @@ DEFAULT_TENANT = "default"
 DOCUMENTS = frozenset({"Platform", "Model", "Adapter", "Workflow"})
 """Kinds that people write."""
 CHILDREN = frozenset({"RayService", "Service", "Ingress", "HTTPRoute", "PodDisruptionBudget", "PodMonitor"})
-"""Kinds that the operator makes for a Platform."""
+"""Kinds that the operator makes for a Platform. All are read, not ours alone: a name may be taken, a label taken off."""
 READ = tuple(row for row in PERMISSIONS if "list" in row.verbs)
 _OF_TOOLS = re.compile(r"([a-z0-9.-]+\.)?(kubernetes\.io|k8s\.io|helm\.sh|slipway\.dev)/")
 """Labels that are no part of a document: the same file, applied by Helm or over HTTP, is the same document."""
-SELECTORS = {"Pod": LABEL_PLATFORM, "Service": LABEL_PLATFORM}
+SELECTORS = {"Pod": LABEL_PLATFORM}
 """Of kinds whose other objects are many and none of ours."""
 
 
@@ -178,19 +177,22 @@ class Reader:
         clusters = {
             name: manifest
             for name, manifest in sorted(self.memory.of("RayCluster").items())
-            if (owner := _controller(manifest)) is not None and self._is_ours(owner)
+            if (owner := _controller(manifest)) is not None and self._is_of_ours(owner)
         }
         pods = tuple(
             manifest
             for _, manifest in sorted(self.memory.of("Pod").items())
             if manifest["metadata"].get("labels", {}).get("ray.io/cluster") in clusters
         )
-        objects = {ObjectKey.of(manifest): manifest for manifest in children if _is_child(manifest)}
+        objects = {ObjectKey.of(manifest): manifest for manifest in children}
         return Live(objects, clusters, pods, self._kinds)
 
-    def _is_ours(self, owner: Manifest) -> bool:
+    def _is_of_ours(self, owner: Manifest) -> bool:
         service = self.memory.of("RayService").get(owner["name"]) if owner["kind"] == "RayService" else None
-        return service is not None and service["metadata"]["uid"] == owner["uid"] and _is_child(service)
+        if service is None or service["metadata"]["uid"] != owner["uid"]:
+            return False
+        platform = _controller(service)
+        return platform is not None and platform["kind"] == "Platform"
 
 
 def parse(kind: type[DocumentT], manifest: Manifest) -> DocumentT | str:
@@ -229,14 +231,6 @@ def _resource(document: DocumentT, manifest: Manifest) -> Resource[DocumentT]:
 def _controller(manifest: Manifest) -> Manifest | None:
     owners = manifest["metadata"].get("ownerReferences") or []
     return next((owner for owner in owners if owner.get("controller")), None)
-
-
-def _is_child(manifest: Manifest) -> bool:
-    """Whether we made an object: it has our label, and no one but a Platform owns it."""
-    if LABEL_PLATFORM not in (manifest["metadata"].get("labels") or {}):
-        return False
-    owner = _controller(manifest)
-    return owner is None or (owner["kind"] == "Platform" and owner["apiVersion"].startswith(GROUP))
 
 
 def watched(kinds: frozenset[tuple[str, str]]) -> tuple[Permission, ...]:

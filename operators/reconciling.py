@@ -20,8 +20,7 @@ from operators.documents import Documents
 from operators.events import Events
 from operators.executing import Executor
 from operators.metrics import OperatorMetrics
-from operators.planning.plan import Plan, plan
-from operators.planning.upgrades import choose
+from operators.planning.plan import Plan, choose_strategy, plan
 from operators.reader import DOCUMENTS, Reader
 from operators.settings import OperatorSettings
 from operators.state import Catalogue, Problem, World
@@ -186,7 +185,7 @@ class Reconciler:
         return await self.documents.catalogue(url, world.tenant)
 
     def _plan(self, world: World, found: Sequence[Problem]) -> Plan:
-        desired = desired_objects(world, choose(world))
+        desired = desired_objects(world, choose_strategy(world))
         return plan(desired, world, found, self._now())
 
     async def _say(self, world: World, catalogue: Catalogue, found: Sequence[Problem], planned: Plan) -> None:

@@ -8,7 +8,6 @@ import typer
 if TYPE_CHECKING:
     from operators.state import Manifest, World
     from serve.domain.kinds import AnyDocument
-    from serve.domain.platform import PlatformDocument
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _REFUSED = 4
@@ -33,10 +32,11 @@ def render(
     Without a Platform among them it is the default one. What is wrong with the documents together goes to stderr, and
     ends the command with 4 where a document is left out for it.
     """
-    from operators.desired import desired_objects, problems, strategy_at_first
+    from operators.desired import desired_objects, problems
+    from operators.planning.upgrades import choose_strategy
 
-    platform, seen = world([document for name in source for document in _read(name)], namespace)
-    typer.echo(as_yaml(desired_objects(seen, strategy_at_first(platform.spec.upgrade))), nl=False)
+    seen = world([document for name in source for document in _read(name)], namespace)
+    typer.echo(as_yaml(desired_objects(seen, choose_strategy(seen))), nl=False)
     found = problems(seen)
     for problem in found:
         colour = typer.colors.RED if problem.is_fatal else typer.colors.YELLOW
@@ -63,9 +63,8 @@ def _texts(source: str) -> list[tuple[str, str]]:
         raise typer.BadParameter(f"{source} cannot be read: {error}", param_hint="--filename") from error
 
 
-def world(documents: list["AnyDocument"], namespace: str) -> tuple["PlatformDocument", "World"]:
-    """The Platform that counts, and what the operator would see of a namespace with these documents, where the cluster
-    knows every optional kind."""
+def world(documents: list["AnyDocument"], namespace: str) -> "World":
+    """What the operator would see of a namespace with these documents, in a cluster that knows every optional kind."""
     from operators.desired import OPTIONAL_KINDS
     from operators.state import Live, Resource, World
     from serve.domain.documents import AdapterDocument, ModelDocument
@@ -74,7 +73,7 @@ def world(documents: list["AnyDocument"], namespace: str) -> tuple["PlatformDocu
     from serve.serving.serve_config import default_platform
 
     platforms = [each for each in documents if isinstance(each, PlatformDocument)] or [default_platform()]
-    return platforms[0], World(
+    return World(
         namespace,
         tenant="default",
         platform=Resource(platforms[0], uid=""),

@@ -78,7 +78,7 @@ class Live:
     """What the cluster has of what the operator makes, and what comes of that."""
 
     objects: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
-    """Every object with our label, by key; the RayService among them."""
+    """Every object of the kinds that the operator makes, by key: ours, and those that others may have made."""
     ray_clusters: Mapping[str, Manifest] = field(default_factory=dict)
     """KubeRay's RayClusters of our RayService, by name."""
     pods: tuple[Manifest, ...] = ()

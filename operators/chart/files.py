@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from operators.chart.reference import with_table
 from operators.chart.schema import values_schema
 from operators.permissions import PERMISSIONS
 from serve.telemetry import render as telemetry
@@ -12,9 +13,10 @@ from serve.telemetry import render as telemetry
 _HEAD = "# Written by `make render`. Do not edit.\n"
 
 
-def chart_files() -> dict[str, str]:
-    """Text by path."""
+def chart_files(chart: Path) -> dict[str, str]:
+    """Text by path, for the chart in that folder: its README is written by hand, but for a table."""
     return {
+        "README.md": with_table((chart / "README.md").read_text(), (chart / "values.yaml").read_text()),
         "values.schema.json": json.dumps(values_schema(), indent=1, sort_keys=True) + "\n",
         "files/permissions.yaml": _permissions(),
         **_telemetry(),
@@ -23,7 +25,7 @@ def chart_files() -> dict[str, str]:
 
 def write_files(chart: Path) -> None:
     """Write them into the chart."""
-    for path, text in chart_files().items():
+    for path, text in chart_files(chart).items():
         (chart / path).parent.mkdir(parents=True, exist_ok=True)
         (chart / path).write_text(text)
 

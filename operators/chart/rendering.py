@@ -13,7 +13,6 @@ from operators.state import Manifest
 PRESETS = ("laptop", "single-gpu", "production")
 RELEASE = NAMESPACE = "slipway"
 _HEAD = "# Written by `make render` from helm/slipway. Do not edit.\n"
-_MONITORING = "monitoring.coreos.com/"
 _PLACES = {
     "Namespace": "00-namespace",
     "PriorityClass": "10-priority-classes",
@@ -63,15 +62,13 @@ def template(chart: Path, *arguments: str) -> list[Manifest]:
 
 def rendered(chart: Path) -> dict[str, str]:
     """Text by path under k8s/. No Secret is among it: random values would be the same for all who read them here."""
-    found = {}
+    found: dict[str, str] = {}
     for preset in PRESETS:
         found |= _of_preset(chart, preset)
     dashboards = template(chart, "--set=platform.create=false", *_PLAIN, "--set=monitoring.dashboards=true")
     rules = template(chart, "--set=platform.create=false", *_PLAIN, "--set=monitoring.rules=true")
     found["monitoring/dashboards.yaml"] = _text(each for each in dashboards if each["kind"] == "ConfigMap")
     found["monitoring/rules.yaml"] = _text(each for each in rules if each["kind"] == "PrometheusRule")
-    for path in sorted((chart / "crds").glob("*.yaml")):
-        found[f"crds/{path.name}"] = path.read_text()
     return found
 
 
@@ -114,7 +111,7 @@ _Dumper.add_representer(str, _represent)
 def write_rendered(chart: Path, folder: Path) -> None:
     """Write k8s/, and remove what the chart no longer makes."""
     files = rendered(chart)
-    for part in (*PRESETS, "monitoring", "crds"):
+    for part in (*PRESETS, "monitoring"):
         for path in (folder / part).glob("*.yaml"):
             if str(path.relative_to(folder)) not in files:
                 path.unlink()

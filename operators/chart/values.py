@@ -102,6 +102,7 @@ class Secrets(Spec):
     create: bool = True
     admin: ObjectName = "slipway-admin"
     ray_auth: ObjectName = "slipway-ray-auth"
+    metrics: ObjectName = "slipway-metrics"
     database: DatabaseSecret = DatabaseSecret()
     objects: ObjectName = "slipway-objects"
 

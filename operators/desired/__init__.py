@@ -2,7 +2,7 @@
 
 from operators.desired.checks import problems
 from operators.desired.objects import OPTIONAL_KINDS, active_cluster, desired_objects, served_models
-from operators.desired.strategy import Strategy, strategy_at_first
+from operators.desired.strategy import Strategy
 
 __all__ = [
     "OPTIONAL_KINDS",
@@ -11,5 +11,4 @@ __all__ = [
     "desired_objects",
     "problems",
     "served_models",
-    "strategy_at_first",
 ]

@@ -88,8 +88,8 @@ def _minimum(pool: Pool, models: Sequence[Resource[ModelDocument]]) -> Iterator[
     if pool.gpus_per_node and gpus > (most := pool.max_nodes * pool.gpus_per_node):
         yield (
             "PoolTooSmall",
-            f"spec.pools: the models of {pool.name} always want {gpus:g} GPUs, and it has {most} at the most. Raise "
-            "maxNodes, or let models go to zero.",
+            f"spec.pools: the models of {pool.name} always want {float(gpus):g} GPUs, and it has {most} at the most. "
+            "Raise maxNodes, or let models go to zero.",
         )
 
 

@@ -128,6 +128,8 @@ def _prepare(platform: PlatformDocument, picture: str, settings: Mapping[str, st
     """What a node needs before Ray starts."""
     container = _program(platform, "prepare", picture, resources(_PREPARE), settings)
     container["command"] = ["slipway", "node", "prepare", *flags]
+    # Ray's own variables are many, and it starts no Ray.
+    container["env"] = [each for each in container["env"] if not each["name"].startswith("RAY_")]
     return container
 
 

@@ -8,6 +8,7 @@ from operators.desired.metadata import Owner, object_metadata
 from operators.desired.pods import HEAD_SHARED_MEMORY, container_security, head_pod, resources, worker_pod
 from operators.desired.quantities import amount, whole
 from operators.desired.strategy import Strategy
+from operators.planning.revisions import with_revisions
 from operators.state import Manifest
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformDocument, Pool, Resources, SecretKey
@@ -27,18 +28,20 @@ _AUTOSCALER = Resources(cpu="250m", memory="1Gi", ephemeral_storage="1Gi")
 def ray_service(owner: Owner, namespace: str, models: Sequence[ModelDocument], strategy: Strategy) -> Manifest:
     """The manifest; equal documents give equal bytes, whatever the order of `models`."""
     platform = owner.document
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "RayService",
-        "metadata": object_metadata(owner, namespace, owner.name, "ray"),
-        "spec": {
-            "upgradeStrategy": _upgrade_strategy(platform, strategy),
-            "rayClusterDeletionDelaySeconds": max(_DELETION_DELAY_SECONDS, platform.spec.drain.grace_seconds),
-            "excludeHeadPodFromServeSvc": True,
-            "serveConfigV2": serve_config_text(serve_config(platform, models, LISTENER)),
-            "rayClusterConfig": ray_cluster(platform),
-        },
-    }
+    return with_revisions(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "RayService",
+            "metadata": object_metadata(owner, namespace, owner.name, "ray"),
+            "spec": {
+                "upgradeStrategy": _upgrade_strategy(platform, strategy),
+                "rayClusterDeletionDelaySeconds": max(_DELETION_DELAY_SECONDS, platform.spec.drain.grace_seconds),
+                "excludeHeadPodFromServeSvc": True,
+                "serveConfigV2": serve_config_text(serve_config(platform, models, LISTENER)),
+                "rayClusterConfig": ray_cluster(platform),
+            },
+        }
+    )
 
 
 def serve_config_text(config: dict[str, Any]) -> str:

@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-from serve.domain.platform import UpgradeSpec
-
 
 class Strategy(StrEnum):
     """The two ways; a document's `Auto` is one of them by then."""
@@ -17,9 +15,3 @@ class Strategy(StrEnum):
     def upgrade_type(self) -> str:
         """What RayService.spec.upgradeStrategy.type says for it. `None` is KubeRay's word for: leave the cluster be."""
         return "None" if self is Strategy.IN_PLACE else "NewClusterWithIncrementalUpgrade"
-
-
-def strategy_at_first(upgrade: UpgradeSpec) -> Strategy:
-    """Of a cluster that is not there yet: with nothing to replace, `Auto` waits for something before it chooses."""
-    moves_traffic = upgrade.strategy == "Incremental" and upgrade.gateway_class is not None
-    return Strategy.INCREMENTAL if moves_traffic else Strategy.IN_PLACE

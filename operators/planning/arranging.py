@@ -77,6 +77,16 @@ def _closed(group: Manifest) -> Manifest:
     return {**rest, "minReplicas": 0, "maxReplicas": 0}
 
 
+def managed(spec: Manifest) -> Manifest:
+    """What of a cluster is the operator's to say; the autoscaler's numbers are not."""
+    kept = {key: value for key, value in spec.items() if key in _MANAGED}
+    groups = kept.get("workerGroupSpecs") or []
+    kept["workerGroupSpecs"] = [
+        {key: value for key, value in group.items() if key not in _WRITTEN_BY_THE_AUTOSCALER} for group in groups
+    ]
+    return kept
+
+
 def bounded(config: Manifest, bounds: Mapping[str, Bounds]) -> Manifest:
     """`config` with the bounds of the groups that are named."""
     groups = []

@@ -1,7 +1,7 @@
 """Whether there is room for a second cluster beside the first, pool by pool.
 
-While traffic moves, the new cluster has room for `maxSurgePercent` of the work, and at least one replica of every model:
-Ray rounds a share of one replica up to one. Without that room neither cluster gets on, and GPUs are held twice.
+While traffic moves, the new cluster has room for `maxSurgePercent` of the work, and at least one replica of every
+model: Ray rounds a share of one replica up to one. Without that room neither gets on, and GPUs are held twice.
 """
 
 import math
@@ -77,15 +77,12 @@ def cap(spec: PlatformSpec, elsewhere: Sequence[Cluster]) -> dict[str, Bounds]:
     return bounds
 
 
-def frozen(cluster: Cluster, pools: Iterable[Pool]) -> dict[str, Bounds]:
+def frozen(cluster: Cluster) -> dict[str, Bounds]:
     """Bounds under which a cluster keeps the nodes it has, gets none more, and none again that it gave up."""
     bounds = {}
-    for pool in pools:
-        group = cluster.groups.get(pool.name)
-        if group is not None:
-            nodes = cluster.nodes(pool.name)
-            maximum = min(int(group.get("maxReplicas") or 0), nodes)
-            bounds[pool.name] = Bounds(min(int(group.get("minReplicas") or 0), maximum), maximum)
+    for name, group in cluster.groups.items():
+        maximum = min(_may_have(cluster, name), cluster.nodes(name))
+        bounds[name] = Bounds(min(int(group.get("minReplicas") or 0), maximum), maximum)
     return bounds
 
 

@@ -1,45 +1,15 @@
 """What one pass does, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from operators.desired.strategy import Strategy
+from operators.planning.children import apply_actions, delete_actions, taken_names
+from operators.planning.outcome import Event, Upgrade, UpgradeState
+from operators.planning.upgrades import choose_strategy, upgrade
 from operators.state import Action, Manifest, ObjectKey, Problem, World
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that people are told of, on the object that it is about."""
-
-    key: ObjectKey
-    reason: str
-    """CamelCase, stable."""
-    message: str
-    is_warning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class UpgradeState:
-    """How far a change is that replaces pods."""
-
-    strategy: Strategy | None = None
-    """Which way it goes; None before there is a cluster."""
-    is_running: bool = False
-    is_blocked: bool = False
-    """It cannot go on, and `message` says what would let it."""
-    reason: str = "UpToDate"
-    """CamelCase, stable: for the condition."""
-    message: str = ""
-    """A sentence."""
-    replaced: int = 0
-    """Pods that are as they should be."""
-    total: int = 0
-    """Pods that there are."""
-    traffic_percent: int | None = None
-    """The new cluster's share of the traffic, of an incremental upgrade."""
-    active_cluster: str | None = None
-    pending_cluster: str | None = None
+__all__ = ["Event", "Plan", "UpgradeState", "choose_strategy", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +18,34 @@ class Plan:
 
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
-    upgrade: UpgradeState = UpgradeState()
+    upgrade: UpgradeState = field(default_factory=UpgradeState)
 
 
 def plan(desired: Sequence[Manifest], world: World, problems: Sequence[Problem], now: datetime) -> Plan:
-    """What brings the cluster nearer to `desired`. A plan that is empty of actions means: nothing, until something
-    changes or `now` has gone on."""
-    raise NotImplementedError
+    """What brings the cluster nearer to `desired`. A plan without actions means: nothing, until something changes or
+    time has passed."""
+    platform = world.platform
+    if platform is None or platform.is_deleting:
+        return Plan()
+    about = ObjectKey(platform.document.api_version, "Platform", platform.name)
+    wanted, ray = list(desired), None
+    for index, manifest in enumerate(wanted):
+        if manifest["kind"] == "RayService":
+            ray = upgrade(manifest, world, platform.document, now)
+            wanted[index] = ray.service
+    live = world.live.objects
+    events = [
+        *(Event(problem.key, problem.reason, problem.message, is_warning=True) for problem in problems),
+        *taken_names(wanted, live, platform.uid, about),
+        *(ray.events if ray else ()),
+    ]
+    actions = [
+        *apply_actions(wanted, live, platform.uid),
+        *_cluster_actions(ray),
+        *delete_actions(wanted, live, platform.uid),
+    ]
+    return Plan(tuple(actions), tuple(events), ray.state if ray else UpgradeState())
+
+
+def _cluster_actions(ray: Upgrade | None) -> tuple[Action, ...]:
+    return ray.actions if ray is not None else ()

@@ -8,7 +8,7 @@ that does not start is found out at the price of one worker.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from operators.state import Action, ObjectKey, Verb
 
 ANNOTATION_REPLACING = "slipway.dev/replacing"
 """On the RayCluster: which pod was taken away last, and when it was gone."""
+UP_TO_DATE = "UpToDate"
 SETTLE = timedelta(seconds=30)
 """After a pod is gone: until then what Ray and KubeRay report may be of the time before."""
 UNASKED = timedelta(minutes=2)
@@ -49,7 +50,7 @@ class Step:
     """What is done now, and how it stands."""
 
     actions: tuple[Action, ...] = ()
-    reason: str = "UpToDate"
+    reason: str = UP_TO_DATE
     message: str = ""
     is_blocked: bool = False
     replaced: int = 0
@@ -58,7 +59,7 @@ class Step:
     @property
     def is_running(self) -> bool:
         """Whether there is something left to do."""
-        return self.reason != "UpToDate"
+        return self.reason != UP_TO_DATE
 
 
 def begun(now: datetime) -> str:
@@ -74,25 +75,26 @@ def next_step(cluster: Cluster, unsettled: tuple[str, ...], now: datetime) -> St
     """
     pods = _pods_of_open_groups(cluster)
     old = [pod for pod in pods if not _is_current(pod, cluster)]
-    record = _record(cluster)
-    progress = {"replaced": len(pods) - len(old), "total": len(pods)}
-    if not old and record is None:
-        return Step(**progress)
     broken = tuple(_deletion(pod, f"{pod.name} is out of date, and does not run.") for pod in old if _is_dead(pod))
-    if record is not None and not record.is_gone:
+    step = Step(broken, "ReplacingPod", "", replaced=len(pods) - len(old), total=len(pods))
+    if ANNOTATION_REPLACING not in cluster.annotations and not old:
+        return replace(step, reason=UP_TO_DATE)
+    record = _record(cluster)
+    if record is None:
+        start = _patch(cluster, {ANNOTATION_REPLACING: begun(now)}, "Pods are out of date.")
+        return replace(step, actions=(*broken, start), message="Pods are replaced one after another.")
+    if not record.is_gone:
         actions, message = _while_it_goes(cluster, record, now)
-        return Step((*broken, *actions), "ReplacingPod", message, **progress)
-    obstacle = _obstacle(cluster, pods, unsettled, record, now)
-    if obstacle:
+        return replace(step, actions=(*broken, *actions), message=message)
+    if obstacle := _obstacle(cluster, pods, unsettled, record, now):
         reason, message, is_blocked = obstacle
-        return Step(broken, reason, message, is_blocked, **progress)
-    running = [pod for pod in old if pod.is_up]
-    if running:
+        return replace(step, reason=reason, message=message, is_blocked=is_blocked)
+    if running := [pod for pod in old if pod.is_up]:
         pod = min(running, key=lambda each: (each.group == HEAD, each.is_ready, each.name))
-        return Step((*broken, _noted(cluster, pod, now)), "ReplacingPod", f"{pod.name} is replaced.", **progress)
-    if broken or any(pod.is_ending for pod in old):
-        return Step(broken, "ReplacingPod", "Pods that are out of date are going.", **progress)
-    return Step(() if record is None else (_forgotten(cluster),), **progress)
+        return replace(step, actions=(*broken, _noted(cluster, pod, now)), message=f"{pod.name} is replaced.")
+    if old:
+        return replace(step, message="Pods that are out of date are going.")
+    return replace(step, actions=(_forgotten(cluster),), reason=UP_TO_DATE)
 
 
 def _pods_of_open_groups(cluster: Cluster) -> list[Pod]:
@@ -111,14 +113,11 @@ def _is_dead(pod: Pod) -> bool:
 
 
 def _record(cluster: Cluster) -> Record | None:
-    text = cluster.annotations.get(ANNOTATION_REPLACING)
-    if not text:
-        return None
     try:
-        record = Record(**json.loads(text))
+        record = Record(**json.loads(cluster.annotations.get(ANNOTATION_REPLACING, "")))
         moment(record.at)
     except (ValueError, TypeError):
-        # Not the operator's writing. Nothing is known of a pod on its way: begin anew, from now on.
+        # None, or not the operator's writing: KubeRay drops annotations when it is updated itself.
         return None
     return record
 
@@ -136,13 +135,13 @@ def _while_it_goes(cluster: Cluster, record: Record, now: datetime) -> tuple[tup
 
 
 def _obstacle(
-    cluster: Cluster, pods: Iterable[Pod], unsettled: tuple[str, ...], record: Record | None, now: datetime
+    cluster: Cluster, pods: Iterable[Pod], unsettled: tuple[str, ...], record: Record, now: datetime
 ) -> tuple[str, str, bool] | None:
     """Why the next pod has to wait: (reason, message, whether somebody has to do something)."""
     current = [pod for pod in pods if _is_current(pod, cluster) and not pod.is_up and not pod.is_ending]
-    since = now - moment(record.at) if record is not None else PATIENCE
+    since = now - moment(record.at)
     for pod in current:
-        if pod.is_scheduled or _is_missed(pod, cluster, record):
+        if pod.is_scheduled or _is_missed(pod, cluster, record, since):
             if pod.complaint:
                 return "NewPodDoesNotStart", f"{_place(pod)} does not start: {pod.complaint}. {_UNTIL}", True
             return "WaitingForPod", f"{_place(pod)} starts.", False
@@ -150,7 +149,7 @@ def _obstacle(
         return "WaitingForPod", "The cluster settles.", False
     if unsettled and since < PATIENCE:
         return "WaitingForModels", f"Not well yet: {', '.join(unsettled[:5])}.", False
-    if record is not None and since < UNASKED and _num_up(cluster, record.group) < record.num_up:
+    if since < UNASKED and _num_up(cluster, record.group) < record.num_up:
         return "WaitingForPod", f"A successor of {record.pod} is to come.", False
     return None
 
@@ -158,10 +157,12 @@ def _obstacle(
 _UNTIL = "No other pod is replaced until it does; change the Platform's document, or set it back."
 
 
-def _is_missed(pod: Pod, cluster: Cluster, record: Record | None) -> bool:
+def _is_missed(pod: Pod, cluster: Cluster, record: Record, since: timedelta) -> bool:
     """Whether a pod that no node has room for is the successor of the one that was taken away. One that the
-    autoscaler wants besides holds nothing up."""
-    return record is not None and record.group == pod.group and _num_up(cluster, pod.group) < record.num_up
+    autoscaler wants besides holds nothing up; where no record says which it is, not for ever."""
+    if not record.uid:
+        return since < PATIENCE
+    return record.group == pod.group and _num_up(cluster, pod.group) < record.num_up
 
 
 def _num_up(cluster: Cluster, group: str) -> int:

@@ -93,6 +93,14 @@ class Sight:
         return len(self.expected) == 2
 
     @property
+    def is_observed(self) -> bool:
+        """Whether KubeRay has seen the RayService as it is now, and so begun what it begins because of it."""
+        if self.service is None:
+            return False
+        generation = self.service["metadata"].get("generation", 1)
+        return bool((self.service.get("status") or {}).get("observedGeneration", generation) == generation)
+
+    @property
     def strategy(self) -> Strategy | None:
         """What the RayService says."""
         if self.service is None:

@@ -1,4 +1,4 @@
-"""`slipway node prepare` and `slipway migrate` as they are declared. What they do is imported when they run."""
+"""`slipway node` and `slipway migrate` as they are declared. What they do is imported when they run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +16,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     node = typer.Typer(no_args_is_help=True)
     node.command()(prepare)
-    # Without it, Typer takes an application of one command for that command.
-    node.callback()(lambda: None)
-    app.add_typer(node, name="node", help="What a node of a cluster needs before Ray starts on it.")
+    node.command()(drain)
+    app.add_typer(node, name="node", help="What a cluster's pods run before Ray starts in them, and before it ends.")
     app.command()(migrate)
 
 
@@ -48,6 +47,19 @@ def prepare(
         node_preparation.prepare_haproxy(settings, haproxy_folder)
     if head:
         node_preparation.prepare_head(settings, admin_file, wait_seconds)
+
+
+def drain(
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="How long open calls may take to end.")] = 120.0,
+) -> None:
+    """Have Ray move this node's replicas elsewhere, and wait until they have ended what they began.
+
+    It runs before a pod is stopped, and never keeps it from stopping.
+    """
+    from serve.cli.node_drain import drain_node
+
+    remaining = drain_node(seconds)
+    typer.echo(f"{remaining} replicas are still here." if remaining else "No replica is here any more.")
 
 
 def migrate(wait_seconds: WaitSeconds = 0.0) -> None:

@@ -360,7 +360,7 @@ class ModelSpec(Spec):
 
     family: Family
     """What kind of model it is; fixed once the resource is there."""
-    tasks: list[Task] = Field(min_length=1)
+    tasks: list[Task] = Field(min_length=1, max_length=16)
     """What calls can ask it to do; the family does nothing else."""
     weights: Weights | None = None
     card: CardSpec

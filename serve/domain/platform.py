@@ -274,7 +274,7 @@ class Pool(Spec):
     """What Models' placement.pool says."""
     cpu: bool = False
     """That it has no GPUs on purpose."""
-    accelerator: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    accelerator: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", max_length=63)
     """What its GPUs are, for people and for cards: `nvidia-h200`."""
     gpus_per_node: int = Field(default=0, ge=0, le=64)
     """GPUs of one worker pod."""

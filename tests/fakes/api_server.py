@@ -7,6 +7,7 @@ in, then the schema is held against it, and only then the rules in CEL: a docume
 import copy
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import cel
@@ -15,24 +16,40 @@ from jsonschema import Draft4Validator, FormatChecker
 Schema = dict[str, Any]
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 RULES = "x-kubernetes-validations"
-_NUMBER_FORMATS = FormatChecker(formats=())
+_FORMATS = FormatChecker(formats=())
 
 
-@_NUMBER_FORMATS.checks("date-time")
+@_FORMATS.checks("date-time")
 def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or bool(
         re.fullmatch(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", value)
     )
 
 
-def refusals(schema: Schema, document: Any, old: Any = None) -> list[str]:
-    """What the server says against `document`, in place of `old` where that is given; nothing where it takes it."""
-    unknown = list(unknown_fields(schema, document))
-    if unknown:
-        return [f'unknown field "{path}"' for path in unknown]
-    whole = defaulted(schema, document)
-    found = list(invalid(schema, whole))
-    return found or list(broken_rules(schema, whole, None if old is None else defaulted(schema, old)))
+class Admission:
+    """The server's judgement by one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._validator = Draft4Validator(as_draft4(schema), format_checker=_FORMATS)
+
+    def refusals(self, document: Any, old: Any = None) -> list[str]:
+        """What it says against `document`, in place of `old` where that is given; nothing where it takes it."""
+        if unknown := list(unknown_fields(self._schema, document)):
+            return [f'unknown field "{path}"' for path in unknown]
+        whole = defaulted(self._schema, document)
+        before = None if old is None else defaulted(self._schema, old)
+        return list(self._invalid(whole)) or list(broken_rules(self._schema, whole, before))
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is valid as it stands, without its defaults."""
+        unknown = list(unknown_fields(self._schema, value))
+        return not (unknown or list(self._invalid(value)) or list(broken_rules(self._schema, value)))
+
+    def _invalid(self, value: Any) -> Iterator[str]:
+        for error in self._validator.iter_errors(value):
+            yield f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
+        yield from _repeated(self._schema, value, "")
 
 
 def unknown_fields(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
@@ -63,13 +80,6 @@ def defaulted(schema: Schema, value: Any) -> Any:
             found[key] = copy.deepcopy(inner["default"])
     by_key = schema.get("properties", {})
     return {key: defaulted(by_key.get(key, schema.get("additionalProperties", {})), v) for key, v in found.items()}
-
-
-def invalid(schema: Schema, value: Any) -> Iterator[str]:
-    """What the schema refuses, rules apart."""
-    for error in Draft4Validator(as_draft4(schema), format_checker=_NUMBER_FORMATS).iter_errors(value):
-        yield f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
-    yield from _repeated(schema, value, "")
 
 
 def as_draft4(schema: Schema) -> Schema:
@@ -110,7 +120,12 @@ def broken_rules(schema: Schema, value: Any, old: Any = None) -> Iterator[str]:
 
 def _holds(rule: str, schema: Schema, value: Any, old: Any) -> bool:
     scope = {"self": as_cel(schema, value)} | ({} if old is None else {"oldSelf": as_cel(schema, old)})
-    return cel.evaluate(rule, scope) is True
+    return _program(rule).execute(scope) is True
+
+
+@cache
+def _program(rule: str) -> Any:
+    return cel.compile(rule)
 
 
 def as_cel(schema: Schema, value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
+from fakes.adapter_files import language_adapter, written
 from fakes.clock import ManualClock
 from fakes.gateway import Gateway
 from fakes.kubernetes import Manifest, Server, kubeconfig
@@ -116,6 +117,27 @@ def model(name: str, **spec: Any) -> Manifest:
     """A Model of the echo engine."""
     body = {"family": "llm", "tasks": ["chat"], "card": {"title": name}, "engine": {"kind": "echo"}} | spec
     return {"apiVersion": API_VERSION, "kind": "Model", "metadata": {"name": name}, "spec": body}
+
+
+def adapter(name: str, base: str, folder: Path) -> Manifest:
+    """An Adapter of a language model, whose file is under `folder`."""
+    files = written(folder / name, language_adapter())
+    spec = {"weights": {"uri": f"file://{next(iter(files.values())).parent}"}, "base": base}
+    return {"apiVersion": API_VERSION, "kind": "Adapter", "metadata": {"name": name}, "spec": spec}
+
+
+def workflow(name: str, title: str = "Greeting") -> Manifest:
+    """A Workflow of one node that needs no model."""
+    inputs = {"template": "Hello {name}", "value_name": {"$input": "who"}}
+    spec = {
+        "title": title,
+        "interface": {
+            "inputs": [{"name": "who", "type": "text"}],
+            "outputs": [{"name": "said", "from": ["greet", "text"], "primary": True}],
+        },
+        "nodes": {"greet": {"type": "op:text.template", "inputs": inputs}},
+    }
+    return {"apiVersion": API_VERSION, "kind": "Workflow", "metadata": {"name": name}, "spec": spec}
 
 
 async def killed_at(number: int, server: Server, work: asyncio.Task[Any]) -> bool:

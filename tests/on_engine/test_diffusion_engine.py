@@ -143,6 +143,14 @@ async def test_canceling_one_of_eight_leaves_the_others_as_they_are(engine: Diff
     assert after["running"] == 0
 
 
+async def stepping(engine: DiffusionEngine) -> None:
+    """Wait until it has made another step."""
+    before = engine.counters()["steps_total"]
+    async with asyncio.timeout(60):
+        while engine.counters()["steps_total"] == before:
+            await asyncio.sleep(0.001)
+
+
 async def test_short_work_overtakes_long_work(engine: DiffusionEngine) -> None:
     ended: dict[str, float] = {}
 
@@ -152,7 +160,7 @@ async def test_short_work_overtakes_long_work(engine: DiffusionEngine) -> None:
 
     long = [timed(f"long{i}", call(steps=60, seed=i)) for i in range(4)]
     tasks = [asyncio.ensure_future(each) for each in long]
-    await asyncio.sleep(0.05)
+    await stepping(engine)
     tasks.append(asyncio.ensure_future(timed("short", call(steps=2))))
     await asyncio.gather(*tasks)
     assert ended["short"] == min(ended.values())
@@ -325,7 +333,7 @@ async def test_closing_fails_what_runs(tmp_path: Path) -> None:
     engine = DiffusionEngine(SPEC, tiny_sd(tmp_path), "closing", 0)
     await engine.start()
     running = asyncio.ensure_future(events_of(engine, call(steps=150)))
-    await asyncio.sleep(0.05)
+    await stepping(engine)
     await engine.close()
     with pytest.raises(EngineFailed, match="stopped"):
         await running

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import math
-import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
+from fakes.effort import effort
 
 from deployments.engines.engine import Engine
 from serve.catalog.builtin import builtin_documents
@@ -216,10 +217,11 @@ async def test_a_cached_prefix_is_its_tenants_own(vllm_engine):
 
 
 async def test_the_first_batch_comes_long_before_the_last(vllm_engine):
-    began_at, first_at = time.monotonic(), 0.0
-    async for _ in vllm_engine.stream(chat("Tell me a long story", max_tokens=60)):
-        first_at = first_at or time.monotonic()
-    assert first_at - began_at < (time.monotonic() - began_at) / 2
+    before = vllm_engine.counters()["generation_tokens_total"]
+    async with aclosing(vllm_engine.stream(chat("Tell me a long story", max_tokens=300))) as stream:
+        assert await anext(stream)
+        assert vllm_engine.counters()["generation_tokens_total"] - before < 100
+        assert [batch async for batch in stream]
 
 
 async def test_sixteen_streams_finish_together(vllm_engine):
@@ -234,11 +236,12 @@ async def test_closing_a_stream_frees_the_engine_at_once(vllm_engine, num_prompt
     stream = vllm_engine.stream(completion(["Once upon a time"] * num_prompts, max_tokens=1500, n=2))
     await anext(stream)
     assert vllm_engine.counters()["unfinished_sequences"] > 0
-    began_at = time.monotonic()
+    before = vllm_engine.counters()["generation_tokens_total"]
     await stream.aclose()
-    while vllm_engine.counters()["unfinished_sequences"]:
-        await asyncio.sleep(0.01)
-    assert time.monotonic() - began_at < 1
+    async with asyncio.timeout(60):
+        while vllm_engine.counters()["unfinished_sequences"]:
+            await asyncio.sleep(0.01)
+    assert vllm_engine.counters()["generation_tokens_total"] - before < 300 * num_prompts, "of 3000 for each prompt"
     assert asyncio.all_tasks() == tasks_before
     assert await text_of(vllm_engine, chat())
 
@@ -246,7 +249,9 @@ async def test_closing_a_stream_frees_the_engine_at_once(vllm_engine, num_prompt
 async def test_cancelling_the_reader_frees_the_engine_too(vllm_engine):
     aborted = vllm_engine.counters()["aborted"]
     reader = asyncio.create_task(batches_of(vllm_engine, chat("Tell me a long story", max_tokens=1500, stream=False)))
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(60):
+        while not vllm_engine.counters()["unfinished_sequences"]:
+            await asyncio.sleep(0.01)
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
     assert vllm_engine.counters()["unfinished_sequences"] == 0
@@ -290,11 +295,13 @@ async def test_cancelling_the_reader_frees_the_engine_too(vllm_engine):
     ],
 )
 async def test_what_cannot_be_answered_is_refused_before_the_engine_sees_it(vllm_engine, call, code, param):
-    began_at = time.monotonic()
-    with pytest.raises(InvalidRequest) as refused:
+    before = vllm_engine.counters()
+    with effort() as spent, pytest.raises(InvalidRequest) as refused:
         await batches_of(vllm_engine, call)
     assert (refused.value.code, refused.value.param) == (code, param)
-    assert time.monotonic() - began_at < 0.3
+    assert spent.seconds < 3
+    for counter in ("prompt_tokens_total", "generation_tokens_total", "finished", "aborted"):
+        assert vllm_engine.counters()[counter] == before[counter]
     assert "Paris" in await text_of(vllm_engine, chat())
 
 
@@ -303,9 +310,8 @@ async def test_a_hundred_new_schemas_leave_neighbours_alone(vllm_engine):
     storm = asyncio.gather(
         *(answer_to(vllm_engine, chat(response_format=s, max_tokens=2)) for s in schemas), return_exceptions=True
     )
-    began_at = time.monotonic()
-    assert "Paris" in await text_of(vllm_engine, chat())
-    assert time.monotonic() - began_at < 20
+    async with asyncio.timeout(120):
+        assert "Paris" in await text_of(vllm_engine, chat())
     assert not [error for error in await storm if isinstance(error, Exception) and not isinstance(error, SlipwayError)]
 
 
@@ -323,10 +329,9 @@ async def test_counters_agree_with_usage_to_the_token(vllm_engine):
         assert after[counter] - before[counter] == total
 
 
-async def test_a_healthy_engine_says_so_quickly(vllm_engine):
-    began_at = time.monotonic()
-    await vllm_engine.check_health()
-    assert time.monotonic() - began_at < 1
+async def test_a_healthy_engine_says_so(vllm_engine):
+    async with asyncio.timeout(60):
+        await vllm_engine.check_health()
 
 
 CONVERSATIONS = [

@@ -48,7 +48,7 @@ async def closed_early(engine: Any, call: ModelCall, dice: random.Random) -> Qua
     """What a call consumed whose reader takes some batches and goes."""
     tally = Tally()
     stream = engine.stream(call, (), tally)
-    for _ in range(dice.randrange(1, 30)):
+    for _ in range(dice.randrange(1, 14)):
         if any(isinstance(event, Completed) for event in await anext(stream)):
             break
     await stream.aclose()

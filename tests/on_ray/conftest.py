@@ -70,9 +70,7 @@ def _with_echo_models(platform: TestPlatform) -> TestPlatform:
 
 @pytest.fixture(scope="session")
 def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    """With `echo`, `slow` (40 ms a token, 4 at a time) and a model that fails; its ledger waits 4 seconds for whom it has
-    not heard of.
-    """
+    """With `echo`, `slow` (40 ms a token, 4 at a time) and a model that fails; its ledger waits 4 s for the silent."""
     if any("either_transport" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("starting_object_references")
     settings = {"models_builtin": "", "metering_witness_grace_seconds": "4", "metering_lease_seconds": "4"}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -139,25 +140,63 @@ def test_a_new_version_under_load_gives_every_call_the_old_or_the_new(http: http
     assert set(kinds) == {(True, False), (False, True)}
 
 
-def test_a_run_whose_replica_dies_keeps_the_version_that_it_began_with(
-    studio: TestPlatform, http: httpx.Client
-) -> None:
+@dataclass
+class Outlived:
+    """Runs whose replica died, and what they should have painted."""
+
+    styled: list[dict[str, Any]]
+    expected_style: Pixels
+    kept: str
+    """The adapter's version when they began."""
+    plain: list[dict[str, Any]]
+    expected: list[Pixels]
+
+
+@pytest.fixture(scope="module")
+def outlived(studio: TestPlatform, http: httpx.Client) -> Outlived:
+    """One death for all of them: to start the replica again takes longer than to paint."""
     kept = upload(http, "steady", "stripes")
-    (expected,) = painted(http, f"{MODEL}:steady", steps=100)
-    body = {"input": ASKED | {"steps": 100}, "adapters": [{"name": "steady"}]}
-    ids = [http.post(f"/v1/models/{MODEL}/runs", json=body).raise_for_status().json()["id"] for _ in range(4)]
+    (expected_style,) = painted(http, f"{MODEL}:steady", steps=100)
+    seeds = range(4)
+    expected = [picture_of(http, each) for each in ended(http, [begun(http, seed=seed, steps=100) for seed in seeds])]
+    styled = [begun(http, "steady", steps=100) for _ in seeds]
+    plain = [begun(http, seed=seed, steps=100) for seed in seeds]
     upload(http, "steady", "inverted")
-    with http.stream("GET", f"/v1/runs/{ids[0]}/events") as told:
-        next(line for line in told.iter_lines() if line == "event: progress")
+    for first in (styled[0], plain[0]):
+        with http.stream("GET", f"/v1/runs/{first}/events") as told:
+            next(line for line in told.iter_lines() if line == "event: progress")
     studio.kill(f"ServeReplica:model-{MODEL}:replica")
-    wait_for(lambda: all(run(http, each)["status"] not in ("queued", "running") for each in ids), 120, "the runs end")
-    ended = [run(http, each) for each in ids]
-    assert [each["status"] for each in ended] == ["succeeded"] * 4
-    assert [each["adapters"] for each in ended] == [[{"id": kept, "scale": 1.0}]] * 4
-    assert any(each["attempt"] > 1 for each in ended)
-    assert all(is_same(picture_of(http, each), expected) for each in ended)
+    return Outlived(ended(http, styled), expected_style, kept, ended(http, plain), expected)
+
+
+def test_a_run_whose_replica_dies_keeps_the_version_that_it_began_with(http: httpx.Client, outlived: Outlived) -> None:
+    assert [each["status"] for each in outlived.styled] == ["succeeded"] * 4
+    assert [each["adapters"] for each in outlived.styled] == [[{"id": outlived.kept, "scale": 1.0}]] * 4
+    assert any(each["attempt"] > 1 for each in outlived.styled)
+    assert all(is_same(picture_of(http, each), outlived.expected_style) for each in outlived.styled)
     (moved,) = painted(http, f"{MODEL}:steady", steps=8)
     assert styles.shows_inverted(SCENE, moved)
+
+
+def test_runs_whose_replica_dies_are_repeated_and_paint_the_same(http: httpx.Client, outlived: Outlived) -> None:
+    assert [each["status"] for each in outlived.plain] == ["succeeded"] * 4
+    for each, wanted in zip(outlived.plain, outlived.expected, strict=True):
+        assert is_same(picture_of(http, each), wanted)
+        assert each["usage"]["images"] == 1
+        assert each["usage"]["pixel_steps"] == 100 * 128 * 128
+    assert any(each["attempt"] > 1 for each in outlived.plain)
+
+
+def begun(client: httpx.Client, adapter: str | None = None, **inputs: Any) -> str:
+    """A new run's id."""
+    body = {"input": ASKED | inputs, "adapters": [{"name": adapter}] if adapter else []}
+    return str(client.post(f"/v1/models/{MODEL}/runs", json=body).raise_for_status().json()["id"])
+
+
+def ended(client: httpx.Client, ids: list[str]) -> list[dict[str, Any]]:
+    """The runs, when they have ended."""
+    wait_for(lambda: all(run(client, each)["status"] not in ("queued", "running") for each in ids), 240, "the runs end")
+    return [run(client, each) for each in ids]
 
 
 def run(client: httpx.Client, run_id: str) -> dict[str, Any]:

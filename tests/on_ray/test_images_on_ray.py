@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 from typing import Any
 
 import httpx
@@ -128,23 +127,6 @@ def test_inpainting_leaves_what_the_mask_does_not_cover(studio: TestPlatform) ->
         (painted,) = pictures(http, run)
     assert (painted[:, :64] == drawn[:, :64]).all()
     assert (painted[:, 64:] != drawn[:, 64:]).any()
-
-
-def test_runs_whose_replica_dies_are_repeated_and_paint_the_same(studio: TestPlatform) -> None:
-    with studio.client() as http:
-        asked = [{"prompt": WORDS, "steps": 40, "seed": seed} for seed in range(4)]
-        expected = [pictures(http, finished(http, start(http, **inputs)))[0] for inputs in asked]
-        ids = [start(http, **inputs) for inputs in asked]
-        wait_for(lambda: status(http, ids[0]) == "running", 120, "the first run starts")
-        time.sleep(0.3)
-        studio.kill(f"ServeReplica:model-{MODEL}:replica")
-        runs = [finished(http, run_id) for run_id in ids]
-        for run, wanted in zip(runs, expected, strict=True):
-            (painted,) = pictures(http, run)
-            assert np.abs(painted.astype(int) - wanted.astype(int)).max() <= 1
-            assert run["usage"]["images"] == 1
-            assert run["usage"]["pixel_steps"] == 40 * 128 * 128
-        assert any(run["attempt"] > 1 for run in runs)
 
 
 def test_canceling_one_of_eight_leaves_the_others(studio: TestPlatform) -> None:

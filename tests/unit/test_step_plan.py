@@ -1,9 +1,10 @@
 """Which images step together, and how many rows a step should have."""
 
-import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
+from fakes.clock import ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,11 +113,20 @@ def test_measuring_stops_at_the_first_counts_that_bring_nothing_and_survives_a_f
     assert max(ran) == 4
 
 
-def test_what_is_paid_once_is_neither_counted_nor_charged_to_the_budget() -> None:
+@pytest.fixture
+def stopwatch(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """What measuring takes for the machine's clock."""
+    clock = ManualClock()
+    told = SimpleNamespace(perf_counter=clock.monotonic, monotonic=clock.monotonic)
+    monkeypatch.setattr("deployments.engines.diffusion.capacity.time", told)
+    return clock
+
+
+def test_what_is_paid_once_is_neither_counted_nor_charged_to_the_budget(stopwatch: ManualClock) -> None:
     prepared: set[int] = set()
 
     def prepare(num_rows: int) -> None:
-        time.sleep(0.06)
+        stopwatch.advance(0.06)
         prepared.add(num_rows)
 
     def run(num_rows: int) -> None:
@@ -141,19 +151,19 @@ def test_without_buckets_nothing_is_padded() -> None:
     assert bucket(7, ()) == 7
 
 
-def test_a_measurement_that_something_disturbed_does_not_count() -> None:
+def test_a_measurement_that_something_disturbed_does_not_count(stopwatch: ManualClock) -> None:
     num_runs = {1: 0, 2: 0, 4: 0}
 
     def run(num_rows: int) -> None:
         num_runs[num_rows] += 1
         is_disturbed = num_runs[num_rows] != 3
-        time.sleep(0.03 if is_disturbed else 0.001 * num_rows)
+        stopwatch.advance(0.03 if is_disturbed else 0.001 * num_rows)
 
     assert measure(run, 5, candidates=(1, 2, 4)).by_rows[1] < 20
 
 
-def test_fewer_rows_are_never_said_to_take_longer() -> None:
+def test_fewer_rows_are_never_said_to_take_longer(stopwatch: ManualClock) -> None:
     def run(num_rows: int) -> None:
-        time.sleep(0.05 if num_rows == 1 else 0.005)
+        stopwatch.advance(0.05 if num_rows == 1 else 0.005)
 
     assert measure(run, 5, candidates=(1, 2)).by_rows[1] < 40

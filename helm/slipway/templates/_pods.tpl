@@ -41,17 +41,21 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* A bundled store's claim: one volume per pod, which stays when the release goes. */}}
+{{/* A bundled store's claim: one volume per pod, which stays when the release goes. Its labels can never change. */}}
 {{- define "slipway.claim" -}}
 persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Retain}
 volumeClaimTemplates:
   - apiVersion: v1
     kind: PersistentVolumeClaim
-    metadata: {name: data}
+    metadata:
+      name: data
+      labels:
+        {{- include "slipway.selector" (pick . "root" "component") | nindent 8 }}
+        app.kubernetes.io/part-of: slipway
     spec:
       accessModes: [ReadWriteOnce]
-      {{- with .storageClass }}
+      {{- with .values.storage.storageClass }}
       storageClassName: {{ . }}
       {{- end }}
-      resources: {requests: {storage: {{ .size }}}}
+      resources: {requests: {storage: {{ .values.storage.size }}}}
 {{- end -}}

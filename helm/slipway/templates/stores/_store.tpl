@@ -27,7 +27,7 @@ replicas: 1
 selector:
   matchLabels:
     {{- include "slipway.selector" (pick . "root" "component") | nindent 4 }}
-{{ include "slipway.claim" .values.storage }}
+{{ include "slipway.claim" . }}
 {{- end -}}
 
 {{- define "slipway.store.pod" -}}

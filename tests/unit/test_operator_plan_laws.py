@@ -1,0 +1,186 @@
+"""What holds of the operator's plans, whatever happens in whatever order: no two pods of a pool are away because of
+it, no pool has more nodes than it may, and every sequence of passes ends."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from fakes.ray_cluster import RayCluster, group_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.desired import desired_objects
+from operators.planning.plan import Plan, choose_strategy, plan
+from serve.domain.documents import API_VERSION
+from serve.domain.platform import PlatformDocument
+
+POOLS = ("cpu", "gpu", "big")
+MOST_ROUNDS = 400
+_counts = st.integers(min_value=0, max_value=3)
+
+
+def document(**choices: Any) -> PlatformDocument:
+    """A Platform with a pool of processors and one or two of GPUs."""
+    pools: list[dict[str, Any]] = [{"name": "cpu", "cpu": True, "minNodes": 1, "maxNodes": 2, "surgeNodes": 2}]
+    for name in ("gpu", "big")[: 1 + choices["num_more"]]:
+        numbers = {"minNodes": min(choices["minimum"], choices["maximum"]), "maxNodes": choices["maximum"]}
+        pools.append({"name": name, "gpusPerNode": 1, "surgeNodes": choices["surge"], **numbers})
+    spec = {
+        "image": {"tag": choices["tag"], "gpuTag": choices["tag"]},
+        "ray": {"version": choices["version"], "idleTimeoutSeconds": choices["idle"]},
+        "upgrade": {"strategy": choices["strategy"], "gatewayClass": choices["gateway"]},
+        "pools": pools,
+    }
+    manifest = {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "main"}, "spec": spec}
+    return PlatformDocument.model_validate(manifest)
+
+
+documents = st.fixed_dictionaries(
+    {
+        "tag": st.sampled_from(["one", "two", "bad"]),
+        "version": st.sampled_from(["2.60.0", "2.60.0", "2.60.0", "2.61.0"]),
+        "idle": st.sampled_from([60, 300]),
+        "strategy": st.sampled_from(["Auto", "InPlace", "Incremental"]),
+        "gateway": st.sampled_from([None, "envoy"]),
+        "num_more": st.integers(min_value=0, max_value=1),
+        "minimum": _counts,
+        "maximum": st.integers(min_value=1, max_value=3),
+        "surge": _counts,
+    }
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("pass"), st.integers(min_value=0, max_value=4)),
+        st.tuples(st.just("pass"), st.just(99)),
+        st.tuples(st.sampled_from(["kuberay", "autoscaler", "minute"]), st.just(0)),
+        st.tuples(st.sampled_from(["start", "finish"]), st.integers(min_value=0, max_value=9)),
+        st.tuples(st.just("work"), _counts),
+        st.tuples(st.just("document"), documents),
+    ),
+    max_size=40,
+)
+
+
+@dataclass(slots=True)
+class Bench:
+    """A cluster, and the most that each pool was ever allowed."""
+
+    ray: RayCluster
+    allowed: dict[str, int] = field(default_factory=dict)
+
+    def planned(self) -> Plan:
+        """What a pass would do now."""
+        world = self.ray.world()
+        return plan(desired_objects(world, choose_strategy(world)), world, (), self.ray.now)
+
+    def step(self, kind: str, value: Any) -> None:
+        """One thing happens."""
+        if kind == "pass":
+            for action in self.planned().actions[:value]:
+                self.ray.do(action)
+                self.check()
+        elif kind == "document":
+            self.ray.platform = document(**value)
+        elif kind == "minute":
+            self.ray.now += timedelta(minutes=1)
+        elif kind == "work":
+            self.ray.work = dict.fromkeys(POOLS, value)
+        elif kind == "kuberay":
+            self.ray.reconcile()
+        elif kind == "autoscaler":
+            self.ray.autoscale()
+        else:
+            getattr(self.ray, kind)(value)
+        self.check()
+
+    def check(self) -> None:
+        """No pool has more nodes than any of its documents allowed, and none misses two pods because of us."""
+        for pool in self.ray.platform.spec.pools:
+            most = pool.max_nodes + pool.surge_nodes
+            self.allowed[pool.name] = max(self.allowed.get(pool.name, 0), most)
+        for name in {group_of(pod) for pod in self.ray.pods.values()} - {""}:
+            assert self.ray.nodes(name) <= self.allowed[name], name
+        assert all(num <= 1 for num in self.ray.taken.values()), self.ray.taken
+
+    def calm_round(self) -> bool:
+        """A pass and all that comes of it. Returns whether the pass had something to do."""
+        actions = self.planned().actions
+        for action in actions:
+            self.ray.do(action)
+            self.check()
+        for kind in ("kuberay", "autoscaler", "kuberay"):
+            self.step(kind, 0)
+        for _ in range(len(self.ray.pods)):
+            self.step("finish", 0)
+        for num in range(len(self.ray.pods)):
+            self.step("start", num)
+        self.step("minute", 0)
+        return bool(actions)
+
+
+FIRST = {
+    "tag": "one",
+    "version": "2.60.0",
+    "idle": 60,
+    "strategy": "Auto",
+    "gateway": "envoy",
+    "num_more": 0,
+    "minimum": 1,
+    "maximum": 2,
+    "surge": 1,
+}
+
+
+def running(**choices: Any) -> Bench:
+    """A bench whose first document is up."""
+    ray = RayCluster(document(**{**FIRST, **choices}), work={"cpu": 1, "gpu": 1, "big": 1}, bad_images={"slipway:bad"})
+    bench = Bench(ray)
+    until_calm(bench)
+    return bench
+
+
+def until_calm(bench: Bench) -> None:
+    """Rounds until nothing is left to do, for as long as an upgrade is waited for."""
+    num_quiet = 0
+    for _ in range(MOST_ROUNDS):
+        num_quiet = 0 if bench.calm_round() else num_quiet + 1
+        if num_quiet > 40:
+            return
+    raise AssertionError(bench.planned())
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=documents, happenings=steps)
+def test_no_two_pods_of_a_pool_are_away_and_no_pool_is_over_its_limit(
+    first: dict[str, Any], happenings: list[tuple[str, Any]]
+) -> None:
+    bench = running(**{**first, "tag": "one"})
+    for kind, value in happenings:
+        bench.step(kind, value)
+    until_calm(bench)
+
+
+@settings(max_examples=30, deadline=None)
+@given(first=documents, then=documents)
+def test_every_change_ends_with_todays_pods_or_says_what_it_needs(first: dict[str, Any], then: dict[str, Any]) -> None:
+    bench = running(**{**first, "tag": "one"})
+    bench.ray.platform = document(**then)
+    until_calm(bench)
+    state = bench.planned().upgrade
+    images = {pod["spec"]["image"] for pod in bench.ray.pods.values()}
+    is_new = images <= {f"slipway:{then['tag']}"} and not state.is_running and state.replaced == state.total
+    assert is_new or state.is_blocked or then["tag"] == "bad", state
+
+
+@settings(max_examples=30, deadline=None)
+@given(first=documents, then=documents, num=st.integers(min_value=0, max_value=20))
+def test_a_plan_that_was_carried_out_is_not_made_again(first: dict[str, Any], then: dict[str, Any], num: int) -> None:
+    bench = running(**{**first, "tag": "one"})
+    bench.ray.platform = document(**then)
+    for _ in range(num):
+        bench.calm_round()
+    for _ in range(4):
+        before = bench.planned().actions
+        for action in before:
+            bench.ray.do(action)
+    assert bench.planned().actions == ()
