@@ -34,7 +34,7 @@ ui: ## Build the web app (there is none in this version: it serves the API only)
 	@echo "This version has no web app. The API is documented at http://127.0.0.1:8000/docs when the platform runs."
 
 render: $(VENV)/.installed ## Make the generated files anew: OpenAPI, the README's table of settings, rules, dashboards, custom resources, the chart and k8s/
-	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md && $(BIN)/python -m serve.telemetry.render k8s && $(BIN)/python -m operators.crds helm/slipway/crds && PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m operators.chart
+	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md && $(BIN)/python -m serve.telemetry.render k8s && $(BIN)/python -m operators.crds helm/slipway/crds && $(BIN)/python -m operators.chart
 
 $(VENV)/.installed: pyproject.toml locks/cpu.txt locks/cpu-torch.txt locks/gpu.txt locks/tools.txt locks/install locks/unpack_tools.py
 	@./locks/install $(VENV)

@@ -37,8 +37,8 @@ class _NotYet:
 class _Patience:
     """Asks again while the answer may become another one, and says once what it waits for."""
 
-    def __init__(self, client: httpx.AsyncClient, say: Callable[[str], None]) -> None:
-        self._client, self._say = client, say
+    def __init__(self, client: httpx.AsyncClient, say: Callable[[str], None], pause_seconds: float) -> None:
+        self._client, self._say, self._pause_seconds = client, say, pause_seconds
         self.why = "nothing was asked yet"
 
     async def until(self, ask: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
@@ -47,7 +47,7 @@ class _Patience:
             if answer.why != self.why:
                 self._say(f"waiting: {answer.why}")
             self.why = answer.why
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
         return answer
 
     async def _once(self, ask: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
@@ -57,13 +57,18 @@ class _Patience:
             return _NotYet(f"the gateway does not answer ({type(error).__name__})")
 
 
-async def smoke(client: httpx.AsyncClient, timeout_seconds: float, say: Callable[[str], None]) -> None:
+async def smoke(
+    client: httpx.AsyncClient,
+    timeout_seconds: float,
+    say: Callable[[str], None],
+    pause_seconds: float = _PAUSE_SECONDS,
+) -> None:
     """Run every check, all within this time.
 
     Raises:
         SmokeFailed: the first that fails.
     """
-    patience = _Patience(client, say)
+    patience = _Patience(client, say, pause_seconds)
     try:
         async with asyncio.timeout(timeout_seconds):
             await _checks(patience, say)

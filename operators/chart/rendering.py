@@ -1,7 +1,9 @@
 """k8s/ for those who apply manifests rather than charts: the chart with each preset, as `helm template` writes it."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,12 +38,13 @@ class HelmFailed(Exception):
 
 
 def find_helm() -> str:
-    """The path of Helm.
+    """The path of Helm: beside this Python, where `make` puts it, or else on PATH.
 
     Raises:
         HelmFailed: it is not installed.
     """
-    found = shutil.which("helm")
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    found = shutil.which("helm", path=os.pathsep.join(places))
     if found is None:
         raise HelmFailed("helm is not installed: `make` puts it into the virtual environment")
     return found

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from operators.conditions.pods import is_over, is_ready, troubles
-from operators.conditions.rolling import READY, Finding, condition_in, conditions, moment, summed_up
+from operators.conditions.rolling import READY, Finding, condition_in, conditions, moment, reason_of, summed_up
 from operators.conditions.seen import ACCEPTED, GATEWAY, Seen, accepted, key_of
 from operators.desired.exposure import HTTP_ROUTE_API, SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
@@ -50,9 +50,16 @@ def other_platform_status(platform: Platform, seen: Seen) -> dict[str, Any]:
 
 
 def _findings(platform: Platform, seen: Seen) -> list[Finding]:
-    needed = [accepted(seen.problems.get(key_of(platform), ())), _ray_cluster(platform, seen), _gateway(seen)]
+    agreed = accepted(seen.problems.get(key_of(platform), ()))
+    needed = [agreed, *_refused(platform, seen), _ray_cluster(platform, seen), _gateway(seen)]
     ready = Finding(READY, "True", "Serving", "The gateway answers.")
     return [*summed_up(needed, ready), *_nodes(seen), *_upgrading(seen)]
+
+
+def _refused(platform: Platform, seen: Seen) -> list[Finding]:
+    """What the API server does not take of what the Platform needs."""
+    refusal = seen.refusal_of(platform.document)
+    return [Finding("Applied", "False", reason_of(refusal.code), refusal.message)] if refusal is not None else []
 
 
 def _ray_cluster(platform: Platform, seen: Seen) -> Finding:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from operators.desired.card_checks import card_checks
 from operators.desired.quantities import whole
 from operators.desired.ray_service import node_memory_bytes
 from operators.state import ObjectKey, Problem
@@ -21,6 +22,7 @@ class ModelChecks:
 
     def of(self, key: ObjectKey, model: ModelDocument) -> Iterator[Problem]:
         """The problems of one model."""
+        yield from card_checks(key, model)
         yield from self._weights(key, model.spec)
         placement = model.spec.placement
         pool = self._spec.pool(placement.pool)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 
 from operators.desired.exposure import HTTP_ROUTE_API
+from operators.desired.monitoring import POD_MONITOR_API
 from operators.desired.quantities import whole
 from operators.desired.ray_service import node_memory_bytes
 from operators.state import ObjectKey, Problem, Resource
@@ -23,6 +24,7 @@ def platform_problems(
         *_settings(platform),
         *_stores(platform),
         *_exposure(platform, known_kinds),
+        *_metrics(platform, known_kinds),
         *_upgrade(platform),
         *_parts(platform),
         *(found for pool in platform.spec.pools for found in (*_memory(pool), *_minimum(pool, models))),
@@ -49,6 +51,16 @@ def _exposure(platform: PlatformDocument, known_kinds: Collection[tuple[str, str
         yield (
             "NoGatewayApi",
             "spec.gateway.expose: this cluster knows no HTTPRoutes. Install the Gateway API, or set it to ingress.",
+        )
+
+
+def _metrics(platform: PlatformDocument, known_kinds: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    watching = platform.spec.observability
+    if watching.pod_monitor and watching.metrics_secret is None and (POD_MONITOR_API, "PodMonitor") in known_kinds:
+        yield (
+            "NoMetricsToken",
+            "spec.observability.metricsSecret: without a token Prometheus gets no usage, cost or budgets from the "
+            "gateways. Name a Secret with one.",
         )
 
 

@@ -4,14 +4,13 @@ Ray's autoscaler writes to worker groups by their place in the list, and to Kube
 cluster. So groups keep their places, new ones come last, and one that is no longer wanted stays, closed.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from operators.planning.comparing import differs
-from operators.planning.revisions import revisions_of
+from operators.planning.revisions import MUTED, revisions_of
 from operators.planning.sight import Cluster
 from operators.state import Manifest
 
@@ -120,14 +119,15 @@ def change(wanted: Manifest, there: Manifest) -> Change:
 
 
 def _without_scaling(config: Manifest) -> Manifest:
-    bare = copy.deepcopy(config)
-    for group in [bare.get("headGroupSpec") or {}, *(bare.get("workerGroupSpecs") or [])]:
-        for key in _OF_SCALING:
-            group.pop(key, None)
-        spec = (group.get("template") or {}).get("spec") or {}
-        for key in ("tolerations", "schedulingGates"):
-            spec.pop(key, None)
-    return bare
+    groups = [_bare(group) for group in config.get("workerGroupSpecs") or []]
+    return {**config, "headGroupSpec": _bare(config.get("headGroupSpec") or {}), "workerGroupSpecs": groups}
+
+
+def _bare(group: Manifest) -> Manifest:
+    template = group.get("template") or {}
+    spec = {key: value for key, value in (template.get("spec") or {}).items() if key not in MUTED}
+    rest = {key: value for key, value in group.items() if key not in _OF_SCALING}
+    return {**rest, "template": {**template, "spec": spec}}
 
 
 def cluster_patch(wanted: Manifest, cluster: Cluster, annotations: Mapping[str, str | None]) -> Manifest:

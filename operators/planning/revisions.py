@@ -5,7 +5,6 @@ changes. So each template carries the digest of all that its pods are made of, p
 the pod is out of date.
 """
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,20 +31,26 @@ _NOT_OF_PODS = frozenset(
 )
 _READ_BY_THE_AUTOSCALER = frozenset({"idleTimeoutSeconds", "upscalingMode"})
 """From the cluster's object, in every round: its container need not be another for them."""
-_MUTED = ("tolerations", "schedulingGates")
+MUTED = ("tolerations", "schedulingGates")
 """KubeRay leaves them out of its own digest too: they say where the next pod may go, not what a pod is."""
 
 
 def with_revisions(ray_service: Manifest) -> Manifest:
     """The RayService with each pod template's revision in its annotations. Doing so twice is doing so once."""
-    stamped = copy.deepcopy(ray_service)
-    config = stamped["spec"]["rayClusterConfig"]
-    revisions = [_revision(config, config["headGroupSpec"], is_head=True)]
-    revisions += [_revision(config, group, is_head=False) for group in config.get("workerGroupSpecs", [])]
-    for group, revision in zip([config["headGroupSpec"], *config.get("workerGroupSpecs", [])], revisions, strict=True):
-        metadata = group["template"].setdefault("metadata", {})
-        metadata.setdefault("annotations", {})[ANNOTATION_REVISION] = revision
-    return stamped
+    config = ray_service["spec"]["rayClusterConfig"]
+    stamped = {
+        **config,
+        "headGroupSpec": _stamped(config, config["headGroupSpec"], is_head=True),
+        "workerGroupSpecs": [_stamped(config, group, is_head=False) for group in config.get("workerGroupSpecs", [])],
+    }
+    return {**ray_service, "spec": {**ray_service["spec"], "rayClusterConfig": stamped}}
+
+
+def _stamped(config: Mapping[str, Any], group: Manifest, is_head: bool) -> Manifest:
+    template = group["template"]
+    metadata = template.get("metadata") or {}
+    annotations = {**(metadata.get("annotations") or {}), ANNOTATION_REVISION: _revision(config, group, is_head)}
+    return {**group, "template": {**template, "metadata": {**metadata, "annotations": annotations}}}
 
 
 def revisions_of(config: Mapping[str, Any]) -> dict[str, str]:
@@ -78,5 +83,5 @@ def _template(template: Mapping[str, Any]) -> Manifest:
         key: value for key, value in (metadata.get("annotations") or {}).items() if key != ANNOTATION_REVISION
     }
     metadata = {key: value for key, value in metadata.items() if key != "annotations"}
-    spec = {key: value for key, value in (template.get("spec") or {}).items() if key not in _MUTED}
+    spec = {key: value for key, value in (template.get("spec") or {}).items() if key not in MUTED}
     return {"metadata": metadata, "annotations": annotations, "spec": spec}

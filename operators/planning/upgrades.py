@@ -52,9 +52,13 @@ class _Case:
         return config
 
 
-def choose_strategy(world: World) -> Strategy:
+def choose_strategy(world: World, config: Manifest | None = None) -> Strategy:
     """Which way a change goes now. It stays what it is until a change needs other pods: the way in which clients
-    come in hangs on it."""
+    come in hangs on it.
+
+    Args:
+        config: the Ray cluster that is wanted, with revisions, where it is not the platform's own.
+    """
     if world.platform is None:
         return Strategy.IN_PLACE
     sight, platform = sight_of(world), world.platform.document
@@ -65,15 +69,15 @@ def choose_strategy(world: World) -> Strategy:
         return Strategy.IN_PLACE
     if live is None or sight.serving is None:
         return Strategy.INCREMENTAL
-    return _way_of(world, platform, sight, sight.serving)
+    return _way_of(world, platform, sight, sight.serving, config or _stamped(platform))
 
 
 def _can_move_traffic(world: World, platform: PlatformDocument) -> bool:
     return platform.spec.upgrade.gateway_class is not None and (HTTP_ROUTE_API, "HTTPRoute") in world.live.known_kinds
 
 
-def _way_of(world: World, platform: PlatformDocument, sight: Sight, serving: Cluster) -> Strategy:
-    what = _change_of(_stamped(platform), platform, sight, serving)
+def _way_of(world: World, platform: PlatformDocument, sight: Sight, serving: Cluster, config: Manifest) -> Strategy:
+    what = _change_of(config, platform, sight, serving)
     is_stuck_in_place = sight.strategy is Strategy.IN_PLACE and (
         ANNOTATION_REPLACING in serving.annotations
         or (ANNOTATION_PATCHED in serving.annotations and not what.is_new_cluster)

@@ -336,7 +336,7 @@ class ObservabilitySpec(Spec):
     pod_monitor: bool = True
     """A PodMonitor for the platform's pods, where the cluster knows that kind."""
     metrics_secret: SecretKey | None = None
-    """The token that opens the gateway's metrics; unset, it is made from Ray's."""
+    """The token that opens the gateway's metrics, for Prometheus; unset, only administrators' keys do."""
     otlp_endpoint: str = Field(default="", pattern=r"^(https?://.+)?$", max_length=512)
     """OTLP over HTTP; empty: no traces."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

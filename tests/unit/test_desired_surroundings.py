@@ -7,7 +7,7 @@ from fakes.documents import platform
 
 from operators.desired import OPTIONAL_KINDS, Strategy, desired_objects
 from operators.state import Live, Manifest, ObjectKey, Resource, World
-from serve.telemetry.scraping import RELABELLING
+from serve.telemetry.scraping import GATEWAY_JOB, RAY_JOB, RELABELLING
 
 
 def objects(
@@ -96,13 +96,34 @@ def test_a_head_that_nothing_survives_stays_where_it_is() -> None:
     assert "PodDisruptionBudget/slipway-ray-head" not in tolerant
 
 
+def endpoints(**spec: Any) -> dict[str, Manifest]:
+    """Of the PodMonitor, by port."""
+    monitor = objects(**spec)["PodMonitor/slipway-ray"]["spec"]
+    assert monitor["selector"]["matchLabels"] == {"slipway.dev/platform": "slipway"}
+    return {each["port"]: each for each in monitor["podMetricsEndpoints"]}
+
+
 def test_prometheus_keeps_what_it_keeps_on_one_machine() -> None:
-    spec = objects()["PodMonitor/slipway-ray"]["spec"]
-    (endpoint,) = [each for each in spec["podMetricsEndpoints"] if each["port"] == "metrics"]
-    steps = endpoint["metricRelabelings"]
+    ray = endpoints()["metrics"]
+    steps = ray["metricRelabelings"]
     assert [step["regex"] for step in steps] == [step["regex"] for step in RELABELLING]
     assert all(key[0].islower() and "_" not in key for step in steps for key in step)
-    assert spec["selector"]["matchLabels"] == {"slipway.dev/platform": "slipway"}
+    assert ray["relabelings"] == [{"targetLabel": "job", "replacement": RAY_JOB}]
+
+
+def test_prometheus_asks_gateways_with_the_token_and_only_where_there_are_any() -> None:
+    assert "serve" not in endpoints()
+    pools = [{"name": "h200", "gpusPerNode": 8}, {"name": "small", "cpu": True}]
+    secret = {"name": "metrics", "key": "token"}
+    gateways = endpoints(pools=pools, observability={"metricsSecret": secret})["serve"]
+    assert gateways["path"] == "/metrics"
+    assert gateways["authorization"] == {"type": "Bearer", "credentials": secret}
+    kept = {step["sourceLabels"][0]: step["regex"] for step in gateways["relabelings"] if step.get("action") == "keep"}
+    assert kept == {
+        "__meta_kubernetes_pod_label_slipway_dev_pool": "small",
+        "__meta_kubernetes_pod_ready": "true",
+    }
+    assert gateways["relabelings"][-1] == {"targetLabel": "job", "replacement": GATEWAY_JOB}
 
 
 def test_a_monitor_can_be_declined() -> None:
