@@ -1,6 +1,7 @@
 """Fixtures that every folder of tests may ask for."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,12 +16,20 @@ from serve.storage.records import Records
 pytest_plugins = ["fakes.postgres", "fakes.runs", "fakes.s3"]
 
 
+TOGETHER = {
+    "one vLLM": "on_engine/test_vllm_",
+    "a platform of real models": "on_ray/test_(adapters_on_ray|images_on_ray|openai_on_ray|workflow_samples)",
+    "a platform": "on_ray/",
+}
+"""Files, by what they share. Where several fit, the first counts."""
+
+
 class Scheduling(LoadFileScheduling):
-    """A file's tests are one worker's, and so are those of all files that share a vLLM."""
+    """A file's tests are one worker's, and so are those of all files that share what takes long to start."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = super()._split_scope(nodeid)
-        return "vllm" if "on_engine/test_vllm_" in path else path
+        return next((shared for shared, files in TOGETHER.items() if re.search(files, path)), path)
 
 
 def pytest_configure() -> None:

@@ -64,7 +64,7 @@ FORMS: dict[Callable[..., Any], dict[str, Any]] = {
 }
 """How the types look whose validators are functions."""
 
-KEPT_TO_THE_OPERATOR: dict[tuple[str, str], Change] = {
+CHANGES: dict[tuple[str, str], Change] = {
     ("ImageSpec", "tag"): Change(without={"default"}, beside={"maxLength": 128}),
     ("ImageSpec", "gpuTag"): Change(without={"default"}, beside={"maxLength": 128}),
     ("RaySpec", "version"): Change(without={"default"}),
@@ -189,7 +189,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Scaling": (
         Rule(
             "!has(self.replicas) || (!has(self.minReplicas) && !has(self.maxReplicas))",
-            "replicas is a fixed number; leave out minReplicas and maxReplicas, or leave it out",
+            "replicas is a fixed number, minReplicas and maxReplicas are a range: say one of them; to scale a model by "
+            "hand, take its range away",
         ),
         Rule(_at_most("minReplicas", "maxReplicas", (0, 1)), "minReplicas is more than maxReplicas"),
     ),

@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from operators.crds.engines import merged
-from operators.crds.rules import FORMS, KEPT_TO_THE_OPERATOR, RULES
+from operators.crds.rules import CHANGES, FORMS, RULES
 
 Schema = dict[str, Any]
 _KEPT = (
@@ -114,7 +114,7 @@ class _Structure:
 
     def _field(self, owner: str, key: str, schema: Schema) -> Schema:
         field = self.of(schema)
-        extra = KEPT_TO_THE_OPERATOR.get((owner, key))
+        extra = CHANGES.get((owner, key))
         if extra is None:
             return field
         return {name: value for name, value in field.items() if name not in extra.without} | dict(extra.beside)
@@ -124,7 +124,9 @@ class _Structure:
         names, values = schema.get("propertyNames", {}), schema.get("additionalProperties", {})
         patterns: Mapping[str, Schema] = schema.get("patternProperties", {})
         if "enum" in (keys := self._resolved(names)):
-            fields = {key: {"description": f"How many {key.replace('_', ' ')}."} | self.of(values) for key in keys["enum"]}
+            fields = {
+                key: {"description": f"How many {key.replace('_', ' ')}."} | self.of(values) for key in keys["enum"]
+            }
             return {"type": "object", "properties": fields}
         pattern, values = next(iter(patterns.items()), (names.get("pattern"), values))
         shape = {"type": "object"} | {key: schema[key] for key in _KEPT if key in schema}

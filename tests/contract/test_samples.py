@@ -8,6 +8,9 @@ from fakes.workflows import known
 
 from serve.catalog.builtin import builtin_adapters
 from serve.catalog.manifests import load_documents
+from serve.domain.documents import AdapterDocument, ModelDocument
+from serve.domain.kinds import KINDS
+from serve.domain.platform import PlatformDocument
 from serve.domain.workflow import WorkflowDocument, WorkflowSpec
 from serve.workflow.compiling.compiling import compile_workflow
 from serve.workflow.facts import PublishedWorkflow
@@ -27,11 +30,28 @@ def references(source: Source) -> Iterator[str]:
     return (part.node for part in parts if isinstance(part, OfNode))
 
 
-def test_there_are_the_five_samples_and_nothing_else() -> None:
-    assert WORKFLOWS == DOCUMENTS
+def test_there_is_a_sample_of_every_kind_and_five_workflows() -> None:
     files = {"outpainted-banner", "improved-prompt", "style-grid", "product-shot", "cascade"}
-    assert {file.stem for file in FILES} == files
+    others = {"platform", "model-chat", "model-images", "model-echo", "adapter-style"}
+    assert {file.stem for file in FILES} == files | others
     assert files <= NAMED.keys()
+    assert {document.kind for document in DOCUMENTS} == KINDS.keys()
+
+
+def test_the_models_fit_the_pools_of_the_platform_and_the_adapter_its_model() -> None:
+    (platform,) = [document for document in DOCUMENTS if isinstance(document, PlatformDocument)]
+    models = {document.name: document.spec for document in DOCUMENTS if isinstance(document, ModelDocument)}
+    for spec in models.values():
+        pool = platform.spec.pool(spec.placement.pool)
+        assert pool is not None
+        assert spec.placement.gpus <= pool.gpus_per_node
+    for adapter in (document for document in DOCUMENTS if isinstance(document, AdapterDocument)):
+        assert adapter.spec.base is not None
+        assert models[adapter.spec.base].adapters.enabled
+
+
+def test_no_sample_takes_weights_from_a_package() -> None:
+    assert not any("wheel://" in file.read_text("utf-8") for file in FILES)
 
 
 @pytest.mark.parametrize("name", NAMED)

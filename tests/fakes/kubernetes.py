@@ -56,6 +56,7 @@ class Server:
     annotations: dict[str, str] = field(default_factory=dict)
     """Of the namespace."""
     is_terminating: bool = False
+    is_down: bool = False
     version: int = 100
     compacted: int = 0
     """Versions up to this one are gone (410)."""
@@ -66,6 +67,7 @@ class Server:
     streams: set[asyncio.Event] = field(default_factory=set)
     page_size: int = 500
     url: str = ""
+    num_made: dict[Key, int] = field(default_factory=dict)
     num_moments: int = 0
     stops: dict[int, asyncio.Event] = field(default_factory=dict)
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,13 +130,18 @@ class Server:
         new = copy.deepcopy(manifest)
         new["metadata"] |= {
             "namespace": self.namespace,
-            "uid": str(uuid.uuid4()),
+            "uid": self._uid(key),
             "creationTimestamp": f"2026-01-01T00:{self.version // 60 % 60:02}:{self.version % 60:02}Z",
             "generation": 1,
         }
         self.owners[key] = {}
         self._own(key, manager, "", {}, new)
         return self._keep(key, new, "ADDED")
+
+    def _uid(self, key: Key) -> str:
+        """Another one each time that a name is taken, and the same in every run."""
+        self.num_made[key] = self.num_made.get(key, 0) + 1
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key} {self.num_made[key]}"))
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object and what it owns, as the garbage collector does in the background."""
@@ -301,6 +308,8 @@ class ApiServer(kmock.KubernetesScaffold):
     async def _handle(self, request: kmock.Request) -> aiohttp.web.StreamResponse:
         self.server.requests.append(request)
         try:
+            if self.server.is_down:
+                raise Refused(503, "ServiceUnavailable", "not ready")
             row, part = _row_of(request)
             if row is not None:
                 self._authorize(request, row, part)

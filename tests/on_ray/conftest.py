@@ -1,7 +1,7 @@
 """Platforms that the tests on Ray share: starting one takes longer than most of the tests.
 
 One is for tests of the platform itself, with models that only pretend; one for tests of real models. With `-n 2 --dist
-loadgroup` each has a worker to itself.
+loadfile` each has a worker to itself (`TOGETHER` in tests/conftest.py).
 """
 
 from collections.abc import Iterator
@@ -41,13 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "begins_early: begins what others then wait for")
     config.addinivalue_line("markers", "comes_late: runs when what it waits for has had the others' time to happen")
     config.addinivalue_line("markers", "ends_its_platform: runs after the others, which share the platform")
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say which platform it needs, to xdist."""
-    if Path(__file__).parent in item.path.parents:
-        is_real = "embedded" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("real models" if is_real else "the platform itself"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ def tokenizer(weights_available: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(weights_available)
+
+
+def test_up_prints_a_url_a_key_and_a_curl_line_that_works_when_pasted(real_platform: TestPlatform) -> None:
+    assert f"Slipway is ready at {real_platform.url}" in real_platform.output
+    curl = "curl" + real_platform.output.partition("\ncurl")[2]
+    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=120, check=True)
+    assert "Paris" in answer.stdout
 
 
 def test_a_chat_is_answered_and_its_usage_is_the_tokenizers_own_count(client: OpenAI, tokenizer: Any) -> None:

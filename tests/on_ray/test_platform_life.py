@@ -11,13 +11,6 @@ from fakes.platform import SLIPWAY, TestPlatform, running_platform, wait_for
 from fakes.processes import free_ports
 
 
-def test_up_prints_a_url_a_key_and_a_curl_line_that_works_when_pasted(real_platform: TestPlatform) -> None:
-    assert f"Slipway is ready at {real_platform.url}" in real_platform.output
-    curl = "curl" + real_platform.output.partition("\ncurl")[2]
-    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=60, check=True)
-    assert "Paris" in answer.stdout
-
-
 def test_a_second_up_finds_the_first(platform: TestPlatform) -> None:
     again = platform.run("up", "--detach")
     assert again.returncode == 0
