@@ -67,7 +67,9 @@ class Executor:
             return ()
         document = world.platform.document
         return tuple(
-            Refusal("Platform", document.name, document.digest(), error.reason, f"{key.kind} {key.name}: {error.message}")
+            Refusal(
+                "Platform", document.name, document.digest(), error.reason, f"{key.kind} {key.name}: {error.message}"
+            )
             for _, key, error in self._refused.values()
             if key.kind != "Model"
         )

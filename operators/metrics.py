@@ -44,6 +44,4 @@ class OperatorMetrics:
         self.watch_events = Counter(
             _PREFIX + "watch_events", "Changes that the Kubernetes API told of.", ["kind"], registry=self.registry
         )
-        self.readings = Counter(
-            _PREFIX + "readings", "Full readings of the namespace.", registry=self.registry
-        )
+        self.readings = Counter(_PREFIX + "readings", "Full readings of the namespace.", registry=self.registry)

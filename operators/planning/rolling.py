@@ -14,7 +14,7 @@ from typing import Any
 
 from operators.planning.arranging import annotation_patch
 from operators.planning.revisions import HEAD, revisions_of
-from operators.planning.sight import RAY_API, Cluster, Pod, moment
+from operators.planning.sight import RAY_API, Cluster, Pod, moment, wanted_nodes
 from operators.state import Action, ObjectKey, Verb
 
 ANNOTATION_REPLACING = "slipway.dev/replacing"
@@ -149,7 +149,8 @@ def _obstacle(
         return "WaitingForPod", "The cluster settles.", False
     if unsettled and since < PATIENCE:
         return "WaitingForModels", f"Not well yet: {', '.join(unsettled[:5])}.", False
-    if since < UNASKED and _num_up(cluster, record.group) < record.num_up:
+    missing = record.num_up - _num_up(cluster, record.group)
+    if missing > 0 and (_is_asked_for(cluster, record) or since < UNASKED):
         return "WaitingForPod", f"A successor of {record.pod} is to come.", False
     return None
 
@@ -163,6 +164,12 @@ def _is_missed(pod: Pod, cluster: Cluster, record: Record, since: timedelta) -> 
     if not record.uid:
         return since < PATIENCE
     return record.group == pod.group and _num_up(cluster, pod.group) < record.num_up
+
+
+def _is_asked_for(cluster: Cluster, record: Record) -> bool:
+    """Whether the cluster is to have more pods of the group than run. They come when KubeRay gets to it."""
+    wanted = 1 if record.group == HEAD else wanted_nodes(cluster.groups.get(record.group, {}))
+    return _num_up(cluster, record.group) < wanted
 
 
 def _num_up(cluster: Cluster, group: str) -> int:

@@ -18,6 +18,9 @@ from serve.domain.names import Digest, Name
 from serve.domain.task import TASKS, Family, Task
 
 API_VERSION = "slipway.dev/v1alpha1"
+_SERVER_WRITTEN = frozenset(
+    {"creationTimestamp", "generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"}
+)
 FreeUnit = Literal["prompt_tokens", "completion_tokens", "images", "pixel_steps", "audio_ms", "video_ms", "gpu_ms"]
 """Units of `Quantities` of which some may be free."""
 
@@ -42,6 +45,18 @@ class Metadata(Spec):
     """What it is called; also in requests and bills, so it is kept."""
     labels: dict[str, str] = Field(default_factory=dict, max_length=32)
     """For the author's own use."""
+    annotations: dict[str, str] = Field(default_factory=dict, exclude=True)
+    """For programs on a cluster; not kept."""
+    namespace: str | None = Field(default=None, max_length=63, exclude=True)
+    """Where `kubectl` puts it; not kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_applied(cls, value: Any) -> Any:
+        """What a cluster says of an object is no part of it: `kubectl get -o yaml` gives a document, too."""
+        if not isinstance(value, dict):
+            return value
+        return {key: kept for key, kept in value.items() if key not in _SERVER_WRITTEN}
 
 
 class Weights(Spec):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from operators.planning.sight import wanted_nodes
 from operators.state import Action, Live, Manifest, ObjectKey, Resource, Verb, World
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformDocument
@@ -39,6 +40,8 @@ class RayCluster:
     clusters: dict[str, Manifest] = field(default_factory=dict)
     pods: dict[str, Manifest] = field(default_factory=dict)
     dangling_since: dict[str, datetime] = field(default_factory=dict)
+    capacity: dict[str, int] = field(default_factory=dict)
+    """Machines for a pool's nodes; what is not named has as many as it takes."""
     num_made: int = 0
     taken: dict[str, int] = field(default_factory=dict)
     """Pods that ran and were deleted by the operator, and whose successor does not run yet, by group."""
@@ -251,6 +254,11 @@ class RayCluster:
         if not waiting:
             return
         pod = waiting[num % len(waiting)]
+        taken = sum(1 for each in self.pods.values() if group_of(each) == group_of(pod) and "nodeName" in each["spec"])
+        if "nodeName" not in pod["spec"] and taken >= self.capacity.get(group_of(pod), taken + 1):
+            unscheduled = {"type": "PodScheduled", "status": "False", "message": "Insufficient nvidia.com/gpu"}
+            pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
+            return
         pod["spec"]["nodeName"] = "node"
         if pod["spec"]["image"] in self.bad_images:
             state: Manifest = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
@@ -267,6 +275,14 @@ class RayCluster:
         ending = [name for name, pod in self.pods.items() if _is_ending(pod)]
         if ending:
             del self.pods[ending[num % len(ending)]]
+
+    def away(self, group: str) -> int:
+        """Pods that the operator deleted while they ran, that are wanted, and that have no successor yet."""
+        serving = next((self.clusters[name] for name in self.names() if name in self.clusters), None)
+        groups = serving["spec"]["workerGroupSpecs"] if serving else []
+        wanted = next((wanted_nodes(each) for each in groups if each["groupName"] == group), 0) if group else 1
+        up = sum(1 for pod in self.pods.values() if group_of(pod) == group and _is_up(pod))
+        return min(self.taken.get(group, 0), max(wanted - up, 0))
 
     def nodes(self, pool: str) -> int:
         """Pods of a pool, over all clusters."""

@@ -190,7 +190,9 @@ async def test_a_hand_edit_of_a_child_is_reverted_and_told(bench: Bench) -> None
         edit = {"kind": "RayService", "metadata": {"name": "main"}, "spec": {"serveConfigV2": "applications: []"}}
         bench.server.edit(edit)
         await operator.settle()
-        bench.server.edit({"kind": "Service", "metadata": {"name": "main-gateway", "labels": {"slipway.dev/platform": None}}})
+        bench.server.edit(
+            {"kind": "Service", "metadata": {"name": "main-gateway", "labels": {"slipway.dev/platform": None}}}
+        )
         await operator.settle()
     assert bench.server.get("RayService", "main")["spec"] == before
     assert bench.server.get("Service", "main-gateway")["metadata"]["labels"]["slipway.dev/platform"] == "main"

@@ -109,8 +109,8 @@ class Bench:
 
     def step(self, kind: str, value: Any) -> None:
         """One thing happens."""
-        if kind == "pass":
-            for action in self.planned().actions[:value]:
+        if kind in ("pass", "whole_pass"):
+            for action in self.planned().actions[: value if kind == "pass" else None]:
                 self.ray.do(action)
                 self.check()
         elif kind == "document":
@@ -134,7 +134,8 @@ class Bench:
             self.allowed[pool.name] = max(self.allowed.get(pool.name, 0), most)
         for name in {group_of(pod) for pod in self.ray.pods.values()} - {""}:
             assert self.ray.nodes(name) <= self.allowed[name], name
-        assert all(num <= 1 for num in self.ray.taken.values()), self.ray.taken
+        away = {group: self.ray.away(group) for group in self.ray.taken}
+        assert all(num <= 1 for num in away.values()), away
 
     def calm_round(self) -> bool:
         """A pass and all that comes of it. Returns whether the pass had something to do."""
@@ -181,6 +182,49 @@ def until_calm(bench: Bench) -> None:
         if num_quiet > 6:
             return
     raise AssertionError(bench.planned())
+
+
+def _often(**weights: int) -> st.SearchStrategy[list[tuple[str, Any]]]:
+    """Happenings of these kinds, some more often than others; with them, the number that each goes with."""
+    kinds = [kind for kind, weight in weights.items() for _ in range(weight)]
+    return st.lists(st.tuples(st.sampled_from(kinds), st.integers(min_value=0, max_value=3)), min_size=30, max_size=90)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    happenings=_often(whole_pass=8, finish=4, start=4, kuberay=3, minute=4, autoscaler=1, work=1),
+    capacity=st.sampled_from([3, 99]),
+)
+def test_pods_are_replaced_one_at_a_time_whoever_is_slow(happenings: list[tuple[str, Any]], capacity: int) -> None:
+    bench = running(strategy="InPlace", minimum=2, maximum=3)
+    bench.ray.work = dict.fromkeys(POOLS, 3)
+    until_calm(bench)
+    bench.ray.capacity = {"gpu": capacity}
+    bench.ray.platform = document(**{**FIRST, "strategy": "InPlace", "minimum": 2, "maximum": 3, "tag": "two"})
+    for kind, value in happenings:
+        bench.step(kind, value)
+    until_calm(bench)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    happenings=_often(whole_pass=6, kuberay=6, autoscaler=5, start=6, finish=4, minute=2, work=2, tag=1),
+    surge=st.integers(min_value=1, max_value=3),
+    work=st.integers(min_value=1, max_value=3),
+    strategy=st.sampled_from(["Auto", "Incremental"]),
+)
+def test_two_clusters_together_stay_within_the_limit(
+    happenings: list[tuple[str, Any]], surge: int, work: int, strategy: str
+) -> None:
+    choices = {**FIRST, "strategy": strategy, "minimum": 0, "maximum": 3, "surge": surge}
+    bench = running(**choices)
+    bench.ray.work = dict.fromkeys(POOLS, work)
+    until_calm(bench)
+    for kind, value in [("document", {**choices, "tag": "two"}), *happenings]:
+        if kind == "tag":
+            kind, value = "document", {**choices, "tag": ("one", "two", "bad", "two")[value]}
+        bench.step(kind, value)
+    until_calm(bench)
 
 
 @settings(max_examples=60, deadline=None)
