@@ -130,7 +130,7 @@ def model(number: int) -> Manifest:
         "placement": {"pool": "default", "cpus": 0.1, "memory": "512Mi"},
         "scaling": {"minReplicas": 0, "maxReplicas": 4},
         "adapters": {"enabled": True},
-        "prices": {"inputToken": "0.0000001", "outputToken": "0.0000004"},
+        "prices": {"prompt": "0.10", "completion": "0.40"},
     }
     return {"apiVersion": API_VERSION, "kind": "Model", "metadata": {"name": _base(number)}, "spec": spec}
 
@@ -148,7 +148,8 @@ class Servers:
     def __init__(self, num_models: int, num_adapters: int) -> None:
         self.api, self.platform = ApiServer(), Platform()
         kinds = {row.kind: row for row in _ROWS.values()}
-        platform = {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "bench"}, "spec": {}}
+        spec = {"stores": {"objects": {"endpoint": "http://objects:8333"}}}
+        platform = {"apiVersion": API_VERSION, "kind": "Platform", "metadata": {"name": "bench"}, "spec": spec}
         self.api.keep(kinds["Platform"], platform)
         for number in range(num_models):
             self.api.keep(kinds["Model"], model(number))

@@ -22,11 +22,15 @@ from serve.telemetry import logs
 logger = logging.getLogger(__name__)
 
 
+class KindsMissing(Exception):
+    """Nothing can be done before the custom resources are defined."""
+
+
 async def operate(settings: OperatorSettings) -> None:
     """Run until a signal, or until what watches fails for good.
 
     Raises:
-        SystemExit: this cluster does not know our kinds.
+        KindsMissing: this cluster does not know ours.
     """
     clock, metrics = SystemClock(), OperatorMetrics()
     cluster = Cluster(await open_api(), settings)
@@ -35,7 +39,7 @@ async def operate(settings: OperatorSettings) -> None:
         async with probes(reconciler, metrics, settings, clock) as ports:
             await reconciler.open()
             _demand(reconciler)
-            logger.info("operating", extra={"namespace": settings.namespace} | ports)
+            logger.info("operating", extra={"namespace": settings.namespace, **ports})
             await _watch(reconciler, metrics, settings)
     finally:
         await reconciler.close()
@@ -60,7 +64,7 @@ async def _watch(reconciler: Reconciler, metrics: OperatorMetrics, settings: Ope
 def _demand(reconciler: Reconciler) -> None:
     served = {kind for _, kind in reconciler.reader.kinds}
     if missing := sorted(DOCUMENTS - served):
-        raise SystemExit(f"this cluster does not know {', '.join(missing)}: install the chart's crds/ first")
+        raise KindsMissing(f"this cluster does not know {', '.join(missing)}: install the chart's crds/ first")
     if "RayService" not in served:
         logger.error("this cluster does not know RayService: install KubeRay, and restart this pod")
 
@@ -71,7 +75,10 @@ def main() -> None:
     logs.configure(LogSettings(level=settings.log_level, format=settings.log_format))
     for name in ("kopf", "aiohttp.access"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
-    asyncio.run(operate(settings))
+    try:
+        asyncio.run(operate(settings))
+    except KindsMissing as missing:
+        raise SystemExit(str(missing)) from None
 
 
 if __name__ == "__main__":

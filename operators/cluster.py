@@ -1,7 +1,7 @@
 """The Kubernetes API, as the operator uses it: JSON in, JSON out, any kind.
 
-The client library's asynchronous client carries the requests (addresses, certificates, tokens that are renewed), without
-its generated models: they would drop fields they do not know, and a server-side apply must say exactly what is meant.
+The client library's asynchronous client carries the requests (addresses, certificates, tokens that are renewed). Its
+generated models are not used: they drop fields that they do not know, and an apply must say exactly what is meant.
 """
 
 import asyncio

@@ -141,8 +141,9 @@ class Executor:
         for event in events:
             about = self._memory.of(event.key.kind).get(event.key.name)
             if about is not None:
-                kind = "Warning" if event.is_warning else "Normal"
-                await self._events.record(about, event.reason, event.message, kind)
+                await self._events.record(
+                    about, event.reason, event.message, "Warning" if event.is_warning else "Normal"
+                )
 
     async def say(self, wanted: Mapping[ObjectKey, Mapping[str, Any]]) -> None:
         """Write the statuses that differ from those that are there."""

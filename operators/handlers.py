@@ -14,6 +14,7 @@ from operators.metrics import OperatorMetrics
 from operators.permissions import Permission
 from operators.reader import SELECTORS, watched
 from operators.reconciling import Reconciler
+from operators.state import Manifest
 
 _SERVER_SECONDS = 240.0
 """A watch is closed by the server after this, and begun anew where it ended."""
@@ -62,7 +63,7 @@ class Watch:
     async def see(self, event: kopf.RawEvent, **_: Any) -> None:
         """One event: an object as it is listed (no type), added, modified or deleted."""
         kind = event["type"]
-        manifest = {"apiVersion": self._row.api_version, "kind": self._row.kind} | dict(event["object"])
+        manifest: Manifest = {"apiVersion": self._row.api_version, "kind": self._row.kind} | dict(event["object"])
         self._metrics.watch_events.labels(self._row.kind).inc()
         memory = self._reconciler.reader.memory
         if kind is None:

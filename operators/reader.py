@@ -32,7 +32,7 @@ DEFAULT_TENANT = "default"
 DOCUMENTS = frozenset({"Platform", "Model", "Adapter", "Workflow"})
 """Kinds that people write."""
 CHILDREN = frozenset({"RayService", "Service", "Ingress", "HTTPRoute", "PodDisruptionBudget", "PodMonitor"})
-"""Kinds that the operator makes for a Platform. All are read, not ours alone: a name may be taken, a label taken off."""
+"""Kinds that the operator makes for a Platform. All are read, not ours alone: names may be taken, labels lost."""
 READ = tuple(row for row in PERMISSIONS if "list" in row.verbs)
 _OF_TOOLS = re.compile(r"([a-z0-9.-]+\.)?(kubernetes\.io|k8s\.io|helm\.sh|slipway\.dev)/")
 """Labels that are no part of a document: the same file, applied by Helm or over HTTP, is the same document."""

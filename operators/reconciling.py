@@ -167,16 +167,21 @@ class Reconciler:
         await self.documents.close()
 
     async def _read_when_due(self) -> None:
-        now = self._clock.monotonic()
-        if now < self._resync_at:
+        due, now = self._resync_at, self._clock.monotonic()
+        if now < due:
             return
-        await self.reader.read()
+        # Set before: a watch that breaks while this is read wants another reading.
+        pause = self._settings.resync_seconds
+        self._resync_at = now + (pause if self._num_readings else min(pause, _SECOND_READING_SECONDS))
+        try:
+            await self.reader.read()
+        except BaseException:
+            self._resync_at = due
+            raise
         self._num_readings += 1
         self._metrics.readings.inc()
         self.documents.forget_refusals()
         self._executor.forget_refusals()
-        pause = self._settings.resync_seconds
-        self._resync_at = now + (min(pause, _SECOND_READING_SECONDS) if self._num_readings == 1 else pause)
 
     async def _catalogue(self, world: World) -> Catalogue:
         if world.platform is None:

@@ -96,12 +96,6 @@ def bounded(config: Manifest, bounds: Mapping[str, Bounds]) -> Manifest:
     return {**config, "workerGroupSpecs": groups}
 
 
-def scaled_like(config: Manifest, wanted: Manifest) -> Manifest:
-    """`config`, with the numbers of nodes that `wanted` has for the groups of both."""
-    groups = {group["groupName"]: group for group in wanted.get("workerGroupSpecs") or []}
-    return bounded(config, {name: Bounds(group["minReplicas"], group["maxReplicas"]) for name, group in groups.items()})
-
-
 def change(wanted: Manifest, there: Manifest) -> Change:
     """What is to be done to a cluster `there` to have the one `wanted`, whose groups are arranged."""
     if wanted.get("rayVersion") != there.get("rayVersion"):

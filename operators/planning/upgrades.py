@@ -21,7 +21,6 @@ from operators.planning.arranging import (
     change,
     cluster_patch,
     managed,
-    scaled_like,
 )
 from operators.planning.comparing import differs
 from operators.planning.headroom import cap, frozen, shortfalls
@@ -235,7 +234,8 @@ def _moving(case: _Case, active: Cluster, pending: Cluster) -> Upgrade:
     )
     state = _movement(case, active, pending, is_back)
     if state.reason == "UpgradeAbandoned" and not is_back:
-        back = scaled_like(managed(active.spec), live)
+        # Should KubeRay take it for a third cluster, that one gets no node before the others have given theirs up.
+        back = bounded(managed(active.spec), cap(case.platform.spec, case.sight.clusters))
         return Upgrade(_with_config(case, back, keep_strategy=True), state, actions)
     return Upgrade(_live_service(case), state, actions)
 

@@ -72,7 +72,7 @@ def pod_templates(ray_service: Manifest) -> Iterator[Manifest]:
     yield from (group["template"] for group in cluster["workerGroupSpecs"])
 
 
-@slowly
+@settings(slowly, max_examples=12)
 @given(worlds(), strategies)
 def test_kubernetes_takes_every_manifest(world: World, strategy: Strategy) -> None:
     manifests = desired_objects(world, strategy)
@@ -174,7 +174,7 @@ def kuberay() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(kuberay_schema())
 
 
-@slowly
+@settings(slowly, max_examples=25)
 @given(worlds(), strategies)
 def test_kuberay_takes_the_ray_service(world: World, strategy: Strategy) -> None:
     errors = kuberay().iter_errors(of_kind(desired_objects(world, strategy), "RayService"))

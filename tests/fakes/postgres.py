@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -115,7 +116,8 @@ def migrated_postgres_url(postgres_server: Postgres) -> Iterator[str]:
         # There may be half of one, if it was the first test's time that ran out.
         postgres_server.execute("DROP DATABASE IF EXISTS migrated WITH (FORCE)")
         postgres_server.execute("CREATE DATABASE migrated")
-        asyncio.run(_migrate(f"{address}/migrated"))
+        with ThreadPoolExecutor(1) as elsewhere:  # the first who asks may be an async fixture, in a loop that runs
+            elsewhere.submit(asyncio.run, _migrate(f"{address}/migrated")).result()
         _TEMPLATES.add(postgres_server.port)
     name = f"test_{next(_DATABASE_NUMBERS)}"
     postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE migrated")

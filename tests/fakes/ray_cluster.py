@@ -160,7 +160,11 @@ class RayCluster:
 
     def _moved(self, service: Manifest, active: str, pending: str) -> tuple[str, str]:
         """(active, pending) after a step of traffic, and the change of roles when there is none left to move."""
-        if not pending or pending not in self.clusters or not self._has_head(pending):
+        if not pending or pending not in self.clusters:
+            return active, pending
+        if active and self.percent == 0 and self._is_same(service["spec"], self.clusters[active]):
+            return active, ""
+        if not self._has_head(pending):
             return active, pending
         if not active or service["spec"]["upgradeStrategy"]["type"] == "None":
             return (pending, "") if self._is_able(pending, 100) else (active, pending)

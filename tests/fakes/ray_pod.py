@@ -26,6 +26,8 @@ from serve.settings import Settings, StorageSettings
 Manifest = Mapping[str, Any]
 _PORTS = ("gcs", "dashboard", "metrics", "serve", "haproxy_metrics", "haproxy_stats")
 _POD_ID = "5110000000000000"
+_START_SECONDS = 240
+"""Beside the other tests a start takes minutes."""
 
 
 @dataclass
@@ -142,11 +144,12 @@ def running_pod(folder: Path, service: Manifest, secrets: Mapping[str, str], adm
     began = time.time()
     process = pod.start(cluster)
     try:
-        wait_for(lambda: process.poll() is not None or _answers(pod), 90, "Ray answers")
+        wait_for(lambda: process.poll() is not None or _answers(pod), _START_SECONDS, "Ray answers")
         assert process.poll() is None, (folder / "ray.log").read_text()[-3000:]
         pod.deploy(service)
         yield pod
     finally:
         settings = Settings(storage=StorageSettings(state_dir=folder))
         local_ray.stop(settings, local_ray.Platform(_POD_ID, process.pid, pod.url, pod.rest_url, began))
+        process.wait()
         shutil.rmtree(pod.run_dir, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Whatever the API server or the platform answers: the operator comes to the same end, and asks no more than it must."""
+"""Whatever the API server or the platform answers: the operator comes to the same end, and asks no more than needed."""
 
 from collections.abc import Callable
 

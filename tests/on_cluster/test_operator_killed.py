@@ -1,5 +1,5 @@
-"""An operator that ends between any two of its calls, before or after they take effect: the next one goes on from there,
-and what comes out is what would have been without."""
+"""An operator that ends between any two of its calls: the next one goes on from there, and what comes out is what would
+have been without."""
 
 import asyncio
 import copy

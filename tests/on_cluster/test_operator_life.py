@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
-from fakes.ray_controllers import KubeRay
 from fakes.kubernetes import Manifest, names
 from fakes.operator import Bench, Operator, adapter, model, platform, workflow
+from fakes.ray_controllers import KubeRay
 
 
 def served(bench: Bench) -> list[str]:

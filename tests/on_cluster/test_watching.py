@@ -11,7 +11,7 @@ import pytest
 from fakes.kubernetes import kubeconfig, names
 from fakes.operator import Bench, model, platform
 
-from operators.__main__ import operate
+from operators.__main__ import KindsMissing, operate
 from serve.clock import SystemClock
 
 PATIENCE_SECONDS = 120.0
@@ -25,7 +25,9 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def operating(bench: Bench, monkeypatch: pytest.MonkeyPatch, **fields: float) -> AsyncIterator[asyncio.Task[None]]:
+async def operating(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, **fields: float
+) -> AsyncIterator[asyncio.Task[None]]:
     """The whole program, without a platform that answers."""
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(bench.server, bench.folder)))
     short = {"poll_seconds": 60.0, "host": "127.0.0.1", "health_port": 0, "metrics_port": 0, "request_seconds": 60.0}
@@ -73,7 +75,7 @@ async def test_changes_wake_it_and_broken_watches_begin_anew(
 async def test_without_its_kinds_it_ends_and_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.server.missing |= {"Platform", "Model", "Adapter", "Workflow"}
     async with operating(bench, monkeypatch) as task:
-        with pytest.raises(SystemExit, match="Adapter, Model, Platform, Workflow: install the chart's crds"):
+        with pytest.raises(KindsMissing, match="Adapter, Model, Platform, Workflow: install the chart's crds"):
             await task
 
 

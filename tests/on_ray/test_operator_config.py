@@ -24,8 +24,8 @@ from serve.serving.serve_config import model_app
 
 ADMIN_SECRET = "what the chart drew when it was installed"
 ECHO, OTHER = model_app("echo"), model_app("other")
-START_SECONDS = 120
-CHANGE_SECONDS = 60
+START_SECONDS = 240
+CHANGE_SECONDS = 120
 
 
 def world_of(models: Sequence[dict[str, Any]]) -> World:
@@ -84,11 +84,13 @@ class Installation:
         deployments = self.pod.applications()[model_app(model)]["deployed_app_config"]["deployments"]
         return str(deployments[0]["user_config"]["digest"])
 
-    def chat(self, model: str) -> httpx.Response:
-        """One word, answered."""
+    def chat(self, model: str) -> int:
+        """Ask for four tokens; how many there were."""
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
         with self.client() as client:
-            return client.post("/v1/chat/completions", json=body)
+            answer = client.post("/v1/chat/completions", json=body)
+        assert answer.is_success, answer.text
+        return int(answer.json()["usage"]["completion_tokens"])
 
 
 def model(name: str, **spec: Any) -> dict[str, Any]:
@@ -122,15 +124,13 @@ def _is_up(made: Installation) -> bool:
 
 
 def test_the_platform_that_the_operator_describes_answers_a_chat(installation: Installation):
-    answer = installation.chat("echo")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["usage"]["completion_tokens"] > 0
+    assert installation.chat("echo") > 0
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"prices": {"outputToken": "0.000001"}},
+        {"prices": {"completion": "0.40"}},
         {"card": {"title": "Another title"}},
         {"adapters": {"enabled": True, "pinned": ["default/one", "default/two"]}},
         {"queue": {"maxWaiting": 7}},
@@ -145,7 +145,7 @@ def test_a_change_of_what_is_said_of_a_model_restarts_no_replica(installation: I
     wait_for(lambda: installation.digest("echo") == wanted, CHANGE_SECONDS, "Ray has the new configuration")
     installation.wait_until_running(*before)
     assert {name: installation.pod.replicas(name) for name in before} == before
-    assert installation.chat("echo").status_code == 200
+    assert installation.chat("echo") > 0
 
 
 def test_other_weights_restart_that_model_alone(installation: Installation, tmp_path: Path):
@@ -163,4 +163,4 @@ def test_other_weights_restart_that_model_alone(installation: Installation, tmp_
     installation.wait_until_running(*before)
     after = {name: installation.pod.replicas(name) for name in before}
     assert {name for name in before if after[name] != before[name]} == {ECHO}
-    assert installation.chat("echo").status_code == 200
+    assert installation.chat("echo") > 0
