@@ -58,7 +58,8 @@ class Watch:
         self._row = row
         self._reconciler = reconciler
         self._metrics = metrics
-        self._listed: set[str] = set()
+        self._seen: set[str] = set()
+        """Uids of objects that were told of since the watch began, or began anew."""
 
     async def see(self, event: kopf.RawEvent, **_: Any) -> None:
         """One event: an object as it is listed (no type), added, modified or deleted."""
@@ -66,17 +67,16 @@ class Watch:
         manifest: Manifest = {"apiVersion": self._row.api_version, "kind": self._row.kind} | dict(event["object"])
         self._metrics.watch_events.labels(self._row.kind).inc()
         memory = self._reconciler.reader.memory
-        if kind is None:
-            self._list(manifest["metadata"]["uid"])
+        self._notice(manifest["metadata"]["uid"], is_listed=kind is None)
         if memory.remove(manifest) if kind == "DELETED" else memory.put(manifest):
             self._reconciler.wake()
 
-    def _list(self, uid: str) -> None:
-        """An object that is listed a second time: the watch broke, and began anew."""
-        if uid in self._listed:
-            self._listed.clear()
+    def _notice(self, uid: str, is_listed: bool) -> None:
+        """An object that is known and listed all the same: the watch broke, and began anew."""
+        if is_listed and uid in self._seen:
+            self._seen.clear()
             self._reconciler.distrust()
-        self._listed.add(uid)
+        self._seen.add(uid)
 
 
 def _login(**arguments: Any) -> kopf.ConnectionInfo | None:

@@ -100,8 +100,7 @@ class Reconciler:
         num_failures = 0
         while True:
             self.last_beat = self._clock.monotonic()
-            is_whole = await self._try()
-            num_failures = 0 if is_whole else num_failures + 1
+            num_failures = 0 if await self._try() else num_failures + 1
             if num_failures:
                 await asyncio.sleep(min(2.0 ** (num_failures - 1), self._settings.max_backoff_seconds))
             else:
@@ -115,7 +114,7 @@ class Reconciler:
             pass
 
     async def _try(self) -> bool:
-        """One pass; whether it did all it meant to. Nothing but the end of the process ends the loop."""
+        """One pass; False where the next must wait a little. Nothing but the end of the process ends the loop."""
         try:
             with self._metrics.pass_seconds.time():
                 outcome = await self.pass_()
@@ -127,11 +126,12 @@ class Reconciler:
             self._metrics.passes.labels("failed").inc()
             logger.exception("pass failed")
             return False
+        # What is refused has its own time for another try: it must not hold up the rest.
         is_whole = not outcome.num_refused and not outcome.is_waiting
         self._metrics.passes.labels("done" if is_whole else "incomplete").inc()
         if is_whole:
             self._metrics.last_success.set(self._clock.now_ms() / 1000)
-        return is_whole
+        return not outcome.is_waiting
 
     async def pass_(self) -> Outcome:
         """Read what is due to be read, decide, act, and say how things are.
