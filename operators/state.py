@@ -127,8 +127,8 @@ class Catalogue:
     adapters: Mapping[str, StoredDocument] = field(default_factory=dict)
     workflows: Mapping[str, StoredDocument] = field(default_factory=dict)
     reports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By model: how it is served (`GET /v1/admin/served`), with state, replicas, seconds of a cold start, the version of
-    its prices and its last scaling decisions."""
+    """By model: how it is served (`GET /v1/admin/served`), with state, replicas, seconds of a cold start, the version
+    of its prices and its last scaling decisions."""
     version: str = ""
     """Of Slipway, as the platform says it."""
     message: str = ""

@@ -19,6 +19,7 @@ pytest_plugins = ["fakes.postgres", "fakes.runs", "fakes.s3"]
 TOGETHER = {
     "one vLLM": "on_engine/test_vllm_",
     "a platform of real models": "on_ray/test_(adapters_on_ray|images_on_ray|openai_on_ray|workflow_samples)",
+    "a Ray as the operator wants it": "on_ray/test_operator_config",
     "a platform": "on_ray/",
 }
 """Files, by what they share. Where several fit, the first counts."""

@@ -59,6 +59,14 @@ class Catalog:
         finally:
             self.forget()
 
+    async def check(self, document: ModelDocument, managed_by: str) -> None:
+        """Raise what `apply` would, and change nothing."""
+        Card(document, document.digest())
+        async with self._records.read() as connection:
+            found = await connection.scalar(select(models.c.managed_by).where(models.c.name == document.name))
+        if found not in (None, managed_by, BUILTIN):
+            raise _managed_elsewhere(document.name, found)
+
     async def _apply(self, made: "_Applied") -> Applied:
         async with self._records.write() as connection:
             await _store(connection, made)

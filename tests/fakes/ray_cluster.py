@@ -245,6 +245,8 @@ class RayCluster:
                 idle = [pod for pod in self._pods(name, group["groupName"]) if not _is_ending(pod)][replicas:]
                 for pod in idle:
                     self._end(pod)
+        # A pod that nothing wants any more is not missed, and one that is wanted later is another.
+        self.taken = {group: self.away(group) for group in self.taken}
 
     def _share(self, name: str) -> int:
         active, pending = self.names()

@@ -21,7 +21,7 @@ from aiohttp import web
 from fakes.strict import controllers, patches
 from fakes.strict.access import ADMINISTRATOR, Ask, is_allowed, service_account
 from fakes.strict.kinds import Kind
-from fakes.strict.refusal import Refused, not_found
+from fakes.strict.refusal import Refused
 from fakes.strict.selecting import selected
 from fakes.strict.shapes import Manifest
 from fakes.strict.showing import at, group_list, openapi, openapi_index, resource_list, table
@@ -160,7 +160,7 @@ class _Handler:
             code = answer.status
             return answer
         except Refused as refused:
-            code, message = refused.code, refused.message
+            code, message = refused.code or 500, refused.message
             return web.json_response(refused.as_status(), status=code)
         finally:
             self._server.asked.append(Asked(user, request.method, request.path, code, message))
@@ -453,5 +453,3 @@ def _as_scale(manifest: Manifest, paths: Any) -> Manifest:
     body = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata}
     return body | {"spec": {"replicas": replicas}, "status": status}
 
-
-__all__ = ["StrictServer", "not_found", "strict_server"]

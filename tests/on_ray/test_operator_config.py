@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fakes.platform import echo_document, wait_for
 from fakes.ray_pod import RayPod, running_pod
+from fakes.weights import model_files
 
 from operators.desired import Strategy, desired_objects, problems
 from operators.platform_api import PlatformApi
@@ -149,7 +150,8 @@ def test_a_change_of_what_is_said_of_a_model_restarts_no_replica(installation: I
 
 
 def test_other_weights_restart_that_model_alone(installation: Installation, tmp_path: Path):
-    (tmp_path / "config.json").write_text("{}")
+    for name, content in model_files().items():
+        (tmp_path / name).write_bytes(content)
     installation.apply(model("echo"), model("other"))
     installation.wait_until_running(ECHO, OTHER)
     before = {name: installation.pod.replicas(name) for name in installation.pod.applications()}

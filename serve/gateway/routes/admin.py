@@ -53,9 +53,11 @@ async def apply_document(
     document = await read_as(request, ModelDocument)
     check_name(document, name)
     async with applying_of(request):
-        result = await services.catalog.apply(document, managed_by)
+        await services.catalog.check(document, managed_by)
+        # Before the document: whoever finds its digest here takes it for applied, and would not come again.
         if document.spec.prices is not None:
             await services.prices.apply(document.name, document.spec.prices, caller.key_id)
+        result = await services.catalog.apply(document, managed_by)
         await _serve(services)
     return AppliedView(result=result, document=plain_document(document))
 

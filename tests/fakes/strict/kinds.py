@@ -82,11 +82,13 @@ _BUILT_IN = (
 @cache
 def built_in_refs() -> Schema:
     """The definitions that schemas of built-in kinds refer to."""
-    found: Schema = _file("_definitions.json")["$defs"]
+    found: Schema = schema_file("_definitions.json")["$defs"]
     return found
 
 
-def _file(name: str) -> Any:
+@cache
+def schema_file(name: str) -> Any:
+    """One of the files that Kubernetes' schemas are in."""
     folder = resources.files("kubernetes_validate").joinpath("kubernetes-json-schema", _VERSION)
     return json.loads(folder.joinpath(name).read_text())
 
@@ -94,7 +96,7 @@ def _file(name: str) -> Any:
 def built_in_schema(kind: str, group: str, version: str) -> Schema:
     """The strict schema of a built-in kind."""
     prefix = f"{group.split('.')[0]}-" if group else ""
-    found: Schema = _file(f"{kind.lower()}-{prefix}{version}.json")
+    found: Schema = schema_file(f"{kind.lower()}-{prefix}{version}.json")
     return found
 
 
@@ -109,7 +111,12 @@ def built_in() -> tuple[Kind, ...]:
 
 def custom(definition: Manifest) -> list[Kind]:
     """The kinds of a definition, one for each version that is served."""
-    spec = definition["spec"]
+    return _kinds_of(json.dumps(definition["spec"]))
+
+
+@cache
+def _kinds_of(text: str) -> list[Kind]:
+    spec = json.loads(text)
     return [_custom(spec, version) for version in spec["versions"] if version.get("served", True)]
 
 

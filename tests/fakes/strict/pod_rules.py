@@ -23,15 +23,16 @@ def wrong_pod(kind: Kind, manifest: Manifest) -> Iterator[str]:
     template: Any = manifest
     for step in filter(None, path.split(".")):
         template = template[step]
-    yield from wrong_spec(template["spec"], f"{path}.spec".lstrip("."))
+    claims = {each["metadata"]["name"] for each in manifest["spec"].get("volumeClaimTemplates") or ()}
+    yield from wrong_spec(template["spec"], f"{path}.spec".lstrip("."), claims)
     selector = (manifest["spec"].get("selector") or {}).get("matchLabels") if path else None
     labels = (template.get("metadata") or {}).get("labels") or {}
     if selector and not selector.items() <= labels.items():
         yield f"{path}.metadata.labels: Invalid value: `selector` does not match template `labels`"
 
 
-def wrong_spec(spec: Manifest, path: str) -> Iterator[str]:
-    """What is wrong with a pod's spec."""
+def wrong_spec(spec: Manifest, path: str, claims: set[str] | None = None) -> Iterator[str]:
+    """What is wrong with a pod's spec; `claims` are volumes that its StatefulSet gives it."""
     names = [each["name"] for each in spec.get("volumes") or ()]
     yield from (f"{path}.volumes: Invalid value: {name!r}" for name in names if not _LABEL.fullmatch(name))
     yield from (f"{path}.volumes: Duplicate value: {name!r}" for name in set(names) if names.count(name) > 1)
@@ -39,7 +40,7 @@ def wrong_spec(spec: Manifest, path: str) -> Iterator[str]:
     called = [each["name"] for each in every]
     yield from (f"{path}.containers: Duplicate value: {name!r}" for name in set(called) if called.count(name) > 1)
     for container in every:
-        yield from _wrong_container(container, set(names), f"{path}.containers[{container['name']}]")
+        yield from _wrong_container(container, {*names, *(claims or ())}, f"{path}.containers[{container['name']}]")
     for volume in spec.get("volumes") or ():
         size = (volume.get("emptyDir") or {}).get("sizeLimit")
         if size is not None and not _QUANTITY.fullmatch(str(size)):
