@@ -38,6 +38,8 @@ class Record:
     uid: str = ""
     num_up: int = 0
     """Pods of its group that ran before."""
+    num_pods: int = 0
+    """Those that had no node yet among them: one of these is not its successor, though it looks like it."""
     is_gone: bool = True
 
     def text(self) -> str:
@@ -125,7 +127,7 @@ def _record(cluster: Cluster) -> Record | None:
 def _while_it_goes(cluster: Cluster, record: Record, now: datetime) -> tuple[tuple[Action, ...], str]:
     pod = next((pod for pod in cluster.pods if pod.uid == record.uid), None)
     if pod is None:
-        gone = Record(_written(now), record.group, record.pod, record.uid, record.num_up)
+        gone = replace(record, at=_written(now), is_gone=True)
         return (_annotate(cluster, gone, f"{record.pod} is gone."),), f"{record.pod} is gone, its successor comes."
     if pod.is_ending:
         return (), f"{pod.name} finishes its requests."
@@ -149,8 +151,7 @@ def _obstacle(
         return "WaitingForPod", "The cluster settles.", False
     if unsettled and since < PATIENCE:
         return "WaitingForModels", f"Not well yet: {', '.join(unsettled[:5])}.", False
-    missing = record.num_up - _num_up(cluster, record.group)
-    if missing > 0 and (_is_asked_for(cluster, record) or since < UNASKED):
+    if _is_wanting(cluster, record, since):
         return "WaitingForPod", f"A successor of {record.pod} is to come.", False
     return None
 
@@ -166,10 +167,14 @@ def _is_missed(pod: Pod, cluster: Cluster, record: Record, since: timedelta) -> 
     return record.group == pod.group and _num_up(cluster, pod.group) < record.num_up
 
 
-def _is_asked_for(cluster: Cluster, record: Record) -> bool:
-    """Whether the cluster is to have more pods of the group than run. They come when KubeRay gets to it."""
+def _is_wanting(cluster: Cluster, record: Record, since: timedelta) -> bool:
+    """Whether the group has not got back what it had. What the cluster asks for comes when KubeRay gets to it; what it
+    asked for in vain before is not waited for for ever."""
+    num_up = _num_up(cluster, record.group)
     wanted = 1 if record.group == HEAD else wanted_nodes(cluster.groups.get(record.group, {}))
-    return _num_up(cluster, record.group) < wanted
+    if num_up < record.num_up:
+        return num_up < wanted or since < UNASKED
+    return num_up < min(record.num_pods, wanted) and since < PATIENCE
 
 
 def _num_up(cluster: Cluster, group: str) -> int:
@@ -182,7 +187,9 @@ def _place(pod: Pod) -> str:
 
 def _noted(cluster: Cluster, pod: Pod, now: datetime) -> Action:
     """Taking a pod away begins with saying so; the next pass, which sees it said, deletes it."""
-    record = Record(_written(now), pod.group, pod.name, pod.uid, _num_up(cluster, pod.group), is_gone=False)
+    num_pods = sum(1 for each in cluster.pods if each.group == pod.group and not each.is_ending)
+    num_up = _num_up(cluster, pod.group)
+    record = Record(_written(now), pod.group, pod.name, pod.uid, num_up, num_pods, is_gone=False)
     return _annotate(cluster, record, f"{pod.name} is out of date, and the next to be replaced.")
 
 

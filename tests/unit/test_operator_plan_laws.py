@@ -184,15 +184,16 @@ def until_calm(bench: Bench) -> None:
     raise AssertionError(bench.planned())
 
 
-def _often(**weights: int) -> st.SearchStrategy[list[tuple[str, Any]]]:
-    """Happenings of these kinds, some more often than others; with them, the number that each goes with."""
+def _often(num: int, **weights: int) -> st.SearchStrategy[list[tuple[str, Any]]]:
+    """Up to `num` happenings of these kinds, some more often than others, each with a number. Fewer than 30 are less
+    than the half hour after which a pod is no longer waited for."""
     kinds = [kind for kind, weight in weights.items() for _ in range(weight)]
-    return st.lists(st.tuples(st.sampled_from(kinds), st.integers(min_value=0, max_value=3)), min_size=30, max_size=90)
+    return st.lists(st.tuples(st.sampled_from(kinds), st.integers(min_value=0, max_value=3)), min_size=10, max_size=num)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    happenings=_often(whole_pass=8, finish=4, start=4, kuberay=3, minute=4, autoscaler=1, work=1),
+    happenings=_often(28, whole_pass=8, finish=4, start=4, kuberay=3, minute=4, autoscaler=1, work=1),
     capacity=st.sampled_from([3, 99]),
 )
 def test_pods_are_replaced_one_at_a_time_whoever_is_slow(happenings: list[tuple[str, Any]], capacity: int) -> None:
@@ -208,7 +209,7 @@ def test_pods_are_replaced_one_at_a_time_whoever_is_slow(happenings: list[tuple[
 
 @settings(max_examples=60, deadline=None)
 @given(
-    happenings=_often(whole_pass=6, kuberay=6, autoscaler=5, start=6, finish=4, minute=2, work=2, tag=1),
+    happenings=_often(90, whole_pass=6, kuberay=6, autoscaler=5, start=6, finish=4, minute=2, work=2, tag=1),
     surge=st.integers(min_value=1, max_value=3),
     work=st.integers(min_value=1, max_value=3),
     strategy=st.sampled_from(["Auto", "Incremental"]),

@@ -126,6 +126,8 @@ def _check_built_in(kind: Kind, new: Manifest, is_strict: bool) -> None:
 def _check(kind: Kind, new: Manifest, is_strict: bool) -> None:
     for error in _validator(kind.kind, kind.group, kind.version).iter_errors(new):
         path = ".".join(map(str, error.absolute_path))
+        if path.startswith("status") and error.validator == "required":
+            continue  # Of a status, what is not said is zero.
         if error.validator != "additionalProperties":
             raise Refused(
                 400, "BadRequest", f"{kind.kind} in version {kind.version} cannot be handled: {path}: {error.message}"

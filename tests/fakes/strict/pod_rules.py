@@ -90,3 +90,28 @@ def _wrong_resources(resources: Manifest, path: str) -> Iterator[str]:
             yield f"{path}.resources.requests: Invalid value: {name}: must be less than or equal to {name} limit"
         if "/" in name and asked != most:
             yield f"{path}.resources.limits: Invalid value: {name}: limit must be set for non overcommitable resources"
+
+
+def unrestricted(spec: Manifest) -> Iterator[str]:
+    """What the Pod Security standard `restricted` has against a pod's spec."""
+    pod = spec.get("securityContext") or {}
+    yield from (f"{host}=true" for host in ("hostNetwork", "hostPID", "hostIPC") if spec.get(host))
+    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    for volume in spec.get("volumes") or ():
+        if other := volume.keys() - allowed - {"name"}:
+            yield f'restricted volume types (volume "{volume["name"]}" uses {sorted(other)})'
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        yield from _unrestricted_container(pod, container)
+
+
+def _unrestricted_container(pod: Manifest, container: Manifest) -> Iterator[str]:
+    own, name = container.get("securityContext") or {}, container["name"]
+    if own.get("allowPrivilegeEscalation") is not False:
+        yield f'allowPrivilegeEscalation != false (container "{name}")'
+    if "ALL" not in ((own.get("capabilities") or {}).get("drop") or ()):
+        yield f'unrestricted capabilities (container "{name}" must set securityContext.capabilities.drop=["ALL"])'
+    if not own.get("runAsNonRoot", pod.get("runAsNonRoot")):
+        yield f'runAsNonRoot != true (pod or container "{name}")'
+    profile = own.get("seccompProfile") or pod.get("seccompProfile") or {}
+    if profile.get("type") not in ("RuntimeDefault", "Localhost"):
+        yield f'seccompProfile (pod or container "{name}" must set securityContext.seccompProfile.type)'

@@ -10,6 +10,7 @@ from typing import Any
 from fakes.strict import ownership
 from fakes.strict.admission import accept
 from fakes.strict.kinds import Kind, built_in, custom
+from fakes.strict.pod_rules import unrestricted
 from fakes.strict.refusal import Refused, conflict, invalid, not_found
 from fakes.strict.shapes import Manifest, Undeclared
 
@@ -95,6 +96,7 @@ class Store:
             name = new["metadata"]["name"]
             raise Refused(409, "AlreadyExists", f'{kind.qualified} "{name}" already exists')
         new = accept(kind, new, None, how.is_strict)
+        self._secure(kind, new)
         owners = ownership.update(kind.shape, _blank(new), new, (how.manager, "Update", ""))
         return self._keep(kind, new, None, owners, how)
 
@@ -133,6 +135,15 @@ class Store:
                 [{"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}],
             )
 
+    def _secure(self, kind: Kind, new: Manifest) -> None:
+        """Pod Security, where the namespace enforces it."""
+        namespace = self.objects.get(("namespaces", "", new["metadata"].get("namespace", ""))) or {"metadata": {}}
+        labels = namespace["metadata"].get("labels") or {}
+        if kind.kind == "Pod" and labels.get("pod-security.kubernetes.io/enforce") == "restricted":
+            if told := list(unrestricted(new["spec"])):
+                said = f'violates PodSecurity "restricted:latest": {", ".join(told)}'
+                raise Refused(403, "Forbidden", f'pods "{new["metadata"]["name"]}" is forbidden: {said}')
+
     def apply(self, kind: Kind, namespace: str, name: str, body: Manifest, how: Write) -> Manifest:
         """Server-side apply: of the main resource or of a part."""
         _same_object(kind, name, body)
@@ -160,6 +171,7 @@ class Store:
         except Undeclared as error:
             raise _untyped(kind, namespace, name, error) from error
         new = accept(kind, new, None, how.is_strict)
+        self._secure(kind, new)
         owners = ownership.Owners(kind.api_version, {(how.manager, "Apply", ""): wanted})
         return self._keep(kind, new, None, owners, how)
 
