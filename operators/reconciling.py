@@ -13,9 +13,10 @@ from functools import partial
 
 from operators.cluster import Cluster, ClusterError
 from operators.conditions.statuses import statuses
-from operators.desired import desired_objects, problems
+from operators.desired.checks import problems
 from operators.desired.exposure import SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
+from operators.desired.objects import desired_objects
 from operators.documents import Documents
 from operators.events import Events
 from operators.executing import Executor

@@ -32,7 +32,8 @@ def render(
     Without a Platform among them it is the default one. What is wrong with the documents together goes to stderr, and
     ends the command with 4 where a document is left out for it.
     """
-    from operators.desired import desired_objects, problems
+    from operators.desired.checks import problems
+    from operators.desired.objects import desired_objects
     from operators.planning.upgrades import choose_strategy
 
     seen = world([document for name in source for document in _read(name)], namespace)
@@ -65,7 +66,7 @@ def _texts(source: str) -> list[tuple[str, str]]:
 
 def world(documents: list["AnyDocument"], namespace: str) -> "World":
     """What the operator would see of a namespace with these documents, in a cluster that knows every optional kind."""
-    from operators.desired import OPTIONAL_KINDS
+    from operators.desired.objects import OPTIONAL_KINDS
     from operators.state import Live, Resource, World
     from serve.domain.documents import AdapterDocument, ModelDocument
     from serve.domain.platform import PlatformDocument

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ray.serve.schema import ServeDeploySchema
 
-from operators.desired import OPTIONAL_KINDS, Strategy, active_cluster, desired_objects, served_models
+from operators.desired.objects import OPTIONAL_KINDS, active_cluster, desired_objects, served_models
 from operators.desired.ray_service import serve_config_text
+from operators.desired.strategy import Strategy
 from operators.state import LABEL_PLATFORM, Live, Manifest, ObjectKey, Resource, World
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformDocument

@@ -14,7 +14,9 @@ from fakes.platform import echo_document, wait_for
 from fakes.ray_pod import RayPod, running_pod
 from fakes.weights import model_files
 
-from operators.desired import Strategy, desired_objects, problems
+from operators.desired.checks import problems
+from operators.desired.objects import desired_objects
+from operators.desired.strategy import Strategy
 from operators.platform_api import PlatformApi
 from operators.state import Manifest, Resource, World
 from operators.syncing.documents import sync

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from fakes.documents import adapter, model, platform
 
-from operators.desired import OPTIONAL_KINDS, problems
+from operators.desired.checks import problems
+from operators.desired.objects import OPTIONAL_KINDS
 from operators.state import InvalidResource, Live, Problem, Resource, World
 from serve.domain.documents import AdapterDocument, ModelDocument
 from serve.domain.platform import PlatformDocument

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from fakes.documents import model, platform
 
-from operators.desired import Strategy, desired_objects
+from operators.desired.objects import desired_objects
+from operators.desired.strategy import Strategy
 from operators.state import Manifest, Resource, World
 from serve.domain.documents import ModelDocument
 

@@ -10,7 +10,8 @@ import yaml
 from fakes.documents import envelope, model, platform
 from typer.testing import CliRunner, Result
 
-from operators.desired import OPTIONAL_KINDS, Strategy, desired_objects
+from operators.desired.objects import OPTIONAL_KINDS, desired_objects
+from operators.desired.strategy import Strategy
 from operators.render import as_yaml, register
 from operators.state import Live, Resource, World
 

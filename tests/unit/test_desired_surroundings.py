@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from fakes.documents import platform
 
-from operators.desired import OPTIONAL_KINDS, Strategy, desired_objects
+from operators.desired.objects import OPTIONAL_KINDS, desired_objects
+from operators.desired.strategy import Strategy
 from operators.state import Live, Manifest, ObjectKey, Resource, World
 from serve.telemetry.scraping import GATEWAY_JOB, RAY_JOB, RELABELLING
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fakes.ray_cluster import NAMESPACE, RayCluster
 
-from operators.desired import desired_objects
+from operators.desired.objects import desired_objects
 from operators.desired.strategy import Strategy
 from operators.planning.plan import Plan, choose_strategy, plan
 from operators.state import Action, Manifest, ObjectKey, Problem, Verb
