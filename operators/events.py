@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 EventType = Literal["Normal", "Warning"]
 _QUIET_SECONDS = 600.0
-_MAX_NOTE = 1024
+_MAX_NOTE_BYTES = 1024
 _MAX_REMEMBERED = 10_000
 
 
@@ -90,7 +90,7 @@ class Events:
             "action": "Reconcile",
             "type": kind,
             "reason": reason[:128],
-            "note": note[:_MAX_NOTE],
+            "note": note.encode()[:_MAX_NOTE_BYTES].decode(errors="ignore"),
             "regarding": regarding,
         }
 

@@ -23,6 +23,9 @@ _PATIENCE_SECONDS = 60.0
 _CHANGED = 409
 """Another one wrote, or has the name: the next pass sees what there is now."""
 _GONE = 404
+_FAILED_INSIDE = 500
+"""What the server says when a webhook does not answer, or an object is too large for its store: it goes on answering
+everything else."""
 
 
 class Executor:
@@ -45,21 +48,27 @@ class Executor:
         self._metrics = metrics
         self._refused: dict[str, tuple[float, ObjectKey, ClusterError]] = {}
         """By the digest of a write: when it may be tried again, and what was said against it."""
+        self._made: dict[ObjectKey, tuple[str, str]] = {}
+        """By object: the apply that was done last, and what the server made of it, both as digests."""
         self._said: dict[str, tuple[Manifest, Manifest]] = {}
         """By uid: the status that was written last, and what the server made of it."""
         self.num_writes = 0
         self.num_put_off = 0
-        """Writes of this pass that another one's came before."""
+        """Writes of this pass that another one's came before, or that the server failed at."""
+        self.unsettled_kinds = set[str]()
+        """Kinds with an object that this pass wrote to, or would have."""
 
     def begin(self) -> None:
         """A pass begins."""
         self.num_writes = self.num_put_off = 0
+        self.unsettled_kinds = set()
         now = self._clock.monotonic()
         self._refused = {write: entry for write, entry in self._refused.items() if entry[0] > now}
 
     def forget_refusals(self) -> None:
         """Try everything again."""
         self._refused.clear()
+        self._made.clear()
 
     def refusals(self, world: World) -> tuple[Refusal, ...]:
         """What was refused of a Platform's children, as told of the Platform."""
@@ -87,8 +96,20 @@ class Executor:
         """
         for action in actions:
             write = _digest(action)
+            if await self._is_in_vain(action, write):
+                continue
+            self.unsettled_kinds.add(action.key.kind)
             if write not in self._refused:
                 await self._do(action, write)
+
+    async def _is_in_vain(self, action: Action, write: str) -> bool:
+        """Whether a webhook makes of this apply what is there already, which is not what was asked for."""
+        live = self._memory.of(action.key.kind).get(action.key.name)
+        if live is None or self._made.get(action.key) != (write, _content(live)):
+            return False
+        told = f"{action.key.kind} {action.key.name} is not as it was applied: a webhook changes it on its way."
+        await self._events.record(live, "NotAsApplied", f"{told} {action.reason}", "Warning")
+        return True
 
     async def _do(self, action: Action, write: str) -> None:
         about = self._memory.of(action.key.kind).get(action.key.name)
@@ -96,7 +117,7 @@ class Executor:
             about = await self._send(action) or about
         except ClusterError as error:
             self._count(action.key.kind, action.verb, error)
-            if not _is_no(error):
+            if not _is_no(error) and error.status != _FAILED_INSIDE:
                 raise
             await self._refuse(action, write, error, about)
             return
@@ -112,6 +133,7 @@ class Executor:
             return await self._delete(action)
         if action.verb is Verb.APPLY:
             made = await self._cluster.apply(action.body)
+            self._made[action.key] = (_digest(action), _content(made))
         else:
             made = await self._cluster.patch(action.key, action.body)
         self._memory.put(made)
@@ -130,11 +152,19 @@ class Executor:
         if error.status == _CHANGED or (error.status == _GONE and action.verb is Verb.PATCH):
             self.num_put_off += 1
             return
-        self._refused[write] = (self._clock.monotonic() + _PATIENCE_SECONDS, action.key, error)
+        is_no = _is_no(error)
+        self.num_put_off += not is_no
+        self._refused[write] = (self._clock.monotonic() + (_PATIENCE_SECONDS if is_no else 0), action.key, error)
         fields = {"kind": action.key.kind, "object": action.key.name, "verb": action.verb, "error": str(error)}
         logger.error("write refused", extra=fields)
-        if about is not None:
-            await self._events.record(about, "Refused", f"{action.verb}: {error.message}", "Warning")
+        if (told := about or self._owner(action)) is not None:
+            said = f"{action.verb} {action.key.kind} {action.key.name}: {error.message}"
+            await self._events.record(told, "Refused", said, "Warning")
+
+    def _owner(self, action: Action) -> Manifest | None:
+        """Whose object it is to be, for what there is nothing yet to tell of."""
+        owners = action.body.get("metadata", {}).get("ownerReferences") or [{}]
+        return self._memory.of(owners[0].get("kind", "")).get(owners[0].get("name", ""))
 
     async def tell(self, events: Iterable[Event]) -> None:
         """Record events about objects that are there."""
@@ -181,9 +211,14 @@ class Executor:
                 made = await self._cluster.apply_status(manifest)
             except ClusterError as error:
                 self._count(key.kind, "status", error)
-                if error.status not in (_GONE, _CHANGED):
+                if not _is_no(error):
                     raise
-                self.num_put_off += 1
+                self.num_put_off += error.status in (_GONE, _CHANGED)
+                logger.log(
+                    logging.DEBUG if error.status in (_GONE, _CHANGED) else logging.ERROR,
+                    "status refused",
+                    extra={"kind": key.kind, "object": key.name, "error": str(error)},
+                )
                 return
         self._count(key.kind, "status")
         self._said[uid] = (status, made.get("status") or {})
@@ -203,5 +238,16 @@ def _is_no(error: ClusterError) -> bool:
 
 
 def _digest(action: Action) -> str:
-    said = json.dumps([action.verb, action.key.kind, action.key.name, action.uid, action.body], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    """Of a write, whatever state of the object it was made for."""
+    metadata = {key: value for key, value in action.body.get("metadata", {}).items() if key != "resourceVersion"}
+    return _hash([action.verb, action.key.kind, action.key.name, action.uid, action.body | {"metadata": metadata}])
+
+
+def _content(manifest: Manifest) -> str:
+    """Of what people and the operator write of an object."""
+    metadata = {name: manifest["metadata"].get(name) for name in ("uid", "labels", "annotations", "ownerReferences")}
+    return _hash([metadata, manifest.get("spec")])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

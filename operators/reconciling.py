@@ -7,11 +7,12 @@ begins with. It decides from the memory, which answers to its own writes are tak
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from operators.cluster import Cluster, ClusterError
+from operators.conditions.rolling import reason_of
 from operators.conditions.statuses import statuses
 from operators.desired.checks import problems
 from operators.desired.exposure import SERVICE_PORT
@@ -21,12 +22,14 @@ from operators.documents import Documents
 from operators.events import Events
 from operators.executing import Executor
 from operators.metrics import OperatorMetrics
-from operators.planning.plan import Plan, choose_strategy, plan
+from operators.planning.plan import Event, Plan, choose_strategy, plan
+from operators.planning.sight import sight_of
 from operators.reader import DOCUMENTS, Reader
 from operators.settings import OperatorSettings
-from operators.state import Catalogue, Problem, World
+from operators.state import Catalogue, ObjectKey, Problem, Refusal, World
 from operators.syncing.api_models import api_models
 from operators.syncing.documents import sync
+from serve.domain.documents import API_VERSION
 from serve.domain.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -153,8 +156,8 @@ class Reconciler:
             found = problems(world)
         planned = self._plan(world, found)
         await self._executor.execute(planned.actions)
-        await self._executor.tell(planned.events)
-        await self._say(self.reader.world(), catalogue, found, planned)
+        await self._executor.tell((*planned.events, *map(_told, self.documents.refusals)))
+        await self._say(world, catalogue, found, planned)
         self._count(world, found)
         executor = self._executor
         return Outcome(executor.num_writes, executor.num_refused, executor.num_put_off > 0)
@@ -196,8 +199,12 @@ class Reconciler:
         return plan(desired, world, found, self._now())
 
     async def _say(self, world: World, catalogue: Catalogue, found: Sequence[Problem], planned: Plan) -> None:
+        """Of the documents that were decided upon, one that has changed since has its turn in the next pass; but of
+        what was made for them as it is by now."""
+        is_passed_on = sight_of(world).is_observed and "RayService" not in self._executor.unsettled_kinds
+        seen = replace(world, live=self.reader.world().live)
         refusals = (*self.documents.refusals, *self._executor.refusals(world))
-        wanted = statuses(world, catalogue, found, refusals, planned.upgrade, self._now())
+        wanted = statuses(seen, catalogue, found, refusals, planned.upgrade, self._now(), is_passed_on)
         await self._executor.say(wanted)
 
     def _now(self) -> datetime:
@@ -209,3 +216,9 @@ class Reconciler:
         self._metrics.problems.clear()
         for problem in found:
             self._metrics.problems.labels(problem.reason).inc()
+
+
+def _told(refusal: Refusal) -> Event:
+    """That the platform does not take a document."""
+    key = ObjectKey(API_VERSION, refusal.kind, refusal.name)
+    return Event(key, reason_of(refusal.code), refusal.message, is_warning=True)

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from operators.conditions.rolling import Finding, conditions, reason_of, summed_up
+from operators.conditions.rolling import Finding, condition_in, conditions, reason_of, summed_up
 from operators.conditions.seen import Seen, accepted, key_of, unanswered
 from operators.crds.statuses import MAX_DECISIONS
 from operators.desired.exposure import SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
-from operators.state import LABEL_PLATFORM, LABEL_POOL, Resource
+from operators.desired.ray_service import API_VERSION as RAY_API_VERSION
+from operators.state import LABEL_PLATFORM, LABEL_POOL, ObjectKey, Resource
 from operators.syncing.documents import is_of_api
 from serve.domain.documents import ModelDocument
 from serve.domain.serving import ModelState
+from serve.serving.serve_config import MODEL_APP_PREFIX
 
 _FROM_REPORT = ("digest", "weightsDigest", "priceVersion", "coldStartSeconds", "scalingDecisions", "replicas")
 _NOT_THERE_YET = "The platform does not have this document yet; it comes with the next pass."
@@ -54,11 +56,41 @@ def _deployed(model: Resource[ModelDocument], seen: Seen, report: Mapping[str, A
     if report is None or report["digest"] != model.document.digest():
         return Finding("Deployed", "False", "NotAppliedYet", _NOT_THERE_YET)
     state, told = report["state"], report.get("message") or ""
+    if (coming := _coming(model, seen, state)) is not None:
+        return coming
     if state == ModelState.FAILED:
         return Finding("Deployed", "False", "StartFailed", told or "Its replicas cannot start.")
     if state == ModelState.LOADING:
         return Finding("Deployed", "False", "Starting", told or "Its first replica is starting.")
     return Finding("Deployed", "True", "Deployed", "Ray serves it.")
+
+
+def _coming(model: Resource[ModelDocument], seen: Seen, state: str) -> Finding | None:
+    """Why the replicas that answer may be those of the document before. None: they are of this one."""
+    if _was_deployed(model):
+        return None
+    if not seen.is_passed_on:
+        return Finding("Deployed", "False", "NotPassedOnYet", "Ray has not been given this document yet.")
+    application = _application(model, seen)
+    if state == ModelState.READY and application.get("status") == "DEPLOYING":
+        return Finding("Deployed", "False", "Starting", "Its replicas make way for those of this document.")
+    if state == ModelState.READY and application.get("status") == "DEPLOY_FAILED":
+        told = application.get("message") or "its replicas cannot start."
+        return Finding("Deployed", "False", "StartFailed", f"The document before serves on: {told}")
+    return None
+
+
+def _was_deployed(model: Resource[ModelDocument]) -> bool:
+    before = condition_in(model.status, "Deployed") or {}
+    return before.get("status") == "True" and before.get("observedGeneration") == model.generation
+
+
+def _application(model: Resource[ModelDocument], seen: Seen) -> Mapping[str, Any]:
+    """What KubeRay says of the model's application in the cluster that serves."""
+    platform = seen.world.platform.name if seen.world.platform is not None else ""
+    service = seen.world.live.objects.get(ObjectKey(RAY_API_VERSION, "RayService", platform)) or {}
+    active = (service.get("status") or {}).get("activeServiceStatus") or {}
+    return (active.get("applicationStatuses") or {}).get(f"{MODEL_APP_PREFIX}{model.name}") or {}
 
 
 def _ready(report: Mapping[str, Any]) -> Finding:

@@ -28,6 +28,8 @@ class Seen:
     """By kind, name and digest."""
     upgrade: UpgradeState
     now: datetime
+    is_passed_on: bool = True
+    """Whether Ray has been given what the documents say: the RayService needs no write, and KubeRay has seen it."""
 
     @classmethod
     def of(
@@ -38,13 +40,14 @@ class Seen:
         refusals: Iterable[Refusal],
         upgrade: UpgradeState,
         now: datetime,
+        is_passed_on: bool,
     ) -> "Seen":
         """With both sorted by resource."""
         by_key: dict[ObjectKey, tuple[Problem, ...]] = {}
         for problem in problems:
             by_key[problem.key] = (*by_key.get(problem.key, ()), problem)
         refused = {(one.kind, one.name, one.digest): one for one in refusals}
-        return cls(world, catalogue, by_key, refused, upgrade, now)
+        return cls(world, catalogue, by_key, refused, upgrade, now, is_passed_on)
 
     def refusal_of(self, document: Document) -> Refusal | None:
         """What the platform, or the API server, said against this very document."""

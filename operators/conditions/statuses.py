@@ -20,12 +20,14 @@ def statuses(
     refusals: Iterable[Refusal],
     upgrade: UpgradeState,
     now: datetime,
+    is_passed_on: bool = True,
 ) -> Mapping[ObjectKey, dict[str, Any]]:
     """By resource its whole status, as JSON: one that equals what the resource has needs no write.
 
-    Of a refusal only the one of the present document counts. Moments stay where a condition's status does.
+    Of a refusal only the one of the present document counts. Moments stay where a condition's status does. Unless it
+    `is_passed_on`, what Ray serves may be the documents before.
     """
-    seen = Seen.of(world, catalogue, problems, refusals, upgrade, now)
+    seen = Seen.of(world, catalogue, problems, refusals, upgrade, now, is_passed_on)
     models = {key_of(model): model_status(model, seen) for model in world.models}
     found: dict[ObjectKey, dict[str, Any]] = {ObjectKey.of(one.manifest): _invalid(one, now) for one in world.invalid}
     invalid_models = [status for key, status in found.items() if key.kind == "Model"]

@@ -44,7 +44,8 @@ def differs(desired: Manifest, live: Manifest) -> list[str]:
     """Paths at which the live object is not what is desired, in order; empty: an apply would change nothing."""
     wanted = {key: value for key, value in desired.items() if key not in _SERVERS}
     left_behind = (_shown(path) for path in _fields(_own_fields(live)) if not _holds(desired, path))
-    return [*dict.fromkeys([*_differences(wanted, live, ()), *left_behind])]
+    taken = (_shown(path) for path in _taken_over(desired, live))
+    return [*dict.fromkeys([*_differences(wanted, live, ()), *left_behind, *taken])]
 
 
 def with_hash(manifest: Manifest) -> Manifest:
@@ -119,6 +120,26 @@ def _added(desired: Manifest, entry: Mapping[str, Any]) -> dict[str, Any]:
             for step in path[1:]:
                 node = node.setdefault(step, {})
     return tree
+
+
+def _taken_over(desired: Manifest, live: Manifest) -> Iterator[tuple[str, ...]]:
+    """Fields of `spec` that are desired, and that another manager wrote since. Of a field that is one value, as a
+    Service's selector is, that may have added to it: containing what is desired is not enough then."""
+    own = _own_fields(live)
+    for entry in live.get("metadata", {}).get("managedFields") or []:
+        if not entry.get("subresource") and entry.get("manager") != FIELD_MANAGER:
+            for path in _fields({"f:spec": (entry.get("fieldsV1") or {}).get("f:spec") or {}}):
+                if len(path) > 1 and _holds(desired, path) and not _covers(own, path):
+                    yield path
+
+
+def _covers(tree: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Whether a FieldsV1 has this path, or the whole of what it lies in."""
+    for depth, step in enumerate(path):
+        if step not in tree:
+            return depth > 0 and not tree
+        tree = {key: below for key, below in tree[step].items() if key != "."}
+    return True
 
 
 def _merged(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ _GROUP_LABEL = "ray.io/group"
 _TYPE_LABEL = "ray.io/node-type"
 _UNSETTLED_APPLICATIONS = frozenset({"NOT_STARTED", "DEPLOYING", "UNHEALTHY"})
 _UNSETTLED_DEPLOYMENTS = frozenset({"UPDATING", "UNHEALTHY"})
+_INVALID = "ValidationFailed"
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
@@ -94,11 +95,18 @@ class Sight:
 
     @property
     def is_observed(self) -> bool:
-        """Whether KubeRay has seen the RayService as it is now, and so begun what it begins because of it."""
+        """Whether KubeRay has seen the RayService as it is now, and so begun what it begins because of it. What it
+        does not take as valid it has seen: it begins nothing, and waits for another."""
         if self.service is None:
             return False
-        generation = self.service["metadata"].get("generation", 1)
-        return bool((self.service.get("status") or {}).get("observedGeneration", generation) == generation)
+        status, generation = self.service.get("status") or {}, self.service["metadata"].get("generation", 1)
+        return self.complaint != "" or bool(status.get("observedGeneration", generation) == generation)
+
+    @property
+    def complaint(self) -> str:
+        """Why KubeRay does not take the RayService as valid; empty: it does."""
+        told = ((self.service or {}).get("status") or {}).get("conditions") or ()
+        return next((row.get("message") or row["reason"] for row in told if row.get("reason") == _INVALID), "")
 
     @property
     def strategy(self) -> Strategy | None:

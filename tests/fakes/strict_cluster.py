@@ -87,7 +87,9 @@ def _is_hook(manifest: Manifest) -> bool:
 
 
 @asynccontextmanager
-async def operator(server: StrictServer, folder: Path, manifests: list[Manifest], **settings: str) -> AsyncIterator[Path]:
+async def operator(
+    server: StrictServer, folder: Path, manifests: list[Manifest], **settings: str
+) -> AsyncIterator[Path]:
     """The operator as its Deployment starts it, with its service account's token. Yields its log."""
     [container] = only(manifests, "Deployment", "operator")["spec"]["template"]["spec"]["containers"]
     (folder / "admin").write_text("x" * 40)

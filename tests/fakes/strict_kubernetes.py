@@ -405,7 +405,9 @@ class _Handler:
         if kind.admission is None:
             ways["application/strategic-merge-patch+json"] = lambda: patches.strategic(kind.shape, live, body)
         if content_type not in ways:
-            raise Refused(415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {content_type}")
+            raise Refused(
+                415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {content_type}"
+            )
         new = ways[content_type]()
         if content_type == "application/merge-patch+json" and "resourceVersion" not in (body.get("metadata") or {}):
             new["metadata"].pop("resourceVersion", None)
@@ -452,4 +454,3 @@ def _as_scale(manifest: Manifest, paths: Any) -> Manifest:
     replicas = at(manifest, paths["specReplicasPath"]) or 0
     body = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata}
     return body | {"spec": {"replicas": replicas}, "status": status}
-

@@ -56,7 +56,7 @@ async def test_an_answer_that_is_lost_does_no_harm(bench: Bench, status: int) ->
 
 async def test_a_server_that_is_away_interrupts_a_pass_and_the_next_goes_on(bench: Bench) -> None:
     bench.server.edit(platform())
-    fault = Fault(writes_of("services"), 500, times=4)
+    fault = Fault(writes_of("services"), 503, times=4)
     bench.server.faults.append(fault)
     async with bench.operator() as operator:
         with pytest.raises(ClusterError):
@@ -65,6 +65,29 @@ async def test_a_server_that_is_away_interrupts_a_pass_and_the_next_goes_on(benc
         assert not bench.server.of("Service")
         await operator.settle()
     assert bench.server.of("Service")
+
+
+async def test_a_webhook_that_does_not_answer_is_told_of_and_the_rest_is_done(bench: Bench) -> None:
+    bench.server.edit(platform())
+    fault = Fault(writes_of("rayservices"), 500, times=4)
+    bench.server.faults.append(fault)
+    async with bench.operator() as operator:
+        assert (await operator.pass_()).is_waiting
+        assert bench.server.of("Service")
+        assert "RayService main: injected" in condition(bench.server.get("Platform", "main"), "Ready")["message"]
+        [event] = [one for one in bench.server.of("Event") if one["reason"] == "Refused"]
+        assert (event["type"], event["regarding"]["kind"], event["regarding"]["name"]) == ("Warning", "Platform", "main")
+        await operator.settle()
+    assert bench.server.of("RayService")
+
+
+async def test_a_status_that_is_refused_keeps_no_other_from_being_written(bench: Bench) -> None:
+    bench.server.edit(platform())
+    bench.server.edit(model("one"))
+    bench.server.faults.append(Fault(lambda request: request.url.path.endswith("models/one/status"), 422, times=1000))
+    async with bench.operator() as operator:
+        await operator.pass_()
+        assert condition(bench.server.get("Platform", "main"), "Accepted")["status"] == "True"
 
 
 async def test_a_conflict_is_left_to_the_next_pass(bench: Bench) -> None:
@@ -179,6 +202,7 @@ async def test_a_document_that_the_platform_refuses_is_sent_once(bench: Bench) -
             await operator.reconciler.pass_()
         assert bench.calls == ["PUT /v1/admin/documents/Adapter/bad"]
         assert condition(bench.server.get("Adapter", "bad"), "Ready")["status"] == "False"
+        assert [one["type"] for one in bench.server.of("Event") if one["regarding"]["kind"] == "Adapter"] == ["Warning"]
         bench.clock.advance(301)
         await operator.reconciler.pass_()
         await operator.reconciler.settle()

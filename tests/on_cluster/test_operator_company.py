@@ -1,9 +1,10 @@
 """An operator is not alone: another one, KubeRay, people, and a namespace that ends."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from fakes.kubernetes import Manifest, Refused, names
+from fakes.kubernetes import Key, Manifest, Refused, Server, names
 from fakes.operator import Bench, model, platform, workflow
 from fakes.ray_controllers import KubeRay, condition
 
@@ -163,3 +164,26 @@ def test_the_fake_server_keeps_the_rules_of_field_owners(bench: Bench) -> None:
     assert server.get(*key)["spec"] == {"type": "ClusterIP", "a": 1, "b": 3}
     server.apply(key, body | {"spec": {"type": "ClusterIP"}}, "ours", "", is_forced=True)
     assert server.get(*key)["spec"] == {"type": "ClusterIP", "b": 3}
+
+
+async def test_a_webhook_that_changes_what_is_applied_is_told_of_and_not_fought(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mutated(server: Server, key: Key, body: Manifest, *rest: Any, **options: Any) -> Manifest:
+        changed = body | {"spec": body["spec"] | {"type": "NodePort"}} if key[0] == "Service" else body
+        return applied(server, key, changed, *rest, **options)
+
+    applied = Server.apply
+    monkeypatch.setattr(Server, "apply", mutated)
+    bench.server.edit(platform())
+    async with bench.operator() as operator:
+        for _ in range(6):
+            await operator.reconciler.pass_()
+            await operator.reconciler.settle()
+        services = [write for write in bench.server.writes() if "/services" in write]
+        bench.server.edit({"kind": "Service", "metadata": {"name": "main-gateway", "labels": {"mine": "1"}}})
+        bench.server.edit(platform(gateway={"annotations": {"a": "b"}}))
+        await operator.pass_()
+    assert len(services) == 1
+    assert "NotAsApplied" in {event["reason"] for event in bench.server.of("Event")}
+    assert bench.server.get("Service", "main-gateway")["metadata"]["annotations"]["a"] == "b", "it goes on"

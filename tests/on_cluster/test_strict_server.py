@@ -1,11 +1,17 @@
 """The chart, the definitions and the operator on an API server that keeps Kubernetes' rules."""
 
+import asyncio
+import copy
+import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.chart import HELM, NO_HELM, render
+import yaml
+from fakes.chart import HELM, NO_HELM, ROOT, render
+from fakes.documents import envelope
 from fakes.ray_controllers import KubeRay
 from fakes.strict import patches
 from fakes.strict.shapes import Manifest
@@ -81,11 +87,15 @@ async def test_the_operator_needs_no_more_than_its_role_and_comes_to_rest(
 
 
 async def test_a_cluster_that_kuberay_makes_is_followed_and_left_alone(server: StrictServer, tmp_path: Path) -> None:
-    kuberay = KubeRay(View(server))  # type: ignore[arg-type]
+    view = View(server)
+    kuberay = KubeRay(view)  # type: ignore[arg-type]
     async with operator(server, tmp_path, install(server, "laptop")):
         await at_rest(server)
         for _ in range(3):
             kuberay.step()
+            for cluster in view.of("RayCluster"):
+                head = {"type": "HeadPodReady", "status": "True", "reason": "HeadPodRunningAndReady"}
+                view.set_status("RayCluster", cluster["metadata"]["name"], {"state": "ready", "conditions": [head]})
             await at_rest(server)
         before = server.writes(OPERATOR)
         kuberay.step()
@@ -111,14 +121,24 @@ async def test_an_edit_of_a_child_is_set_back_and_told(server: StrictServer, tmp
         server.store.delete(server.store.kind("v1", "Service"), NAMESPACE, "slipway-gateway", {})
         await until(lambda: server.get("v1", "Service", NAMESPACE, "slipway-gateway"), "a new Service")
         await at_rest(server)
-    reasons = [one["reason"] for one in server.all("events.k8s.io/v1", "Event") if "kubectl" in one["note"]]
+    reasons = [one["reason"] for one in server.all("events.k8s.io/v1", "Event")]
     assert reasons.count("HandEditReverted") == len(EDITS)
 
 
 SERVICE, RAY_SERVICE = ("v1", "Service", "slipway-gateway"), (RAY, "RayService", "slipway")
 BUDGET = ("policy/v1", "PodDisruptionBudget", "slipway-ray-head")
 CHILDREN = (SERVICE, RAY_SERVICE, BUDGET)
-EDITS: tuple[tuple[str, str, str, Manifest], ...] = (
+
+
+def with_host_network(manifest: Manifest) -> Manifest:
+    """An edit deep within the worker groups, which are one value."""
+    groups = copy.deepcopy(manifest["spec"]["rayClusterConfig"]["workerGroupSpecs"])
+    groups[0]["template"]["spec"]["hostNetwork"] = True
+    return {"spec": {"rayClusterConfig": {"workerGroupSpecs": groups}}}
+
+
+EDITS: tuple[tuple[str, str, str, Any], ...] = (
+    (*RAY_SERVICE, with_host_network),
     (*SERVICE, {"spec": {"type": "NodePort"}}),
     (*SERVICE, {"spec": {"selector": {"app": "another"}}}),
     (*SERVICE, {"spec": {"selector": None}}),
@@ -126,15 +146,16 @@ EDITS: tuple[tuple[str, str, str, Manifest], ...] = (
     (*SERVICE, {"metadata": {"ownerReferences": None}}),
     (*RAY_SERVICE, {"spec": {"serveConfigV2": "applications: []"}}),
     (*RAY_SERVICE, {"spec": {"rayClusterConfig": {"suspend": True}}}),
-    (*RAY_SERVICE, {"spec": {"rayClusterConfig": {"workerGroupSpecs": []}}}),
+    (*RAY_SERVICE, {"spec": {"rayClusterConfig": {"headGroupSpec": {"rayStartParams": {"num-cpus": "8"}}}}}),
     (*BUDGET, {"spec": {"minAvailable": None, "maxUnavailable": 1}}),
 )
 
 
-def change(server: StrictServer, api_version: str, kind: str, name: str, edit: Manifest) -> None:
+def change(server: StrictServer, api_version: str, kind: str, name: str, edit: Any) -> None:
     """`kubectl patch --type=merge`."""
     known = server.store.kind(api_version, kind)
-    body = patches.merge(server.store.get(known, NAMESPACE, name), edit)
+    live = server.store.get(known, NAMESPACE, name)
+    body = patches.merge(live, edit(live) if callable(edit) else edit)
     server.store.update(known, NAMESPACE, name, body, Write("kubectl-patch"))
 
 
@@ -172,3 +193,118 @@ async def test_a_namespace_ends_with_everything_in_it(server: StrictServer, tmp_
         server.store.delete(server.store.kind("v1", "Namespace"), "", NAMESPACE, {})
         await until(lambda: gone(server, "v1", "Namespace", NAMESPACE), "the namespace gone")
     assert not [key for key in server.store.objects if key[1] == NAMESPACE]
+
+
+KUBECTL = shutil.which("kubectl")
+SAMPLES = ROOT / "k8s/samples"
+
+
+class Kubectl:
+    """The real program, as the administrator."""
+
+    def __init__(self, server: StrictServer, folder: Path) -> None:
+        self._config = server.kubeconfig(folder / "admin.config", namespace=NAMESPACE)
+        self._home = folder
+
+    async def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
+        """Its exit status, and what it says."""
+        process = await asyncio.create_subprocess_exec(
+            str(KUBECTL),
+            *arguments,
+            env={"KUBECONFIG": str(self._config), "HOME": str(self._home), "PATH": os.environ["PATH"]},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate(stdin.encode())
+        return process.returncode or 0, said.decode()
+
+
+@pytest.fixture
+def kubectl(server: StrictServer, tmp_path: Path) -> Kubectl:
+    """It is asked to do things by hand."""
+    if KUBECTL is None:
+        pytest.skip("kubectl is not on PATH")
+    return Kubectl(server, tmp_path)
+
+
+async def test_kubectl_applies_shows_scales_waits_and_explains(server: StrictServer, kubectl: Kubectl) -> None:
+    for way in (["--server-side"], ["--server-side"], []):
+        status, said = await kubectl("apply", *way, "-f", str(SAMPLES))
+        assert status == 0, said
+    status, said = await kubectl("get", "slipway")
+    assert status == 0, said
+    assert "model.slipway.dev/echo" in said
+    status, said = await kubectl("get", "models", "-o", "wide")
+    assert said.split()[:7] == ["NAME", "READY", "REASON", "REPLICAS", "WANTED", "POOL", "GPUS"]
+    status, said = await kubectl("scale", "model/echo", "--replicas=3")
+    assert status == 0, said
+    assert server.get(OURS, "Model", NAMESPACE, "echo")["spec"]["scaling"]["replicas"] == 3
+    status, said = await kubectl("explain", "model.spec.scaling")
+    assert status == 0, said
+    assert "minReplicas" in said
+    model = server.get(OURS, "Model", NAMESPACE, "echo")
+    ready = {"type": "Ready", "status": "True", "reason": "Serving", "message": ""}
+    server.set_status(model, {"conditions": [ready | {"lastTransitionTime": "2026-01-01T00:00:00Z"}]}, "test")
+    status, said = await kubectl("wait", "--for=condition=Ready", "model/echo", "--timeout=30s")
+    assert status == 0, said
+
+
+async def test_kubectl_says_why_a_document_is_refused(server: StrictServer, kubectl: Kubectl) -> None:
+    told = {}
+    for name, (kind, change_of_spec, sentence) in WRONG.items():
+        body = envelope(kind, "a" * 60 if name == "a long name" else "wrong", GOOD[kind] | change_of_spec)
+        for way in (["--server-side"], []):
+            status, said = await kubectl("apply", *way, "-f", "-", stdin=yaml.safe_dump(body))
+            assert status == 1, name
+            told[name, *way] = said
+            assert sentence in said, said
+    assert not server.all(OURS, "Model", NAMESPACE)
+
+
+GOOD: dict[str, Manifest] = {
+    "Model": {"family": "llm", "tasks": ["chat"], "card": {"title": "Echo"}, "engine": {"kind": "echo"}},
+    "Platform": {"pools": [{"name": "h200", "gpusPerNode": 8}]},
+}
+WRONG: dict[str, tuple[str, Manifest, str]] = {
+    "a long name": ("Model", {}, "metadata.name"),
+    "a number and a range": ("Model", {"scaling": {"replicas": 2, "minReplicas": 1}}, "replicas is a fixed number"),
+    "a misspelt field": ("Model", {"placment": {}}, "placment"),
+    "no such engine": ("Model", {"engine": {"kind": "magic"}}, "spec.engine.kind"),
+    "a part of several GPUs": ("Model", {"placement": {"gpus": 1.5}}, "gpus above 1 is a whole number"),
+    "two pools of a name": ("Platform", {"pools": [{"name": "a"}, {"name": "a"}]}, "uplicate"),
+}
+
+
+async def test_what_is_fixed_stays(server: StrictServer, kubectl: Kubectl) -> None:
+    body = envelope("Model", "echo", dict(GOOD["Model"]))
+    assert (await kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body)))[0] == 0
+    body["spec"] |= {"family": "text_to_image", "tasks": ["text_to_image"]}
+    status, said = await kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body))
+    assert status == 1
+    assert "the family is fixed" in said
+    assert server.get(OURS, "Model", NAMESPACE, "echo")["metadata"]["generation"] == 1
+
+
+async def test_wrong_documents_of_several_resources_get_a_condition(server: StrictServer, tmp_path: Path) -> None:
+    manifests = install(server, "laptop")
+    for name, spec in {
+        "nowhere": {"placement": {"pool": "nowhere"}},
+        "greedy": {"placement": {"pool": "default", "gpus": 2}},
+    }.items():
+        server.put(with_namespace(envelope("Model", name, GOOD["Model"] | spec)))
+    adapter = envelope("Adapter", "other", {"weights": {"uri": "hf://org/lora"}, "base": "nobody"})
+    server.put(with_namespace(adapter))
+    server.put(with_namespace(envelope("Platform", "second", GOOD["Platform"])))
+    async with operator(server, tmp_path, manifests):
+        await at_rest(server)
+    for kind, name in (("Model", "nowhere"), ("Model", "greedy"), ("Adapter", "other"), ("Platform", "second")):
+        accepted = condition(server.get(OURS, kind, NAMESPACE, name), "Accepted")
+        assert accepted["status"] == "False", (name, accepted)
+        assert accepted["message"], name
+        assert condition(server.get(OURS, kind, NAMESPACE, name), "Ready")["status"] == "False", name
+
+
+def with_namespace(manifest: Manifest) -> Manifest:
+    """The manifest in the platform's namespace."""
+    return manifest | {"metadata": manifest["metadata"] | {"namespace": NAMESPACE}}

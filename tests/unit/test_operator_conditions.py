@@ -83,8 +83,9 @@ def status_of(
     refusals: tuple[Refusal, ...] = (),
     upgrade: UpgradeState = NO_UPGRADE,
     now: datetime = NOW,
+    is_passed_on: bool = True,
 ) -> dict[str, Any]:
-    found = statuses(seen, catalogue, problems, refusals, upgrade, now)[ObjectKey(API_VERSION, kind, name)]
+    found = statuses(seen, catalogue, problems, refusals, upgrade, now, is_passed_on)[ObjectKey(API_VERSION, kind, name)]
     SHAPES.get(kind, WorkflowResourceStatus).model_validate(found)
     return found
 
@@ -115,6 +116,36 @@ def test_a_model_is_ready_when_a_call_would_be_answered(given: dict[str, Any], r
     status = status_of(one_model(model()), answering(report(**given)))
     assert told(status)["Ready"] == (is_ready, reason)
     assert "WeightsResolved" not in told(status), "it has none"
+
+
+def deploying(status: str, told: str = "") -> Live:
+    applications = {"model-echo": {"status": status, "message": told}}
+    return Live({SERVICE: {"status": {"activeServiceStatus": {"applicationStatuses": applications}}}})
+
+
+BEFORE = {
+    "observedGeneration": 1,
+    "conditions": [
+        {"type": "Deployed", "status": "True", "observedGeneration": 1, "lastTransitionTime": MOMENT},
+        {"type": "Ready", "status": "True", "observedGeneration": 1, "lastTransitionTime": MOMENT},
+    ],
+}
+ROLLOUTS = [
+    pytest.param(2, False, Live(), ("False", "NotPassedOnYet"), id="KubeRay has not seen it"),
+    pytest.param(2, True, deploying("DEPLOYING"), ("False", "Starting"), id="old replicas answer, new ones start"),
+    pytest.param(2, True, deploying("DEPLOY_FAILED", "no such file"), ("False", "StartFailed"), id="new ones fail"),
+    pytest.param(2, True, deploying("RUNNING"), ("True", "Serving"), id="the new ones answer"),
+    pytest.param(1, False, deploying("DEPLOYING"), ("True", "Serving"), id="another model's change"),
+]
+
+
+@pytest.mark.parametrize(("generation", "is_passed_on", "live", "expected"), ROLLOUTS)
+def test_an_edited_model_is_ready_when_the_replicas_of_the_edit_answer(
+    generation: int, is_passed_on: bool, live: Live, expected: tuple[str, str]
+):
+    seen = world(models=(resource(model(), BEFORE, generation=generation),), live=live)
+    status = status_of(seen, answering(report()), is_passed_on=is_passed_on)
+    assert (told(status)["Ready"], status["observedGeneration"]) == (expected, generation)
 
 
 def test_a_model_says_what_one_asks_of_it():
@@ -326,6 +357,11 @@ def starting(*pods: Manifest, status: dict[str, Any] | None = None) -> Live:
     return Live({SERVICE: {} if status is None else {"status": status}}, {"slipway-abc": {}}, pods)
 
 
+def over_quota(reason: str) -> Manifest:
+    told = {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "exceeded quota: gpus"}
+    return {"status": {"state": "ready", "conditions": [told]}}
+
+
 CRASHED = {
     "name": "prepare",
     "state": {"waiting": {"reason": "CrashLoopBackOff"}},
@@ -351,6 +387,31 @@ CLUSTERS = [
         starting(pod("w", **UNPLACED), waiting("x", "ErrImagePull")), "ErrImagePull", "", id="the worst first"
     ),
     pytest.param(running(head="False"), "Starting", "", id="the head is away"),
+    pytest.param(
+        Live({SERVICE: {"status": {}}}, {"slipway-abc": over_quota("FailedCreateHeadPod")}),
+        "FailedCreateHeadPod",
+        "exceeded quota",
+        id="a quota is used up",
+    ),
+    pytest.param(
+        Live(
+            {
+                SERVICE: {
+                    "metadata": {"generation": 2},
+                    "spec": {},
+                    "status": {
+                        "observedGeneration": 1,
+                        "activeServiceStatus": {"rayClusterName": "slipway-abc"},
+                        "conditions": [{"type": "Ready", "reason": "ValidationFailed", "message": "no feature gate"}],
+                    },
+                }
+            },
+            {"slipway-abc": {"status": {"state": "ready"}}},
+        ),
+        "ValidationFailed",
+        "no feature gate",
+        id="KubeRay refuses a change of a cluster that runs",
+    ),
 ]
 
 
@@ -365,6 +426,13 @@ def test_a_pool_that_cannot_grow_leaves_the_platform_ready():
     status = platform_status(running(pods=(pod("w1", **UNPLACED), pod("w2", **UNPLACED))))
     assert told(status)["Nodes"] == ("False", "Unschedulable")
     assert "1 more" in message(status, "Nodes")
+    assert told(status)["Ready"] == ("True", "Serving")
+
+
+def test_a_pool_that_is_over_its_quota_is_told_of():
+    live = replace(running(pods=(pod("w1", **READY_POD),)), ray_clusters={"slipway-abc": over_quota("FailedCreate")})
+    status = platform_status(live)
+    assert (told(status)["Nodes"], message(status, "Nodes")) == (("False", "FailedCreate"), "exceeded quota: gpus")
     assert told(status)["Ready"] == ("True", "Serving")
 
 

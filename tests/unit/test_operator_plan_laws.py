@@ -191,7 +191,7 @@ def _often(num: int, **weights: int) -> st.SearchStrategy[list[tuple[str, Any]]]
     return st.lists(st.tuples(st.sampled_from(kinds), st.integers(min_value=0, max_value=3)), min_size=10, max_size=num)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     happenings=_often(28, whole_pass=8, finish=4, start=4, kuberay=3, minute=4, autoscaler=1, work=1),
     capacity=st.sampled_from([3, 99]),
@@ -207,7 +207,7 @@ def test_pods_are_replaced_one_at_a_time_whoever_is_slow(happenings: list[tuple[
     until_calm(bench)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     happenings=_often(90, whole_pass=6, kuberay=6, autoscaler=5, start=6, finish=4, minute=2, work=2, tag=1),
     surge=st.integers(min_value=1, max_value=3),
@@ -228,7 +228,7 @@ def test_two_clusters_together_stay_within_the_limit(
     until_calm(bench)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(first=documents, happenings=steps)
 def test_no_two_pods_of_a_pool_are_away_and_no_pool_is_over_its_limit(
     first: dict[str, Any], happenings: list[tuple[str, Any]]
@@ -239,7 +239,7 @@ def test_no_two_pods_of_a_pool_are_away_and_no_pool_is_over_its_limit(
     until_calm(bench)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(first=documents, then=documents)
 def test_every_change_ends_with_todays_pods_or_says_what_it_needs(first: dict[str, Any], then: dict[str, Any]) -> None:
     bench = running(**{**first, "tag": "one"})
@@ -251,7 +251,7 @@ def test_every_change_ends_with_todays_pods_or_says_what_it_needs(first: dict[st
     assert is_new or state.is_blocked or then["tag"] == "bad", state
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(first=documents, then=documents, num=st.integers(min_value=0, max_value=20))
 def test_a_plan_that_was_carried_out_is_not_made_again(first: dict[str, Any], then: dict[str, Any], num: int) -> None:
     bench = running(**{**first, "tag": "one"})

@@ -45,7 +45,11 @@ def _rules(store: Store, ask: Ask) -> Iterator[Manifest]:
         if is_here and any(_is(subject, ask.user, namespace) for subject in binding.get("subjects") or ()):
             reference = binding["roleRef"]
             is_cluster = reference["kind"] == "ClusterRole"
-            key = (f"{'cluster' if is_cluster else ''}roles.{group}", "" if is_cluster else namespace, reference["name"])
+            key = (
+                f"{'cluster' if is_cluster else ''}roles.{group}",
+                "" if is_cluster else namespace,
+                reference["name"],
+            )
             yield from (store.objects.get(key) or {}).get("rules") or ()
 
 

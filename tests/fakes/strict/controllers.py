@@ -74,9 +74,7 @@ def _finish(store: Store, kind: Kind, manifest: Manifest) -> None:
         (other, found)
         for other in store.kinds()
         for found in store.of(other)
-        if any(
-            each["uid"] == manifest["metadata"]["uid"] for each in found["metadata"].get("ownerReferences") or ()
-        )
+        if any(each["uid"] == manifest["metadata"]["uid"] for each in found["metadata"].get("ownerReferences") or ())
     ]
     if "orphan" in finalizers:
         for other, found in dependents:
@@ -88,7 +86,9 @@ def _finish(store: Store, kind: Kind, manifest: Manifest) -> None:
 
 
 def _blocks(manifest: Manifest, uid: str) -> bool:
-    return any(each["uid"] == uid and each.get("blockOwnerDeletion") for each in manifest["metadata"]["ownerReferences"])
+    return any(
+        each["uid"] == uid and each.get("blockOwnerDeletion") for each in manifest["metadata"]["ownerReferences"]
+    )
 
 
 def _let_go(store: Store, kind: Kind, manifest: Manifest, uid: str) -> None:

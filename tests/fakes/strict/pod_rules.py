@@ -96,7 +96,16 @@ def unrestricted(spec: Manifest) -> Iterator[str]:
     """What the Pod Security standard `restricted` has against a pod's spec."""
     pod = spec.get("securityContext") or {}
     yield from (f"{host}=true" for host in ("hostNetwork", "hostPID", "hostIPC") if spec.get(host))
-    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    allowed = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
     for volume in spec.get("volumes") or ():
         if other := volume.keys() - allowed - {"name"}:
             yield f'restricted volume types (volume "{volume["name"]}" uses {sorted(other)})'

@@ -71,7 +71,9 @@ class Shape:
         keys = self.schema["x-kubernetes-list-map-keys"]
         inner = self.items.schema.get("properties", {})
         found = {key: item.get(key, inner.get(key, {}).get("default", _DEFAULT_KEYS.get(key))) for key in sorted(keys)}
-        return "k:" + json.dumps({key: value for key, value in found.items() if value is not None}, separators=(",", ":"))
+        return "k:" + json.dumps(
+            {key: value for key, value in found.items() if value is not None}, separators=(",", ":")
+        )
 
     @property
     def is_split(self) -> bool:

@@ -38,8 +38,12 @@ def _resources(kind: Kind) -> Iterator[Manifest]:
     names = {"shortNames": list(kind.short), "categories": list(kind.categories)}
     yield row | {"kind": kind.kind, "verbs": _VERBS} | {key: value for key, value in names.items() if value}
     for part in kind.subresources:
-        part_kind = {"kind": "Scale", "group": "autoscaling", "version": "v1"} if part == "scale" else {"kind": kind.kind}
-        yield row | {"name": f"{kind.plural}/{part}", "singularName": "", "verbs": ["get", "patch", "update"]} | part_kind
+        part_kind = (
+            {"kind": "Scale", "group": "autoscaling", "version": "v1"} if part == "scale" else {"kind": kind.kind}
+        )
+        yield (
+            row | {"name": f"{kind.plural}/{part}", "singularName": "", "verbs": ["get", "patch", "update"]} | part_kind
+        )
 
 
 def table(kind: Kind, items: list[Manifest], metadata: Manifest) -> Manifest:
@@ -127,5 +131,8 @@ def _paths(kind: Kind, name: str) -> Manifest:
         for each in ("dryRun", "fieldManager", "fieldValidation")
     ]
     told = answer | {"x-kubernetes-group-version-kind": _gvk(kind)}
-    read, write = told | {"x-kubernetes-action": "list"}, told | {"x-kubernetes-action": "patch", "parameters": parameters}
+    read, write = (
+        told | {"x-kubernetes-action": "list"},
+        told | {"x-kubernetes-action": "patch", "parameters": parameters},
+    )
     return {at_all: {"get": read, "post": write}, f"{at_all}/{{name}}": {"get": told, "patch": write}}

@@ -229,9 +229,7 @@ class Store:
             new["metadata"]["generation"] = live["metadata"].get("generation", 1) + 1
         return self._keep(kind, new, live, owners, how)
 
-    def _keep(
-        self, kind: Kind, new: Manifest, live: Manifest | None, owners: ownership.Owners, how: Write
-    ) -> Manifest:
+    def _keep(self, kind: Kind, new: Manifest, live: Manifest | None, owners: ownership.Owners, how: Write) -> Manifest:
         new["metadata"]["managedFields"] = owners.entries(_now())
         if live is not None and _bare(new) == _bare(live):
             return copy.deepcopy(live)
