@@ -10,6 +10,7 @@ from operators.desired.exposure import HTTP_ROUTE_API, SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
 from operators.desired.objects import active_cluster
 from operators.desired.ray_service import API_VERSION as RAY_API_VERSION
+from operators.planning.sight import sight_of
 from operators.state import LABEL_POOL, Manifest, ObjectKey, Resource
 from serve.domain.platform import PlatformDocument, Pool
 
@@ -67,6 +68,8 @@ def _ray_cluster(platform: Platform, seen: Seen) -> Finding:
     service = live.objects.get(ObjectKey(RAY_API_VERSION, "RayService", platform.name))
     if service is None:
         return Finding("RayCluster", "False", "NotCreated", "There is no RayService yet.")
+    if complaint := sight_of(seen.world).complaint:
+        return Finding("RayCluster", "False", "ValidationFailed", f"KubeRay takes no change now: {complaint}")
     name = active_cluster(live, platform.name)
     cluster = live.ray_clusters.get(name, {}) if name else next(iter(live.ray_clusters.values()), {})
     if name and _is_up(cluster):
@@ -74,6 +77,8 @@ def _ray_cluster(platform: Platform, seen: Seen) -> Finding:
     found = troubles(seen.world.live.pods)
     if found:
         return Finding("RayCluster", "False", found[0].reason, f"Pod {found[0].pod}, {found[0].message}")
+    if failure := _failure(live.ray_clusters.values()):
+        return failure.of_type("RayCluster")
     told = condition_in(service.get("status") or {}, READY) or {}
     if not told and "status" not in service:
         waits = "Nothing has happened to the RayService yet: is KubeRay's operator running in this cluster?"
@@ -95,6 +100,8 @@ def _gateway(seen: Seen) -> Finding:
 
 def _nodes(seen: Seen) -> list[Finding]:
     """Beside the sum: an installation serves while one of its pools cannot grow."""
+    if failure := _failure(seen.world.live.ray_clusters.values()):
+        return [failure]
     if not seen.world.live.pods:
         return []
     found = troubles(seen.world.live.pods)
@@ -102,6 +109,15 @@ def _nodes(seen: Seen) -> list[Finding]:
         return [Finding("Nodes", "True", "AsWanted", "Every pod runs, or is about to.")]
     more = f" {len(found) - 1} more pods cannot run." if len(found) > 1 else ""
     return [Finding("Nodes", "False", found[0].reason, f"Pod {found[0].pod}, {found[0].message}{more}")]
+
+
+def _failure(clusters: Iterable[Manifest]) -> Finding | None:
+    """A pod that cannot even be made: a quota is used up, or a policy of the namespace forbids it."""
+    for cluster in clusters:
+        told = condition_in(cluster.get("status") or {}, "ReplicaFailure") or {}
+        if told.get("status") == "True":
+            return Finding("Nodes", "False", told.get("reason") or "ReplicaFailure", told.get("message") or "")
+    return None
 
 
 def _upgrading(seen: Seen) -> list[Finding]:

@@ -30,8 +30,10 @@ _OBJECT_STORE_BYTES = 512 * 2**20
 _CPUS_PER_CORE = 8
 """Logical CPUs per core: locally `placement.cpus` orders nothing, and must not keep a small model from starting."""
 _TERM_SECONDS = 15.0
-_PORTS = range(20_000, 32_768)
+_PORTS = range(20_000, 26_000)
 """Above those that Ray gives its workers, below those that Linux gives outgoing connections."""
+_REPLICA_PORTS = range(26_000, 32_700, 100)
+"""The first of each hundred that gateways may have. Two platforms with the same would answer for each other."""
 _PORT_TRIALS = 100
 
 
@@ -67,10 +69,28 @@ def free_port() -> int:
     """
     for _ in range(_PORT_TRIALS):
         port = secrets.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("", port))
+        if _is_free(port):
             return port
     raise Conflict(f"No TCP port between {_PORTS[0]} and {_PORTS[-1]} is free.", "no_free_port")
+
+
+def free_hundred() -> range:
+    """A hundred ports that no other platform of this machine has: one of its gateways would be listening on one."""
+    for _ in range(_PORT_TRIALS):
+        first = secrets.choice(_REPLICA_PORTS)
+        ports = range(first, first + _REPLICA_PORTS.step)
+        if all(_is_free(port) for port in ports):
+            return ports
+    raise Conflict(f"No hundred TCP ports from {_REPLICA_PORTS[0]} on are free.", "no_free_port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def ray_token(settings: Settings) -> str:
@@ -155,7 +175,8 @@ def _haproxy_folder(platform_id: str) -> Path:
 
 
 def _haproxy_place(platform_id: str) -> HaproxyPlace:
-    return HaproxyPlace(_haproxy_folder(platform_id), free_port(), free_port(), min(4, os.cpu_count() or 1))
+    num_threads = min(4, os.cpu_count() or 1)
+    return HaproxyPlace(_haproxy_folder(platform_id), free_port(), free_port(), num_threads, free_hundred())
 
 
 def stop(settings: Settings, platform: Platform) -> None:

@@ -39,6 +39,9 @@ class HaproxyPlace:
     metrics_port: int
     stats_port: int
     num_threads: int
+    replica_ports: range = range(30_000, 31_000)
+    """Where gateways listen for it. While one is replaced, it goes on asking at the port of the one before: nobody
+    else's may be there."""
 
 
 POD_HAPROXY = HaproxyPlace(
@@ -81,6 +84,8 @@ def _haproxy_environment(place: HaproxyPlace) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(place.metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(place.stats_port),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(place.folder / HAPROXY_LAUNCHER),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(place.replica_ports[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(place.replica_ports[-1]),
         # Ray gives load balancers half a minute to notice that a gateway goes; the only one here is HAProxy, at once.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(place.num_threads),

@@ -21,6 +21,7 @@ from aiohttp import web
 from fakes.strict import controllers, patches
 from fakes.strict.access import ADMINISTRATOR, Ask, is_allowed, service_account
 from fakes.strict.kinds import Kind
+from fakes.strict.protobuf import MAGIC, decoded
 from fakes.strict.refusal import Refused
 from fakes.strict.selecting import selected
 from fakes.strict.shapes import Manifest
@@ -232,7 +233,9 @@ class _Handler:
 
     async def _body(self, request: web.Request) -> Any:
         data = await request.read()
-        return yaml.safe_load(data) if data else {}
+        if data.startswith(MAGIC):
+            return decoded(data)
+        return yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if data else {}
 
     def _authorize(self, request: web.Request, target: Target, user: str, body: Any) -> None:
         for verb in self._verbs(request, target):

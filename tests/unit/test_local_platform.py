@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serve.catalog.builtin import builtin_documents
-from serve.cli.local_ray import free_port
+from serve.cli.local_ray import free_hundred, free_port
 from serve.cli.up import check_parts, fitted
 from serve.domain.errors import EngineFailed
 
@@ -52,3 +52,9 @@ def test_a_port_in_use_is_not_free(monkeypatch: pytest.MonkeyPatch):
         gone.close()
         monkeypatch.setattr("serve.cli.local_ray._PORTS", (taken, free))
         assert {free_port() for _ in range(20)} == {free}
+
+
+def test_a_hundred_ports_of_which_one_is_in_use_are_another_platforms(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("serve.cli.local_ray._REPLICA_PORTS", range(26_000, 26_200, 100))
+    monkeypatch.setattr("serve.cli.local_ray._is_free", lambda port: port != 26_041)
+    assert {free_hundred() for _ in range(20)} == {range(26_100, 26_200)}
