@@ -23,6 +23,9 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _PAUSES_SECONDS = (0.2, 0.5, 1.0)
+_UNDECLARED = "field not declared in schema"
+"""Said, with a 500, of an apply with a field that the cluster's definition lacks, as older ones do: no fault of the
+server's, and none that goes away."""
 _MAX_RETRY_AFTER_SECONDS = 10.0
 """A server that asks for more is left in peace until the next pass."""
 
@@ -206,6 +209,8 @@ def _failure(status: int, data: bytes, retry_after: str) -> Exception:
     except ValueError:
         body = {}
     told = body if isinstance(body, dict) else {}
+    if _UNDECLARED in str(told.get("message")):
+        status = 422
     error = ClusterError(status, str(told.get("reason") or "Unknown"), str(told.get("message") or data[:200]))
     if status not in _RETRIED:
         return error

@@ -77,6 +77,8 @@ class KubeRay:
                 self._new_pod(cluster, group, template, kind)
             for pod in pods[num:]:
                 self._server.delete("Pod", pod["metadata"]["name"])
+        head = condition("HeadPodReady", self.is_well, "HeadPodRunningAndReady" if self.is_well else "HeadPodNotFound")
+        self._server.set_status("RayCluster", cluster["metadata"]["name"], {"conditions": [head]})
 
     def _pods(self, cluster: str, group: str) -> list[Manifest]:
         labels = {"ray.io/cluster": cluster, "ray.io/group": group}

@@ -76,7 +76,11 @@ async def test_a_webhook_that_does_not_answer_is_told_of_and_the_rest_is_done(be
         assert bench.server.of("Service")
         assert "RayService main: injected" in condition(bench.server.get("Platform", "main"), "Ready")["message"]
         [event] = [one for one in bench.server.of("Event") if one["reason"] == "Refused"]
-        assert (event["type"], event["regarding"]["kind"], event["regarding"]["name"]) == ("Warning", "Platform", "main")
+        assert (event["type"], event["regarding"]["kind"], event["regarding"]["name"]) == (
+            "Warning",
+            "Platform",
+            "main",
+        )
         await operator.settle()
     assert bench.server.of("RayService")
 

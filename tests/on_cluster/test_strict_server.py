@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fakes.chart import HELM, NO_HELM, ROOT, render
+from fakes.chart import CHART, HELM, NO_HELM, ROOT, render
 from fakes.documents import envelope
 from fakes.ray_controllers import KubeRay
 from fakes.strict import patches
@@ -23,6 +23,7 @@ from fakes.strict_cluster import (
     RAY,
     View,
     at_rest,
+    definitions,
     install,
     operator,
     prepare,
@@ -92,10 +93,7 @@ async def test_a_cluster_that_kuberay_makes_is_followed_and_left_alone(server: S
     async with operator(server, tmp_path, install(server, "laptop")):
         await at_rest(server)
         for _ in range(3):
-            kuberay.step()
-            for cluster in view.of("RayCluster"):
-                head = {"type": "HeadPodReady", "status": "True", "reason": "HeadPodRunningAndReady"}
-                view.set_status("RayCluster", cluster["metadata"]["name"], {"state": "ready", "conditions": [head]})
+            run(view, kuberay)
             await at_rest(server)
         before = server.writes(OPERATOR)
         kuberay.step()
@@ -105,6 +103,48 @@ async def test_a_cluster_that_kuberay_makes_is_followed_and_left_alone(server: S
     assert condition(platform, "RayCluster")["status"] == "True"
     assert platform["status"]["activeCluster"] == "slipway-00001"
     assert server.refused(403) == []
+
+
+async def test_pods_are_replaced_in_place(server: StrictServer, tmp_path: Path) -> None:
+    view = View(server)
+    kuberay = KubeRay(view)  # type: ignore[arg-type]
+    manifests = install(server, "laptop")
+    platform = next(one for one in manifests if one["kind"] == "Platform")
+    async with operator(server, tmp_path, manifests):
+        await at_rest(server)
+        run(view, kuberay)
+        await at_rest(server)
+        before = {pod["metadata"]["name"] for pod in view.of("Pod")}
+        server.put(platform | {"spec": {**platform["spec"], "image": {"tag": "another"}}})
+        for _ in range(60):
+            await readings(server, 1)
+            run(view, kuberay)
+            images = {one["image"] for pod in view.of("Pod") for one in pod["spec"]["containers"]}
+            if all(image.endswith(":another") for image in images):
+                break
+        await at_rest(server)
+    assert before.isdisjoint(pod["metadata"]["name"] for pod in view.of("Pod"))
+    assert [cluster["metadata"]["name"] for cluster in view.of("RayCluster")] == ["slipway-00001"]
+    assert [one for one in server.asked if one.code >= 400 and one.code != 404] == []
+
+
+def run(view: View, kuberay: KubeRay) -> None:
+    """KubeRay and the kubelets do what there is to do."""
+    kuberay.step()
+    for cluster in view.of("RayCluster"):
+        head = {"type": "HeadPodReady", "status": "True", "reason": "HeadPodRunningAndReady"}
+        view.set_status("RayCluster", cluster["metadata"]["name"], {"state": "ready", "conditions": [head]})
+
+
+async def test_a_field_that_an_older_kuberay_lacks_is_told_of(server: StrictServer, tmp_path: Path) -> None:
+    service = copy.deepcopy(next(one for one in definitions() if one["metadata"]["name"] == "rayservices.ray.io"))
+    for version in service["spec"]["versions"]:
+        version["schema"]["openAPIV3Schema"]["properties"]["spec"] = {"type": "object", "properties": {}}
+    server.put(service)
+    async with operator(server, tmp_path, install(server, "laptop")):
+        await until(lambda: told(server), "a status of the Platform")
+    assert told(server)["status"] == "False"
+    assert "field not declared in schema" in told(server)["message"]
 
 
 async def test_an_edit_of_a_child_is_set_back_and_told(server: StrictServer, tmp_path: Path) -> None:
@@ -195,21 +235,18 @@ async def test_a_namespace_ends_with_everything_in_it(server: StrictServer, tmp_
     assert not [key for key in server.store.objects if key[1] == NAMESPACE]
 
 
-KUBECTL = shutil.which("kubectl")
-SAMPLES = ROOT / "k8s/samples"
+class Program:
+    """A real one, as the administrator."""
 
-
-class Kubectl:
-    """The real program, as the administrator."""
-
-    def __init__(self, server: StrictServer, folder: Path) -> None:
-        self._config = server.kubeconfig(folder / "admin.config", namespace=NAMESPACE)
+    def __init__(self, program: str, server: StrictServer, folder: Path) -> None:
+        self._program = program
+        self._config = server.kubeconfig(folder / f"{Path(program).name}.config", namespace=NAMESPACE)
         self._home = folder
 
     async def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
         """Its exit status, and what it says."""
         process = await asyncio.create_subprocess_exec(
-            str(KUBECTL),
+            self._program,
             *arguments,
             env={"KUBECONFIG": str(self._config), "HOME": str(self._home), "PATH": os.environ["PATH"]},
             stdin=asyncio.subprocess.PIPE,
@@ -220,15 +257,53 @@ class Kubectl:
         return process.returncode or 0, said.decode()
 
 
+async def test_helm_installs_upgrades_and_removes_the_chart(tmp_path: Path) -> None:
+    where = ("slipway", str(CHART), "-n", NAMESPACE, "-f", str(CHART / "values-laptop.yaml"))
+    async with strict_server() as server:
+        for definition in definitions():
+            if definition["spec"]["group"] == "ray.io":
+                server.put(definition)
+        helm = Program(str(HELM), server, tmp_path)
+        status, said = await helm("install", *where, "--create-namespace")
+        assert status == 0, said
+        secrets = secret_values(server)
+        async with operator(server, tmp_path, render(preset="laptop")):
+            await at_rest(server)
+            installed = server.get(OURS, "Platform", NAMESPACE, "slipway")
+            status, said = await helm("upgrade", *where)
+            assert status == 0, said
+            await readings(server, 3)
+        assert server.get(OURS, "Platform", NAMESPACE, "slipway") == installed
+        assert secret_values(server) == secrets
+        assert server.refused(403) == []
+        status, said = await helm("uninstall", "slipway", "-n", NAMESPACE)
+        assert status == 0, said
+        await until(lambda: gone(server, *RAY_SERVICE), "the RayService gone")
+        status, said = await helm("install", *where)
+        assert status == 0, said
+        assert secret_values(server) == secrets
+
+
+def secret_values(server: StrictServer) -> dict[str, Manifest]:
+    """What the chart's Secrets hold."""
+    found = [one for one in server.all("v1", "Secret", NAMESPACE) if one["type"] == "Opaque"]
+    assert found
+    return {one["metadata"]["name"]: one["data"] for one in found}
+
+
+KUBECTL = shutil.which("kubectl")
+SAMPLES = ROOT / "k8s/samples"
+
+
 @pytest.fixture
-def kubectl(server: StrictServer, tmp_path: Path) -> Kubectl:
+def kubectl(server: StrictServer, tmp_path: Path) -> Program:
     """It is asked to do things by hand."""
     if KUBECTL is None:
         pytest.skip("kubectl is not on PATH")
-    return Kubectl(server, tmp_path)
+    return Program(KUBECTL, server, tmp_path)
 
 
-async def test_kubectl_applies_shows_scales_waits_and_explains(server: StrictServer, kubectl: Kubectl) -> None:
+async def test_kubectl_applies_shows_scales_waits_and_explains(server: StrictServer, kubectl: Program) -> None:
     for way in (["--server-side"], ["--server-side"], []):
         status, said = await kubectl("apply", *way, "-f", str(SAMPLES))
         assert status == 0, said
@@ -250,7 +325,7 @@ async def test_kubectl_applies_shows_scales_waits_and_explains(server: StrictSer
     assert status == 0, said
 
 
-async def test_kubectl_says_why_a_document_is_refused(server: StrictServer, kubectl: Kubectl) -> None:
+async def test_kubectl_says_why_a_document_is_refused(server: StrictServer, kubectl: Program) -> None:
     told = {}
     for name, (kind, change_of_spec, sentence) in WRONG.items():
         body = envelope(kind, "a" * 60 if name == "a long name" else "wrong", GOOD[kind] | change_of_spec)
@@ -276,7 +351,7 @@ WRONG: dict[str, tuple[str, Manifest, str]] = {
 }
 
 
-async def test_what_is_fixed_stays(server: StrictServer, kubectl: Kubectl) -> None:
+async def test_what_is_fixed_stays(server: StrictServer, kubectl: Program) -> None:
     body = envelope("Model", "echo", dict(GOOD["Model"]))
     assert (await kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body)))[0] == 0
     body["spec"] |= {"family": "text_to_image", "tasks": ["text_to_image"]}
@@ -295,10 +370,10 @@ async def test_wrong_documents_of_several_resources_get_a_condition(server: Stri
         server.put(with_namespace(envelope("Model", name, GOOD["Model"] | spec)))
     adapter = envelope("Adapter", "other", {"weights": {"uri": "hf://org/lora"}, "base": "nobody"})
     server.put(with_namespace(adapter))
-    server.put(with_namespace(envelope("Platform", "second", GOOD["Platform"])))
+    server.put(with_namespace(envelope("Platform", "younger", GOOD["Platform"])))
     async with operator(server, tmp_path, manifests):
         await at_rest(server)
-    for kind, name in (("Model", "nowhere"), ("Model", "greedy"), ("Adapter", "other"), ("Platform", "second")):
+    for kind, name in (("Model", "nowhere"), ("Model", "greedy"), ("Adapter", "other"), ("Platform", "younger")):
         accepted = condition(server.get(OURS, kind, NAMESPACE, name), "Accepted")
         assert accepted["status"] == "False", (name, accepted)
         assert accepted["message"], name

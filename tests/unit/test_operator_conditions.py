@@ -85,7 +85,8 @@ def status_of(
     now: datetime = NOW,
     is_passed_on: bool = True,
 ) -> dict[str, Any]:
-    found = statuses(seen, catalogue, problems, refusals, upgrade, now, is_passed_on)[ObjectKey(API_VERSION, kind, name)]
+    every = statuses(seen, catalogue, problems, refusals, upgrade, now, is_passed_on)
+    found = every[ObjectKey(API_VERSION, kind, name)]
     SHAPES.get(kind, WorkflowResourceStatus).model_validate(found)
     return found
 

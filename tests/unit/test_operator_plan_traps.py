@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fakes.ray_cluster import NAMESPACE, RayCluster, group_of
+from fakes.ray_cluster import NAMESPACE, RayCluster
 
 from operators.desired.objects import desired_objects
 from operators.desired.strategy import Strategy
@@ -163,11 +163,6 @@ def test_an_image_that_does_not_start_costs_one_pod_until_it_is_set_right() -> N
 def test_a_successor_that_no_node_has_room_for_holds_the_others_up() -> None:
     ray = running()
     ray.platform = document(image={"tag": "2", "gpuTag": "2"})
-    while "gpu" not in [group_of(pod) for pod in ray.pods.values() if "deletionTimestamp" in pod["metadata"]]:
-        for action in planned(ray).actions:
-            ray.do(action)
-        if "gpu" not in [group_of(pod) for pod in ray.pods.values() if "deletionTimestamp" in pod["metadata"]]:
-            round_(ray)
     ray.capacity = {"gpu": 1}
     made = settled(ray)
     assert (made.upgrade.is_blocked, made.upgrade.reason) == (True, "NewPodDoesNotStart")
