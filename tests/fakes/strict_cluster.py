@@ -99,8 +99,9 @@ async def operator(
         "SLIPWAY_OPERATOR_ADMIN_FILE": str(folder / "admin"),
         "SLIPWAY_OPERATOR_HEALTH_PORT": "0",
         "SLIPWAY_OPERATOR_METRICS_PORT": "0",
-        "SLIPWAY_OPERATOR_RESYNC_SECONDS": "1",
-        "SLIPWAY_OPERATOR_POLL_SECONDS": "0.5",
+        "SLIPWAY_OPERATOR_RESYNC_SECONDS": "0.3",
+        "SLIPWAY_OPERATOR_POLL_SECONDS": "0.2",
+        "SLIPWAY_OPERATOR_DEBOUNCE_SECONDS": "0.1",
         "SLIPWAY_OPERATOR_PLATFORM_URL": "http://127.0.0.1:9",
     }
     program = [sys.executable if word == "python" else word for word in container["command"]]

@@ -58,7 +58,7 @@ def _taken_custom(kind: Kind, new: Manifest, old: Manifest | None, is_strict: bo
         raise Refused(
             400,
             "BadRequest",
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {said}',
+            f'{kind.kind} in version "{kind.version}" cannot be handled: strict decoding error: {said}',
         )
     whole = without_nulls(schema, defaulted(schema, pruned(schema, new)))
     before = None if old is None else without_nulls(schema, defaulted(schema, old))

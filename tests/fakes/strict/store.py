@@ -139,10 +139,10 @@ class Store:
         """Pod Security, where the namespace enforces it."""
         namespace = self.objects.get(("namespaces", "", new["metadata"].get("namespace", ""))) or {"metadata": {}}
         labels = namespace["metadata"].get("labels") or {}
-        if kind.kind == "Pod" and labels.get("pod-security.kubernetes.io/enforce") == "restricted":
-            if told := list(unrestricted(new["spec"])):
-                said = f'violates PodSecurity "restricted:latest": {", ".join(told)}'
-                raise Refused(403, "Forbidden", f'pods "{new["metadata"]["name"]}" is forbidden: {said}')
+        is_restricted = labels.get("pod-security.kubernetes.io/enforce") == "restricted"
+        if kind.kind == "Pod" and is_restricted and (told := list(unrestricted(new["spec"]))):
+            said = f'violates PodSecurity "restricted:latest": {", ".join(told)}'
+            raise Refused(403, "Forbidden", f'pods "{new["metadata"]["name"]}" is forbidden: {said}')
 
     def apply(self, kind: Kind, namespace: str, name: str, body: Manifest, how: Write) -> Manifest:
         """Server-side apply: of the main resource or of a part."""
