@@ -18,6 +18,7 @@ from operators.desired.checks import problems
 from operators.desired.exposure import SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
 from operators.desired.objects import desired_objects
+from operators.desired.size import is_held, size_problems, storable
 from operators.documents import Documents
 from operators.events import Events
 from operators.executing import Executor
@@ -154,7 +155,9 @@ class Reconciler:
             await self._executor.execute(written)
             world = self.reader.world()
             found = problems(world)
-        planned = self._plan(world, found)
+        desired = desired_objects(world, choose_strategy(world))
+        found = (*found, *size_problems(world, desired))
+        planned = plan(storable(desired, found), world, found, self._now())
         await self._executor.execute(planned.actions)
         await self._executor.tell((*planned.events, *map(_told, self.documents.refusals)))
         await self._say(world, catalogue, found, planned)
@@ -194,14 +197,11 @@ class Reconciler:
         url = self._settings.platform_url or f"http://{service}:{SERVICE_PORT}"
         return await self.documents.catalogue(url, world.tenant)
 
-    def _plan(self, world: World, found: Sequence[Problem]) -> Plan:
-        desired = desired_objects(world, choose_strategy(world))
-        return plan(desired, world, found, self._now())
-
     async def _say(self, world: World, catalogue: Catalogue, found: Sequence[Problem], planned: Plan) -> None:
         """Of the documents that were decided upon, one that has changed since has its turn in the next pass; but of
         what was made for them as it is by now."""
-        is_passed_on = sight_of(world).is_observed and "RayService" not in self._executor.unsettled_kinds
+        is_written = not is_held(found) and "RayService" not in self._executor.unsettled_kinds
+        is_passed_on = is_written and sight_of(world).is_observed
         seen = replace(world, live=self.reader.world().live)
         refusals = (*self.documents.refusals, *self._executor.refusals(world))
         wanted = statuses(seen, catalogue, found, refusals, planned.upgrade, self._now(), is_passed_on)

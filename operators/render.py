@@ -34,11 +34,13 @@ def render(
     """
     from operators.desired.checks import problems
     from operators.desired.objects import desired_objects
+    from operators.desired.size import size_problems
     from operators.planning.upgrades import choose_strategy
 
     seen = world([document for name in source for document in _read(name)], namespace)
-    typer.echo(as_yaml(desired_objects(seen, choose_strategy(seen))), nl=False)
-    found = problems(seen)
+    desired = desired_objects(seen, choose_strategy(seen))
+    typer.echo(as_yaml(desired), nl=False)
+    found = (*problems(seen), *size_problems(seen, desired))
     for problem in found:
         colour = typer.colors.RED if problem.is_fatal else typer.colors.YELLOW
         typer.secho(f"{problem.key.kind.lower()}/{problem.key.name}: {problem.message}", err=True, fg=colour)

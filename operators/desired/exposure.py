@@ -80,7 +80,12 @@ def http_route(owner: Owner, namespace: str) -> Manifest:
         "port": SERVICE_PORT,
         "weight": 1,
     }
-    match = {"path": {"type": "PathPrefix", "value": "/"}}
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        "backendRefs": [backend],
+        # No end: some gateways cut a request off after 15 seconds, and streams and cold starts last longer.
+        "timeouts": {"request": "0s"},
+    }
     return {
         "apiVersion": HTTP_ROUTE_API,
         "kind": "HTTPRoute",
@@ -88,6 +93,6 @@ def http_route(owner: Owner, namespace: str) -> Manifest:
         "spec": {
             "parentRefs": [parent],
             **({"hostnames": [gateway.host]} if gateway.host else {}),
-            "rules": [{"matches": [match], "backendRefs": [backend]}],
+            "rules": [rule],
         },
     }

@@ -154,7 +154,8 @@ class ObjectStoreSpec(Spec):
     """Where blobs are: an S3 bucket."""
 
     endpoint: str = Field(default="", pattern=r"^(https?://.+)?$", max_length=512)
-    """Its address; empty, that of Amazon's."""
+    """Its address, Amazon's too (`https://s3.eu-central-1.amazonaws.com`); empty: there is no bucket, and blobs are
+    files of single pods."""
     bucket: str = Field(default="slipway", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     """Its name; it must be there."""
     region: str = Field(default="", max_length=64)

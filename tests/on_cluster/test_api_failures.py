@@ -8,6 +8,7 @@ from fakes.kubernetes import Fault, Manifest
 from fakes.operator import Bench, model, platform
 
 from operators.cluster import ClusterError
+from operators.desired import size
 from operators.state import ObjectKey
 
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
@@ -219,3 +220,20 @@ async def test_an_admin_key_that_is_missing_is_told_of(bench: Bench) -> None:
         (bench.folder / "admin").unlink()
         await operator.settle()
     assert "admin" in condition(bench.server.get("Platform", "main"), "Gateway")["message"]
+
+
+async def test_a_ray_service_that_no_cluster_keeps_is_not_written_and_the_platform_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.server.edit(platform())
+    bench.server.edit(model("one"))
+    async with bench.operator() as operator:
+        await operator.settle()
+        before = bench.server.get("RayService", "main")["spec"]
+        monkeypatch.setattr(size, "MOST_BYTES", 1000)
+        bench.server.edit(model("two"))
+        await operator.settle()
+        told = condition(bench.server.get("Platform", "main"), "Ready")
+        assert (told["status"], told["reason"]) == ("False", "RayServiceTooLarge")
+        assert condition(bench.server.get("Model", "two"), "Deployed")["reason"] == "NotPassedOnYet"
+    assert bench.server.get("RayService", "main")["spec"] == before

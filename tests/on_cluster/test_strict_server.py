@@ -105,6 +105,7 @@ async def test_a_cluster_that_kuberay_makes_is_followed_and_left_alone(server: S
     assert server.refused(403) == []
 
 
+@pytest.mark.long
 async def test_pods_are_replaced_in_place(server: StrictServer, tmp_path: Path) -> None:
     view = View(server)
     kuberay = KubeRay(view)  # type: ignore[arg-type]
@@ -116,7 +117,7 @@ async def test_pods_are_replaced_in_place(server: StrictServer, tmp_path: Path) 
         await at_rest(server)
         before = {pod["metadata"]["name"] for pod in view.of("Pod")}
         server.put(platform | {"spec": {**platform["spec"], "image": {"tag": "another"}}})
-        for _ in range(60):
+        for _ in range(400):
             await readings(server, 1)
             run(view, kuberay)
             images = {one["image"] for pod in view.of("Pod") for one in pod["spec"]["containers"]}

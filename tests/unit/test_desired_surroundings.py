@@ -68,6 +68,7 @@ def test_a_route_hangs_on_the_gateway_that_is_named() -> None:
     assert spec["hostnames"] == ["llm.example.com"]
     (rule,) = spec["rules"]
     assert [(each["name"], each["port"]) for each in rule["backendRefs"]] == [("slipway-gateway", 8000)]
+    assert rule["timeouts"] == {"request": "0s"}
 
 
 def test_a_cluster_that_does_not_know_a_kind_gets_none_of_it() -> None:

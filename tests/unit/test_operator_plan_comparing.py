@@ -160,6 +160,22 @@ def test_what_is_no_hand_edit_stays(row: Manifest) -> None:
     assert planned(service(), live) == []
 
 
+def test_what_was_added_to_a_field_that_is_one_value_is_found_by_its_owner() -> None:
+    wanted = service(selector={"app": "main"})
+    live = stored(wanted)
+    own = live["metadata"]["managedFields"][0]["fieldsV1"]
+    live["metadata"]["managedFields"][0]["fieldsV1"] = {"f:spec": {**own["f:spec"], "f:selector": {}}}
+    assert planned(wanted, live) == []
+    live["spec"]["selector"] = {"app": "main", "tier": "another"}
+    live["metadata"]["managedFields"] = [
+        entry(FIELD_MANAGER, "Apply", own),
+        entry("kubectl-edit", "Update", {"f:spec": {"f:selector": {}}}),
+    ]
+    [action] = apply_actions([wanted], {ObjectKey.of(live): live}, "u1")
+    assert (action.verb, action.event) == (Verb.APPLY, "HandEditReverted")
+    assert "by kubectl-edit (spec.selector)" in action.reason
+
+
 def test_a_change_of_the_document_is_no_hand_edit() -> None:
     [action] = apply_actions([service(type="NodePort")], {ObjectKey.of(service()): stored(service())}, "u1")
     assert (action.verb, action.event) == (Verb.APPLY, "")
