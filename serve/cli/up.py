@@ -238,7 +238,9 @@ def _print_welcome(
     note = " (shown once: it is stored hashed; your copy is in the CLI's context)" if is_new else ""
     console.print(f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n", highlight=False, soft_wrap=True)
     if chat:
-        body = f'{{"model": "{chat}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+        question = '[{"role": "user", "content": "What is the capital of France?"}]'
+        # At 0 a small model says what it knows best; by chance it may talk until its window is full.
+        body = f'{{"model": "{chat}", "temperature": 0, "messages": {question}}}'
         sys.stdout.write(
             f"curl {platform.url}/v1/chat/completions \\\n"
             f"  -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n"
