@@ -1,6 +1,6 @@
 """What does it take to reconcile hundreds of Models and thousands of Adapters?
 
-    python -m benchmarks.operator --out benchmarks/results/operator.json
+    python -m benchmarks.operator --out operator.json
 
 The operator is the real one (`python -m operators`), a process of its own; the API server and the platform that it
 talks to are in another one (`benchmarks.operator_servers`). It begins with an empty memory and an empty platform, and

@@ -7,7 +7,7 @@ namespace are an error that the younger ones are told of.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, NewType, TypeVar
+from typing import Any, Generic, TypeVar
 
 from serve.domain.documents import AdapterDocument, Document, ModelDocument
 from serve.domain.platform import PlatformDocument
@@ -15,7 +15,6 @@ from serve.domain.workflow import WorkflowDocument
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON has it."""
-TenantOfNamespace = NewType("TenantOfNamespace", str)
 FIELD_MANAGER = "slipway-operator"
 GROUP = "slipway.dev"
 LABEL_PLATFORM = "slipway.dev/platform"

@@ -5,7 +5,7 @@ from typing import Any
 
 from operators.conditions.pods import is_over, is_ready, troubles
 from operators.conditions.rolling import READY, Finding, condition_in, conditions, moment, reason_of, summed_up
-from operators.conditions.seen import ACCEPTED, GATEWAY, Seen, accepted, key_of
+from operators.conditions.seen import GATEWAY, Seen, accepted, key_of
 from operators.desired.exposure import HTTP_ROUTE_API, SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
 from operators.desired.objects import active_cluster
@@ -39,12 +39,7 @@ def platform_status(platform: Platform, seen: Seen, models: Iterable[Mapping[str
 
 def other_platform_status(platform: Platform, seen: Seen) -> dict[str, Any]:
     """The status of a Platform beside the one that counts."""
-    first = seen.world.platform.name if seen.world.platform is not None else ""
-    told = (
-        f"A namespace has one Platform, and the oldest counts, which is {first}. Delete one of them, or apply this one "
-        "in a namespace of its own."
-    )
-    finding = Finding(ACCEPTED, "False", "AnotherPlatform", told)
+    finding = accepted(seen.problems.get(key_of(platform), ()))
     findings = summed_up([finding], finding)
     found = conditions(findings, platform.status, platform.generation, seen.now)
     return {"observedGeneration": platform.generation, "conditions": found}

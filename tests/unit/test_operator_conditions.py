@@ -16,6 +16,7 @@ from operators.crds.statuses import (
     PlatformResourceStatus,
     WorkflowResourceStatus,
 )
+from operators.desired.checks import problems
 from operators.desired.strategy import Strategy
 from operators.planning.plan import UpgradeState
 from operators.state import (
@@ -473,7 +474,8 @@ def test_an_upgrade_is_told(upgrade: UpgradeState, condition: tuple[str, str] | 
 
 def test_a_second_platform_is_told_of_the_first():
     second = replace(resource(platform()), document=platform().model_copy(update={"metadata": model("b").metadata}))
-    status = status_of(world(other_platforms=(second,)), answering(), "Platform", "b")
+    seen = world(other_platforms=(second,))
+    status = status_of(seen, answering(), "Platform", "b", problems=problems(seen))
     assert told(status)["Ready"] == ("False", "AnotherPlatform")
     assert "slipway" in message(status)
 
