@@ -31,6 +31,7 @@ class BenchStage:
             inputs={"x": value}, workflow=WorkflowTerms(digest="sha256:0"), request_hash="0", created_ms=0, fence=1,
         )  # fmt: skip
         self.stored: Mapping[str, Step] = {}
+        self.tried: Mapping[str, Step] = {}
         self.rows: dict[str, Step] = {}
         self.first_at: float | None = None
 

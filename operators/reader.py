@@ -136,11 +136,13 @@ class Reader:
         invalid = list[InvalidResource]()
         platforms = sorted(self._resources(PlatformDocument, invalid), key=lambda one: (one.created, one.name))
         staying = [one for one in platforms if not one.is_deleting]
+        # A younger one does not take the place of one that cannot be read: that one's cluster still runs.
+        is_first = not any(_age(one.manifest) < (staying[0].created, staying[0].name) for one in invalid if staying)
         return World(
             namespace=self._settings.namespace,
             tenant=self._tenant,
-            platform=staying[0] if staying else None,
-            other_platforms=tuple(staying[1:]),
+            platform=staying[0] if staying and is_first else None,
+            other_platforms=tuple(staying[is_first:]),
             models=tuple(self._resources(ModelDocument, invalid)),
             adapters=tuple(self._resources(AdapterDocument, invalid)),
             workflows=tuple(self._resources(WorkflowDocument, invalid)),
@@ -226,6 +228,11 @@ def _resource(document: DocumentT, manifest: Manifest) -> Resource[DocumentT]:
         is_deleting="deletionTimestamp" in metadata,
         status=manifest.get("status") or {},
     )
+
+
+def _age(manifest: Manifest) -> tuple[str, str]:
+    """The oldest first."""
+    return manifest["metadata"].get("creationTimestamp", ""), manifest["metadata"]["name"]
 
 
 def _controller(manifest: Manifest) -> Manifest | None:

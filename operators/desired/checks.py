@@ -22,7 +22,7 @@ def _invalid(world: World) -> Iterator[Problem]:
 
 
 def _other_platforms(world: World) -> Iterator[Problem]:
-    first = world.platform.name if world.platform else ""
+    first = world.platform.name if world.platform else "another"
     for other in world.other_platforms:
         yield Problem(
             ObjectKey(API_VERSION, "Platform", other.name),

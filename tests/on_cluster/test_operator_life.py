@@ -164,6 +164,18 @@ async def test_the_oldest_platform_counts(bench: Bench) -> None:
     assert names(bench.server.of("RayService")) == ["alpha"]
 
 
+async def test_a_platform_that_cannot_be_read_is_not_replaced_by_a_younger_one(bench: Bench) -> None:
+    bench.server.edit(platform("zeta"))
+    async with bench.operator() as operator:
+        await operator.settle()
+        bench.server.edit(platform("alpha"))
+        bench.server.edit(platform("zeta", unheard=True))
+        await operator.settle()
+        assert names(bench.server.of("RayService")) == ["zeta"]
+        assert condition(bench.server.get("Platform", "alpha"), "Ready")["reason"] == "AnotherPlatform"
+        assert condition(bench.server.get("Platform", "zeta"), "Ready")["reason"] == "InvalidDocument"
+
+
 async def test_a_model_that_was_applied_over_http_is_a_resource_too(bench: Bench) -> None:
     bench.server.edit(platform())
     async with bench.operator() as operator, bench.gateway.client() as client:
