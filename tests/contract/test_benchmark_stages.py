@@ -1,7 +1,6 @@
 """What benchmarks put in the place of the platform's parts is what these ask for."""
 
 from benchmarks.workflow_runs import BenchStage
-
 from serve.domain.steps import Stage
 
 
