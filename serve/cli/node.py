@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from serve.serving.ray_environment import POD_HAPROXY
-
 WaitSeconds = Annotated[
     float, typer.Option("--wait-seconds", min=0, help="How long to wait for a database that does not answer yet.")
 ]
@@ -30,8 +28,9 @@ def prepare(
         typer.Option("--admin-file", envvar="SLIPWAY_ADMIN_FILE", help="File with the installation's admin secret."),
     ] = None,
     haproxy_folder: Annotated[
-        Path, typer.Option("--haproxy-folder", help="Where this node's HAProxy keeps its files.")
-    ] = Path(POD_HAPROXY.folder),
+        Path | None,
+        typer.Option("--haproxy-folder", help="Where this node's HAProxy keeps its files; unset, where pods have it."),
+    ] = None,
     wait_seconds: WaitSeconds = 120.0,
 ) -> None:
     """Make this node ready for Ray: its folders, HAProxy's launcher and, on the head, what all share.
@@ -39,12 +38,13 @@ def prepare(
     It runs in the pods' init container; running it again changes nothing.
     """
     from serve.cli import node_preparation
+    from serve.serving.ray_environment import POD_HAPROXY
     from serve.settings import Settings
 
     settings = Settings()
     node_preparation.prepare_folders(settings)
     if settings.ray.ha_proxy:
-        node_preparation.prepare_haproxy(settings, haproxy_folder)
+        node_preparation.prepare_haproxy(settings, haproxy_folder or Path(POD_HAPROXY.folder))
     if head:
         node_preparation.prepare_head(settings, admin_file, wait_seconds)
 
@@ -65,6 +65,7 @@ def drain(
 def migrate(wait_seconds: WaitSeconds = 0.0) -> None:
     """Bring the database to this version's schema. Processes that do it together take turns."""
     from serve.cli import node_preparation
+    from serve.serving.ray_environment import POD_HAPROXY
     from serve.settings import Settings
 
     node_preparation.migrate(Settings(), wait_seconds)
