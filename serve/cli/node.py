@@ -65,7 +65,6 @@ def drain(
 def migrate(wait_seconds: WaitSeconds = 0.0) -> None:
     """Bring the database to this version's schema. Processes that do it together take turns."""
     from serve.cli import node_preparation
-    from serve.serving.ray_environment import POD_HAPROXY
     from serve.settings import Settings
 
     node_preparation.migrate(Settings(), wait_seconds)
