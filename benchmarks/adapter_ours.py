@@ -29,7 +29,7 @@ from serve.catalog.weight_store import WeightStore
 from serve.clock import SystemClock
 from serve.domain.documents import AdapterPolicy
 from serve.domain.generation import AdapterUse
-from serve.serving.serve_config import quantity_bytes
+from serve.domain.quantities import whole
 
 POLICY: Final = AdapterPolicy(enabled=True)
 """What a card says that says no more: the defaults are what is measured."""
@@ -98,7 +98,7 @@ class StepBatches:
         self._files = self._files or AdapterFiles(
             WeightStore(self._disk, _DISK_BYTES), self._shelf, self._shelf.objects
         )
-        limits = HostLimits(POLICY.max_host, quantity_bytes(POLICY.host_memory))
+        limits = HostLimits(POLICY.max_host, whole(POLICY.host_memory))
         self._cache = AdapterCache(self._files, self._prepare, limits, SystemClock(), _Unwatched())
 
     def forget_device(self) -> None:

@@ -19,7 +19,7 @@ from serve.domain.documents import AdapterPolicy
 from serve.domain.errors import InvalidRequest, SlipwayError, Unprocessable
 from serve.domain.generation import ModelCall
 from serve.domain.ports import Clock, ObjectStore
-from serve.serving.serve_config import quantity_bytes
+from serve.domain.quantities import whole
 from serve.settings import Settings
 from serve.storage.records import Records
 
@@ -130,7 +130,7 @@ async def record_layout(records: Records, clock: Clock, digest: str, folder: Pat
 
 def limits_of(policy: AdapterPolicy) -> HostLimits:
     """What a card allows to idle in host memory."""
-    return HostLimits(policy.max_host, quantity_bytes(policy.host_memory))
+    return HostLimits(policy.max_host, whole(policy.host_memory))
 
 
 def not_enabled(model: str) -> Unprocessable:

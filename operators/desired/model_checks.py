@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 from operators.desired.card_checks import card_checks
-from operators.desired.quantities import whole
 from operators.desired.ray_service import node_memory_bytes
 from operators.state import ObjectKey, Problem
 from serve.domain.documents import ModelDocument, ModelSpec, Placement, VllmEngine
 from serve.domain.platform import PlatformDocument, Pool
-from serve.serving.serve_config import quantity_bytes
+from serve.domain.quantities import whole
 
 _WHEELS = "SLIPWAY_MODELS_WHEELS_ALLOWED"
 
@@ -89,7 +88,7 @@ def _fits(key: ObjectKey, placement: Placement, pool: Pool) -> Iterator[Problem]
             f"spec.placement.cpus: one replica takes {placement.cpus:g}, and a node of {pool.name} has {cpus}.",
         )
     room = node_memory_bytes(pool)
-    if placement.memory is not None and quantity_bytes(placement.memory) > room:
+    if placement.memory is not None and whole(placement.memory) > room:
         yield Problem(
             key,
             "MemoryOverPool",

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from operators.desired.exposure import HTTP_ROUTE_API
 from operators.desired.monitoring import POD_MONITOR_API
-from operators.desired.quantities import whole
 from operators.desired.ray_service import node_memory_bytes
 from operators.state import ObjectKey, Problem, Resource
 from serve.domain.documents import API_VERSION, ModelDocument, Scaling
 from serve.domain.platform import PlatformDocument, Pool
+from serve.domain.quantities import whole
 from serve.serving.ray_environment import wrong_settings
 
 _LEAST_MEMORY_BYTES = 2**30

@@ -6,12 +6,12 @@ from typing import Any
 
 from operators.desired.metadata import Owner, object_metadata
 from operators.desired.pods import HEAD_SHARED_MEMORY, container_security, head_pod, resources, worker_pod
-from operators.desired.quantities import amount, whole
 from operators.desired.strategy import Strategy
 from operators.planning.revisions import with_revisions
 from operators.state import Manifest
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformDocument, Pool, Resources, SecretKey
+from serve.domain.quantities import amount, whole
 from serve.serving.ray_environment import SERVE_PORT
 from serve.serving.serve_config import POOL_RESOURCE_AMOUNT, Listener, pool_resource, serve_config
 

@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from operators.desired.quantities import amount
 from serve.domain.platform import CacheVolume, PlatformDocument, Resources
+from serve.domain.quantities import amount
 from serve.serving.ray_environment import CACHE_DIR, HOME_DIR, RUN_DIR, STATE_DIR
 
 ADMIN_DIR = "/run/secrets/slipway-admin"

@@ -8,12 +8,11 @@ when it contains what is desired, and when it has nothing that the operator once
 import copy
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from operators.state import ANNOTATION_HASH, FIELD_MANAGER, Manifest
+from serve.domain.quantities import quantity
 
 _KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "containers": (("name",),),
@@ -32,10 +31,6 @@ _ATOMIC = frozenset({"workerGroupSpecs"})
 _DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
 """Of keys that a document may leave out."""
 _QUANTITY_FIELDS = frozenset({"requests", "limits", "resources", "sizeLimit", "storage"})
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
-_SCALE = {"": Decimal(1), "m": Decimal("0.001")}
-_SCALE |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTP", 1)}
-_SCALE |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", 1)}
 _SERVERS = frozenset({"apiVersion", "kind", "status"})
 """What a server may answer differently without the object being another."""
 
@@ -235,11 +230,3 @@ def _equal(desired: Any, live: Any, path: tuple[str, ...]) -> bool:
         return False
     left, right = quantity(desired), quantity(live)
     return left is not None and left == right
-
-
-def quantity(value: Any) -> Decimal | None:
-    """A Kubernetes quantity's value; None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    match = _QUANTITY.fullmatch(str(value))
-    return None if match is None else Decimal(match[1]) * _SCALE[match[2] or ""]

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from operators.planning.arranging import Bounds
-from operators.planning.comparing import quantity
 from operators.planning.sight import Cluster
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformSpec, Pool
+from serve.domain.quantities import quantity
 
 
 @dataclass(frozen=True, slots=True)

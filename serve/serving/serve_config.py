@@ -7,13 +7,13 @@ can change without a restart travels in `user_config` as a name and a digest; re
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from serve.domain.documents import API_VERSION, Engine, ModelDocument, ModelSpec, Queue
 from serve.domain.platform import PlatformDocument
+from serve.domain.quantities import whole
 from serve.domain.task import Family
 
 GATEWAY_APP = "gateway"
@@ -289,19 +289,8 @@ def _placement(spec: ModelSpec) -> dict[str, Any]:
     options: dict[str, Any] = {"num_cpus": placement.cpus, "num_gpus": placement.gpus, "resources": pool}
     bundle: dict[str, float] = {"CPU": placement.cpus, "GPU": placement.gpus} | pool
     if placement.memory is not None:
-        options["memory"] = bundle["memory"] = quantity_bytes(placement.memory)
+        options["memory"] = bundle["memory"] = whole(placement.memory)
     if placement.gpus <= 1:
         return {"ray_actor_options": options}
     group = {"placement_group_bundles": [bundle], "placement_group_strategy": "STRICT_PACK"}
     return {"ray_actor_options": options, **group}
-
-
-_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-def quantity_bytes(quantity: str) -> int:
-    """A Kubernetes quantity of bytes (`512Mi`) as a number."""
-    for suffix, factor in _UNITS.items():
-        if quantity.endswith(suffix):
-            return math.ceil(float(quantity.removesuffix(suffix)) * factor)
-    return int(quantity)

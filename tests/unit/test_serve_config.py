@@ -15,7 +15,6 @@ from serve.serving.serve_config import (
     Listener,
     build_digest,
     default_platform,
-    quantity_bytes,
     serve_config,
 )
 
@@ -133,11 +132,6 @@ def test_several_gpus_are_one_placement_group_of_whole_gpus() -> None:
 def test_a_document_that_cannot_work_is_refused(spec: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         model(**spec)
-
-
-@pytest.mark.parametrize(("text", "number"), [("512", 512), ("1Ki", 1024), ("2Gi", 2**31)])
-def test_quantities_are_bytes(text: str, number: int) -> None:
-    assert quantity_bytes(text) == number
 
 
 def test_every_model_is_routed_by_adapters_and_those_that_take_them_report_more_often() -> None:
