@@ -6,7 +6,7 @@ Secrets are not here: their values reach pods by reference, and the operator's o
 
 from dataclasses import dataclass
 
-from operators.state import GROUP
+from operators.state import GROUP, RAY_API
 
 _READ = ("get", "list", "watch")
 _WRITE = (*_READ, "create", "patch", "delete")
@@ -42,9 +42,9 @@ PERMISSIONS = (
     Permission(_OURS, "Adapter", "adapters/status", ("patch",), "Conditions and the version."),
     Permission(_OURS, "Workflow", "workflows", _READ, "Workflows."),
     Permission(_OURS, "Workflow", "workflows/status", ("patch",), "Conditions and the version."),
-    Permission("ray.io/v1", "RayService", "rayservices", _WRITE, "The Ray cluster and what it serves.", True),
+    Permission(RAY_API, "RayService", "rayservices", _WRITE, "The Ray cluster and what it serves.", True),
     Permission(
-        "ray.io/v1", "RayCluster", "rayclusters", (*_READ, "patch"), "Changes that KubeRay leaves to the cluster.", True
+        RAY_API, "RayCluster", "rayclusters", (*_READ, "patch"), "Changes that KubeRay leaves to the cluster.", True
     ),
     Permission("v1", "Pod", "pods", (*_READ, "delete"), "Pods that are replaced one after another."),
     Permission("v1", "Service", "services", _WRITE, "The stable address of the gateway."),

@@ -17,6 +17,8 @@ Manifest = dict[str, Any]
 """A Kubernetes object as JSON has it."""
 FIELD_MANAGER = "slipway-operator"
 GROUP = "slipway.dev"
+RAY_API = "ray.io/v1"
+"""KubeRay's."""
 LABEL_PLATFORM = "slipway.dev/platform"
 """On everything that the operator makes, pods included: the Platform's name."""
 LABEL_POOL = "slipway.dev/pool"

@@ -8,8 +8,7 @@ from operators.conditions.seen import Seen, accepted, key_of, unanswered
 from operators.crds.statuses import MAX_DECISIONS
 from operators.desired.exposure import SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
-from operators.desired.ray_service import API_VERSION as RAY_API_VERSION
-from operators.state import LABEL_PLATFORM, LABEL_POOL, ObjectKey, Resource
+from operators.state import LABEL_PLATFORM, LABEL_POOL, RAY_API, ObjectKey, Resource
 from operators.syncing.documents import is_of_api
 from serve.domain.documents import ModelDocument
 from serve.domain.serving import ModelState
@@ -88,7 +87,7 @@ def _was_deployed(model: Resource[ModelDocument]) -> bool:
 def _application(model: Resource[ModelDocument], seen: Seen) -> Mapping[str, Any]:
     """What KubeRay says of the model's application in the cluster that serves."""
     platform = seen.world.platform.name if seen.world.platform is not None else ""
-    service = seen.world.live.objects.get(ObjectKey(RAY_API_VERSION, "RayService", platform)) or {}
+    service = seen.world.live.objects.get(ObjectKey(RAY_API, "RayService", platform)) or {}
     active = (service.get("status") or {}).get("activeServiceStatus") or {}
     return (active.get("applicationStatuses") or {}).get(f"{MODEL_APP_PREFIX}{model.name}") or {}
 

@@ -9,9 +9,8 @@ from operators.conditions.seen import GATEWAY, Seen, accepted, key_of
 from operators.desired.exposure import HTTP_ROUTE_API, SERVICE_PORT
 from operators.desired.metadata import gateway_service_name
 from operators.desired.objects import active_cluster
-from operators.desired.ray_service import API_VERSION as RAY_API_VERSION
 from operators.planning.sight import sight_of
-from operators.state import LABEL_POOL, Manifest, ObjectKey, Resource
+from operators.state import LABEL_POOL, RAY_API, Manifest, ObjectKey, Resource
 from serve.domain.platform import PlatformDocument, Pool
 
 Platform = Resource[PlatformDocument]
@@ -60,7 +59,7 @@ def _refused(platform: Platform, seen: Seen) -> list[Finding]:
 
 def _ray_cluster(platform: Platform, seen: Seen) -> Finding:
     live = seen.world.live
-    service = live.objects.get(ObjectKey(RAY_API_VERSION, "RayService", platform.name))
+    service = live.objects.get(ObjectKey(RAY_API, "RayService", platform.name))
     if service is None:
         return Finding("RayCluster", "False", "NotCreated", "There is no RayService yet.")
     if complaint := sight_of(seen.world).complaint:

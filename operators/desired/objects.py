@@ -7,10 +7,10 @@ from operators.desired.disruption import disruption_budgets
 from operators.desired.exposure import HTTP_ROUTE_API, exposure
 from operators.desired.metadata import Owner
 from operators.desired.monitoring import POD_MONITOR_API, pod_monitor
-from operators.desired.ray_service import API_VERSION, ray_service
+from operators.desired.ray_service import ray_service
 from operators.desired.settings import valid_settings
 from operators.desired.strategy import Strategy
-from operators.state import Live, Manifest, ObjectKey, World
+from operators.state import RAY_API, Live, Manifest, ObjectKey, World
 from serve.domain.documents import ModelDocument
 
 OPTIONAL_KINDS = frozenset({(HTTP_ROUTE_API, "HTTPRoute"), (POD_MONITOR_API, "PodMonitor")})
@@ -47,7 +47,7 @@ def served_models(world: World) -> list[ModelDocument]:
 
 def active_cluster(live: Live, platform: str) -> str:
     """The RayCluster that serves; empty while there is none."""
-    service = live.objects.get(ObjectKey(API_VERSION, "RayService", platform), {})
+    service = live.objects.get(ObjectKey(RAY_API, "RayService", platform), {})
     active = (service.get("status") or {}).get("activeServiceStatus") or {}
     return str(active.get("rayClusterName") or "")
 

@@ -8,14 +8,13 @@ from operators.desired.metadata import Owner, object_metadata
 from operators.desired.pods import HEAD_SHARED_MEMORY, container_security, head_pod, resources, worker_pod
 from operators.desired.strategy import Strategy
 from operators.planning.revisions import with_revisions
-from operators.state import Manifest
+from operators.state import RAY_API, Manifest
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformDocument, Pool, Resources, SecretKey
 from serve.domain.quantities import amount, whole
 from serve.serving.ray_environment import SERVE_PORT
 from serve.serving.serve_config import POOL_RESOURCE_AMOUNT, Listener, pool_resource, serve_config
 
-API_VERSION = "ray.io/v1"
 LISTENER = Listener("0.0.0.0", SERVE_PORT, every_node=True)
 _DELETION_DELAY_SECONDS = 60
 _LEAST_OBJECT_STORE_BYTES = 80 * 2**20
@@ -30,7 +29,7 @@ def ray_service(owner: Owner, namespace: str, models: Sequence[ModelDocument], s
     platform = owner.document
     return with_revisions(
         {
-            "apiVersion": API_VERSION,
+            "apiVersion": RAY_API,
             "kind": "RayService",
             "metadata": object_metadata(owner, namespace, owner.name, "ray"),
             "spec": {

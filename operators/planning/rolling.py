@@ -14,8 +14,8 @@ from typing import Any
 
 from operators.planning.arranging import annotation_patch
 from operators.planning.revisions import HEAD, revisions_of
-from operators.planning.sight import RAY_API, Cluster, Pod, moment, wanted_nodes
-from operators.state import Action, ObjectKey, Verb
+from operators.planning.sight import Cluster, Pod, moment, wanted_nodes
+from operators.state import RAY_API, Action, ObjectKey, Verb
 
 ANNOTATION_REPLACING = "slipway.dev/replacing"
 """On the RayCluster: which pod was taken away last, and when it was gone."""

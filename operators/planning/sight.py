@@ -7,9 +7,8 @@ from typing import Any
 
 from operators.desired.strategy import Strategy
 from operators.planning.revisions import HEAD, revision_of
-from operators.state import Manifest, ObjectKey, World
+from operators.state import RAY_API, Manifest, ObjectKey, World
 
-RAY_API = "ray.io/v1"
 _CLUSTER_LABEL = "ray.io/cluster"
 _GROUP_LABEL = "ray.io/group"
 _TYPE_LABEL = "ray.io/node-type"

@@ -27,8 +27,8 @@ from operators.planning.headroom import cap, frozen, shortfalls
 from operators.planning.outcome import Event, Upgrade, UpgradeState
 from operators.planning.revisions import HEAD, revisions_of, with_revisions
 from operators.planning.rolling import ANNOTATION_REPLACING, begun, next_step
-from operators.planning.sight import RAY_API, Cluster, Sight, sight_of
-from operators.state import Action, Manifest, ObjectKey, Verb, World
+from operators.planning.sight import Cluster, Sight, sight_of
+from operators.state import RAY_API, Action, Manifest, ObjectKey, Verb, World
 from serve.domain.documents import ModelDocument
 from serve.domain.platform import PlatformDocument
 
