@@ -16,7 +16,7 @@ down: $(VENV)/.installed ## Stop a platform that was started with `slipway up --
 # Two runs: files are spread over the cores, those that take longest first; then what starts platforms, one a worker.
 test: $(VENV)/.installed ## Run the tests (skips, with a reason, what this machine lacks)
 	@$(BIN)/python -m pytest -m "not long" -n auto --dist loadfile --no-loadscope-reorder tests/on_engine tests/on_cluster tests/contract tests/unit
-	@$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder tests/on_ray
+	@$(BIN)/python -m pytest -m "not long" tests/on_ray
 
 test-long: $(VENV)/.installed ## Run the tests that take minutes each as well
 	@$(BIN)/python -m pytest

@@ -175,8 +175,14 @@ def _haproxy_folder(platform_id: str) -> Path:
 
 
 def _haproxy_place(platform_id: str) -> HaproxyPlace:
-    num_threads = min(4, os.cpu_count() or 1)
-    return HaproxyPlace(_haproxy_folder(platform_id), free_port(), free_port(), num_threads, free_hundred())
+    return HaproxyPlace(
+        _haproxy_folder(platform_id),
+        metrics_port=free_port(),
+        stats_port=free_port(),
+        num_threads=min(4, os.cpu_count() or 1),
+        replica_ports=free_hundred(),
+        fallback_port=free_port(),
+    )
 
 
 def stop(settings: Settings, platform: Platform) -> None:

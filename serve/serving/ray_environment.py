@@ -42,6 +42,9 @@ class HaproxyPlace:
     replica_ports: range = range(30_000, 31_000)
     """Where gateways listen for it. While one is replaced, it goes on asking at the port of the one before: nobody
     else's may be there."""
+    fallback_port: int = 8500
+    """Where Ray's own proxy listens, which it asks while no gateway is ready, as when one takes a new configuration.
+    Ray shares the port with whoever has it: two platforms with the same would answer for each other."""
 
 
 POD_HAPROXY = HaproxyPlace(
@@ -84,6 +87,7 @@ def _haproxy_environment(place: HaproxyPlace) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(place.metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(place.stats_port),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(place.folder / HAPROXY_LAUNCHER),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(place.fallback_port),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(place.replica_ports[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(place.replica_ports[-1]),
         # Ray gives load balancers half a minute to notice that a gateway goes; the only one here is HAProxy, at once.

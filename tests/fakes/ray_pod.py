@@ -24,7 +24,7 @@ from serve.cli import local_ray
 from serve.settings import Settings, StorageSettings
 
 Manifest = Mapping[str, Any]
-_PORTS = ("gcs", "dashboard", "metrics", "serve", "haproxy_metrics", "haproxy_stats")
+_PORTS = ("gcs", "dashboard", "metrics", "serve", "haproxy_metrics", "haproxy_stats", "fallback")
 _POD_ID = "5110000000000000"
 _START_SECONDS = 240
 """Beside the other tests a start takes minutes."""
@@ -64,6 +64,7 @@ class RayPod:
             "SLIPWAY_RAY_ADDRESS": self.rest_url,
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(self.ports["haproxy_metrics"]),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(self.ports["haproxy_stats"]),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self.ports["fallback"]),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.secrets["SLIPWAY_RAY_TOKEN"],
             "OMP_NUM_THREADS": "1",

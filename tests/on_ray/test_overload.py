@@ -41,7 +41,7 @@ async def test_ten_times_the_capacity_is_refused_politely_and_forgotten_at_once(
         refused = [answer for answer, _ in crowd if answer.status_code == 429]
         assert len(admitted) + len(refused) == 80
         assert len(admitted) >= 4
-        assert len(refused) >= 40
+        assert len(refused) >= 20
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
         assert {answer.json()["error"]["code"] for answer in refused} == {"queue_full"}
         assert max(admitted) < alone * 16  # five rounds of four, on a busy machine; all of them would be twenty

@@ -36,7 +36,7 @@ def test_a_machine_and_a_pod_start_ray_alike_but_for_where_haproxy_is(tmp_path: 
     shared = ray_environment(RaySettings(), GatewaySettings(), POD_HAPROXY)
     differing = {name for name in shared if here[name] != there[name]}
     assert shared.items() <= there.items()
-    of_a_machine = ("RAY_SERVE_HAPROXY_", "RAY_SERVE_DIRECT_INGRESS_M")
+    of_a_machine = ("RAY_SERVE_HAPROXY_", "RAY_SERVE_DIRECT_INGRESS_M", "RAY_SERVE_FALLBACK_PROXY_")
     assert {name for name in differing if not name.startswith(of_a_machine)} == set()
 
 
