@@ -13,7 +13,7 @@ up: $(VENV)/.installed ## Start the platform in the foreground; Ctrl-C stops it
 down: $(VENV)/.installed ## Stop a platform that was started with `slipway up --detach`
 	@$(BIN)/slipway down
 
-# Two runs: files are spread over the cores, those that take longest first; then what starts platforms, one a worker.
+# Two runs: files are spread over the cores, those that take longest first; what starts platforms has them to itself.
 test: $(VENV)/.installed ## Run the tests (skips, with a reason, what this machine lacks)
 	@$(BIN)/python -m pytest -m "not long" -n auto --dist loadfile --no-loadscope-reorder tests/on_engine tests/on_cluster tests/contract tests/unit
 	@$(BIN)/python -m pytest -m "not long" tests/on_ray
