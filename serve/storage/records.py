@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from serve.domain.errors import StorageUnavailable
+from serve.storage.sqlite_connections import SqliteConnections
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x511B_3A11
@@ -62,6 +63,7 @@ class Records:
         """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._sqlite = SqliteConnections()
         if self.is_sqlite:
             self._reader, self._writer = self._create_sqlite_engines()
         else:
@@ -72,7 +74,8 @@ class Records:
         if self.url.database in (None, "", ":memory:"):
             raise ValueError("SQLite needs a file: sqlite+aiosqlite:///path/to/slipway.db")
         Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
-        options = {"max_overflow": 0, "connect_args": {"factory": SqliteConnection}}
+        connect = {"factory": SqliteConnection, "async_creator_fn": self._sqlite.open}
+        options = {"max_overflow": 0, "connect_args": connect}
         reader = create_async_engine(self.url, pool_size=_NUM_SQLITE_READERS, **options)
         event.listen(reader.sync_engine, "connect", _configure_sqlite)
         event.listen(reader.sync_engine, "connect", _refuse_writes)
@@ -135,6 +138,7 @@ class Records:
         """Give back every connection."""
         await self._reader.dispose()
         await self._writer.dispose()
+        await self._sqlite.close()
 
 
 @contextmanager
