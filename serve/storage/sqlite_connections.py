@@ -9,6 +9,9 @@ from typing import Any
 
 import aiosqlite
 
+_LOOK_SECONDS = 0.001
+"""Between looks at a thread that is about to end: joining it would take another thread."""
+
 
 class SqliteConnections:
     """Opens connections, and remembers them until their threads have ended."""
@@ -30,7 +33,8 @@ class SqliteConnections:
         for connection in opened:
             if connection._thread.is_alive():
                 connection.stop()
-                await asyncio.to_thread(connection._thread.join)
+            while connection._thread.is_alive():
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _has_ended(connection: aiosqlite.Connection) -> bool:
