@@ -1,6 +1,7 @@
 """The HTTP application, made from services: nothing here knows where they come from."""
 
 import asyncio
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,8 @@ from serve.gateway.image_inputs import ImageInputs
 from serve.gateway.observation import Observation
 from serve.gateway.openai.requests import Requests
 from serve.gateway.openapi import document_of
+from serve.gateway.page.files import DIST
+from serve.gateway.page.serving import Page
 from serve.gateway.platform_metrics import PlatformMetrics
 from serve.gateway.routes import (
     adapter_documents,
@@ -80,8 +83,8 @@ _NUM_UPLOADS_PER_TENANT = 4
 _UPLOAD_WAIT_SECONDS = 30.0
 
 
-def create_app(services: Services) -> FastAPI:
-    """The gateway over `services`."""
+def create_app(services: Services, page: Path = DIST) -> FastAPI:
+    """The gateway over `services`; `page` is where the built web app is, if it is."""
     app = FastAPI(
         title="Slipway",
         version="1",
@@ -90,6 +93,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(Observation, services=services),
+            Middleware(Page, folder=page),
             Middleware(Access, services=services),
             Middleware(BodyLimit, services=services, budget=BodyBudget(services)),
         ],

@@ -1,0 +1,3 @@
+export default function AdaptersPage() {
+  return <h1>AdaptersPage</h1>;
+}

@@ -1,0 +1,60 @@
+/** A modal dialog: the browser's own, which keeps the focus inside, closes on Escape and gives it back. */
+import { X } from "lucide-react";
+import { type ReactNode, useEffect, useId, useRef } from "react";
+
+import { strings } from "@/strings";
+
+import { IconButton } from "./button";
+import { classes } from "./classes";
+
+interface DialogProps {
+  open: boolean;
+  onClose: () => void;
+  title: string;
+  children: ReactNode;
+  /** Buttons at the foot, the primary one last. */
+  footer?: ReactNode;
+  className?: string;
+}
+
+export function Dialog({ open, onClose, title, children, footer, className }: DialogProps) {
+  const element = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useEffect(() => {
+    const dialog = element.current;
+    if (dialog === null) return;
+    if (open && !dialog.open) dialog.showModal();
+    if (!open && dialog.open) dialog.close();
+  }, [open]);
+  return (
+    // The backdrop is the dialog's own; pressing it is what Escape is for the keyboard.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions, jsx-a11y/click-events-have-key-events
+    <dialog
+      ref={element}
+      aria-labelledby={titleId}
+      onClose={onClose}
+      onClick={(event) => {
+        if (event.target === element.current) onClose();
+      }}
+      className={classes(
+        "m-auto w-full max-w-lg rounded-lg border border-line bg-surface p-0 text-fg shadow-float backdrop:bg-[#0008]",
+        className,
+      )}
+    >
+      {open && (
+        <div className="flex max-h-[80dvh] flex-col">
+          <header className="flex items-center justify-between border-b border-line px-4 py-2.5">
+            <h2 id={titleId} className="text-lg font-semibold">
+              {title}
+            </h2>
+            <IconButton label={strings.shell.close} onClick={onClose}>
+              <X size={16} aria-hidden />
+            </IconButton>
+          </header>
+          <div className="min-h-0 overflow-auto p-4">{children}</div>
+          {footer && <footer className="flex justify-end gap-2 border-t border-line px-4 py-2.5">{footer}</footer>}
+        </div>
+      )}
+    </dialog>
+  );
+}

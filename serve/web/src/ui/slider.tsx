@@ -1,0 +1,60 @@
+/** A range with its number beside it: drag, use the arrow keys, or type. */
+import { Slider as Radix } from "radix-ui";
+
+import { Field } from "./fields";
+
+export interface SliderProps {
+  label: string;
+  value: number;
+  onChange: (value: number) => void;
+  minimum: number;
+  maximum: number;
+  step: number;
+  hint?: string;
+  error?: string | null;
+  disabled?: boolean;
+}
+
+export function Slider({ label, value, onChange, minimum, maximum, step, hint, error, disabled }: SliderProps) {
+  return (
+    <Field
+      label={label}
+      hint={hint}
+      error={error}
+      aside={
+        <input
+          type="number"
+          aria-label={label}
+          value={Number.isFinite(value) ? value : ""}
+          min={minimum}
+          max={maximum}
+          step={step}
+          disabled={disabled}
+          onChange={(event) => {
+            if (event.target.value !== "") onChange(event.target.valueAsNumber);
+          }}
+          className="w-20 rounded-sm bg-transparent text-right text-fg hover:bg-raised"
+        />
+      }
+    >
+      {(ids) => (
+        <Radix.Root
+          value={[Math.min(maximum, Math.max(minimum, value))]}
+          onValueChange={([next]) => {
+            if (next !== undefined) onChange(next);
+          }}
+          min={minimum}
+          max={maximum}
+          step={step}
+          disabled={disabled}
+          className="relative flex h-5 touch-none items-center"
+        >
+          <Radix.Track className="relative h-1 flex-1 rounded-full bg-line-strong">
+            <Radix.Range className="absolute h-full rounded-full bg-accent" />
+          </Radix.Track>
+          <Radix.Thumb {...ids} aria-label={label} className="block size-3.5 rounded-full bg-fg" />
+        </Radix.Root>
+      )}
+    </Field>
+  );
+}
