@@ -20,10 +20,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 """Scripts and styles are files of this origin: no `unsafe-inline`, no `unsafe-eval`. Pictures come from this origin
 or were made in the page (masks, previews)."""
 
-_PERMISSIONS = ", ".join(
-    f"{name}=()"
-    for name in ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "microphone", "payment", "usb")
-)
+_UNUSED = "accelerometer camera display-capture geolocation gyroscope microphone payment usb"
+_PERMISSIONS = ", ".join(f"{name}=()" for name in _UNUSED.split())
 
 PAGE_HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve.gateway.access import API_PREFIX, PUBLIC_PATHS, is_public
+from serve.gateway.access import API_PREFIX, is_public
 from serve.gateway.page.absent import absent_answer
 from serve.gateway.page.encodings import IDENTITY, chosen
 from serve.gateway.page.files import ASSETS, DIST, INDEX, PageFile, PageFiles
@@ -54,18 +54,19 @@ class Page:
         file = self._files.find(path) if path != INDEX else None
         if file is not None:
             scope["route"] = _FILE
-            return _file_answer(file, headers, FILE_HEADERS, _FOR_EVER if path.startswith(ASSETS) else _ASK_FIRST)
+            cache = _FOR_EVER if path.startswith(ASSETS) else _ASK_FIRST
+            return _file_answer(file, scope["method"], headers, FILE_HEADERS | {"cache-control": cache})
         if not _is_document(path, headers.get("accept", "")):
             return None
         scope["route"] = _DOCUMENT
         index = self._files.find(INDEX)
         if index is not None:
-            return _file_answer(index, headers, PAGE_HEADERS, _ASK_FIRST)
+            return _file_answer(index, scope["method"], headers, PAGE_HEADERS | {"cache-control": _ASK_FIRST})
         return absent_answer(headers.get("accept", "")) if path == _ROOT else None
 
 
 def _is_the_apis(path: str) -> bool:
-    return path.startswith(API_PREFIX) or path == API_PREFIX.rstrip("/") or path in PUBLIC_PATHS or is_public(path)
+    return path.startswith(API_PREFIX) or path == API_PREFIX.rstrip("/") or is_public(path)
 
 
 def _is_document(path: str, accept: str) -> bool:
@@ -73,16 +74,16 @@ def _is_document(path: str, accept: str) -> bool:
     return path == _ROOT or ("text/html" in accept and not _WITH_SUFFIX.fullmatch(path))
 
 
-def _file_answer(file: PageFile, asked: Headers, headers: dict[str, str], cache: str) -> Response:
+def _file_answer(file: PageFile, method: str, asked: Headers, headers: dict[str, str]) -> Response:
     encoding = chosen(asked.get("accept-encoding", ""), file.bodies)
-    etag = file.etag(encoding)
-    told = headers | {"cache-control": cache, "etag": etag, "vary": "accept-encoding"}
+    etag, body = file.etag(encoding), file.bodies[encoding]
+    told = headers | {"etag": etag, "vary": "accept-encoding"}
     if _knows(asked.get("if-none-match", ""), etag):
         return Response(None, 304, told)
-    told |= {"content-type": file.media_type}
+    told |= {"content-type": file.media_type, "content-length": str(len(body))}
     if encoding != IDENTITY:
         told["content-encoding"] = encoding
-    return Response(file.bodies[encoding], 200, told)
+    return Response(body if method == "GET" else None, 200, told)
 
 
 def _knows(if_none_match: str, etag: str) -> bool:

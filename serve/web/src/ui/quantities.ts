@@ -1,20 +1,19 @@
 /** Numbers as people read them: money, time, bytes, counts; always with their unit. */
 
-/** The API's amounts are decimal strings of a currency: never floats before they are shown. */
+/** The API's amounts: a decimal string for people, whole nano-dollars for sums. */
 export interface Money {
-  amount: string;
-  currency: string;
+  usd: string;
+  nano_usd: number;
 }
 
-/** "$0.004", "$0.0000123", "$12.40": as many digits as say something. */
+/** "$0.004", "$0.0000123", "$12.40": two digits that say something, three places at the least below a dollar. */
 export function money(cost: Money | null | undefined): string {
   if (!cost) return "";
-  const value = Number(cost.amount);
-  const symbol = cost.currency === "USD" ? "$" : `${cost.currency} `;
-  if (value === 0) return `${symbol}0`;
-  if (Math.abs(value) >= 1) return `${symbol}${value.toFixed(2)}`;
+  const value = cost.nano_usd / 1e9;
+  if (value === 0) return "$0";
+  if (Math.abs(value) >= 1) return `$${value.toFixed(2)}`;
   const digits = Math.min(9, Math.max(3, 1 - Math.floor(Math.log10(Math.abs(value)))));
-  return `${symbol}${value.toFixed(digits).replace(/0+$/, "").padEnd(4, "0")}`;
+  return `$${value.toFixed(digits)}`;
 }
 
 /** "0.4 s", "12 s", "3 min 5 s", "2 h 4 min". */

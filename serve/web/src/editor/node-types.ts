@@ -1,0 +1,35 @@
+/** What a workflow can be made of, as `GET /v1/node-types` tells it. */
+import { useQuery } from "@tanstack/react-query";
+
+import { api, unwrap } from "@/api/client";
+import type { InputSchema } from "@/api/types";
+
+export interface Port {
+  name: string;
+  /** `text`, `list[image]`, and for generic operations `any`, `list`, `T`, `list[T]`. */
+  type: string;
+  title?: string;
+  description?: string;
+  required?: boolean;
+  schema?: InputSchema;
+}
+
+export interface NodeType {
+  /** `model:<name>`, `task:<task>`, `op:<name>`, `workflow:<name>@<version>`. */
+  type: string;
+  task?: string | null;
+  title: string;
+  description: string;
+  category: string;
+  tags: string[];
+  inputs: Port[];
+  outputs: Port[];
+}
+
+export function useNodeTypes() {
+  return useQuery({
+    queryKey: ["node-types"],
+    queryFn: async () => (await unwrap(api.GET("/v1/node-types"))).data as unknown as NodeType[],
+    staleTime: 60_000,
+  });
+}
