@@ -217,6 +217,8 @@ class AuthSettings(Part):
 
     issuer: str = ""
     """The provider's issuer URL; empty, nobody logs in but with a key."""
+    provider_name: str = ""
+    """What people call the provider, for the web app's button: `Acme's accounts`; empty: the issuer's host."""
     client_id: str = ""
     """What this installation is called at the provider."""
     client_secret: SecretStr = SecretStr("")

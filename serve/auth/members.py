@@ -85,6 +85,12 @@ class Members:
         row = {"tenant": tenant, "user_id": user_id, "role": role.value, "granted_by": BY_HAND}
         await insert_if_absent(connection, members, row | {"created_ms": self._clock.now_ms()})
 
+    async def ensure(self, connection: AsyncConnection, tenant: TenantName, user_id: str, role: Role) -> None:
+        """Within the caller's transaction: a member of a tenant that is there from now on; who is one stays it."""
+        await self._tenants.ensure(connection, tenant)
+        row = {"tenant": tenant, "user_id": user_id, "role": role.value, "granted_by": BY_HAND}
+        await insert_if_absent(connection, members, row | {"created_ms": self._clock.now_ms()})
+
     async def remove(self, tenant: str, user_id: str, by: Caller, *, keep_keys: bool = False) -> None:
         """Let somebody go, and end the keys that the person made here and what these made, unless `keep_keys`.
 

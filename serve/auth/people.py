@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from serve.auth.groups import GroupRoles
 from serve.auth.keys import Keys
 from serve.auth.log_in import Known, LogIn
+from serve.auth.login_links import LoginLinks
 from serve.auth.logins import Logins
 from serve.auth.members import Members
 from serve.auth.oidc import Provider
@@ -26,6 +27,7 @@ class People:
     projects: Projects
     sessions: Sessions
     log_in: LogIn
+    login_links: LoginLinks
 
 
 def open_people(settings: Settings, records: Records, clock: Clock, ids: Ids, keys: Keys) -> People:
@@ -35,11 +37,8 @@ def open_people(settings: Settings, records: Records, clock: Clock, ids: Ids, ke
     hours, fresh = settings.auth.session_hours, settings.gateway.key_cache_seconds
     sessions = Sessions(records, clock, (users, keys), hours, fresh)
     provider = Provider(settings.auth, clock) if settings.auth.issuer else None
-    log_in = LogIn(
-        provider,
-        settings.auth.issuer,
-        GroupRoles(settings.auth.group_roles),
-        Logins(records, clock),
-        Known(records, users, members, sessions),
-    )
-    return People(users, members, Projects(records, clock), sessions, log_in)
+    known = Known(records, users, members, sessions)
+    groups = GroupRoles(settings.auth.group_roles)
+    log_in = LogIn(provider, settings.auth.issuer, groups, Logins(records, clock), known)
+    login_links = LoginLinks(records, clock, known, keys)
+    return People(users, members, Projects(records, clock), sessions, log_in, login_links)

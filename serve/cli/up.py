@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 
 from serve.auth.keys import Keys
+from serve.auth.login_links import LINK_SECONDS
+from serve.auth.people import open_people
 from serve.auth.tenants import DEFAULT_TENANT
 from serve.catalog.adapters.fetching import open_adapter_sources
 from serve.catalog.adapters.known_layouts import KnownLayouts
@@ -25,10 +27,12 @@ from serve.catalog.weights import DownloadProgress, open_weight_cache
 from serve.cli import local_ray, machine
 from serve.cli.board import Board
 from serve.cli.context import load_context, save_context
-from serve.clock import SystemClock
+from serve.clock import SystemClock, Uuid7Ids
 from serve.domain.documents import ModelDocument
 from serve.domain.errors import EngineFailed, SlipwayError
 from serve.domain.serving import ModelState
+from serve.gateway.page.files import DIST, INDEX
+from serve.gateway.routes.sign_in import link_url
 from serve.metering.prices.price_book import PriceBook
 from serve.serving.ray_rest import RayDesiredState, RayRest
 from serve.serving.serve_config import (
@@ -116,7 +120,8 @@ async def _bring_up(settings: Settings, platform: local_ray.Platform, console: C
             await _all_ready(rest, platform, {model.name for model in warm}, models, board)
         finally:
             await rest.close()
-    _print_welcome(platform, models, console, is_new=key is not None)
+    code = await _login_code(settings) if _has_page() else None
+    _print_welcome(platform, models, console, is_new=key is not None, code=code)
 
 
 async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]:
@@ -132,6 +137,21 @@ async def _prepare(settings: Settings) -> tuple[str | None, list[ModelDocument]]
         cards = await catalog.cards()
         await _seed_adapters(settings, records, cards.values())
         return key, [card.document for card in cards.values()]
+    finally:
+        await records.close()
+
+
+def _has_page() -> bool:
+    return (DIST / INDEX[1:]).is_file()
+
+
+async def _login_code(settings: Settings) -> str:
+    """Of a link into the web app. The platform itself makes it: whoever starts it needs no key for that."""
+    records, clock = Records(settings.storage.url()), SystemClock()
+    try:
+        keys = Keys(records, clock, settings.gateway.key_cache_seconds)
+        code, _ = await open_people(settings, records, clock, Uuid7Ids(), keys).login_links.make(None)
+        return code
     finally:
         await records.close()
 
@@ -230,13 +250,19 @@ def _app_state(application: Mapping[str, Any]) -> str:
 
 
 def _print_welcome(
-    platform: local_ray.Platform, models: Sequence[ModelDocument], console: Console, is_new: bool
+    platform: local_ray.Platform,
+    models: Sequence[ModelDocument],
+    console: Console,
+    *,
+    is_new: bool,
+    code: str | None,
 ) -> None:
     key = load_context().key or "YOUR_KEY"
     chats = [model for model in models if "chat" in model.spec.tasks]
     chat = next((model.name for model in sorted(chats, key=_is_warm, reverse=True)), None)
     note = " (shown once: it is stored hashed; your copy is in the CLI's context)" if is_new else ""
-    console.print(f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n", highlight=False, soft_wrap=True)
+    told = f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n{_page_line(platform.url, code)}\n"
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
     if chat:
         question = '[{"role": "user", "content": "What is the capital of France?"}]'
         # At 0 a small model says what it knows best; by chance it may talk until its window is full.
@@ -247,6 +273,13 @@ def _print_welcome(
             f"  -d '{body}'\n\n"
         )
         sys.stdout.flush()
+
+
+def _page_line(url: str, code: str | None) -> str:
+    if code is None:
+        return "Web app: not built here; `make ui` builds it."
+    once = f"(once, within {LINK_SECONDS // 60} minutes; then `slipway login-link`)"
+    return f"Web app: {link_url(url, code)} {once}"
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

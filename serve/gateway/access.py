@@ -6,7 +6,7 @@ say something else. What is neither public nor under /v1/ does not exist, whatev
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import Request
@@ -29,9 +29,12 @@ from serve.telemetry import logs
 
 _UNCOUNTED_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", PAGE})
 """They count against no cap: a full gateway must still say that it lives."""
-_LOGIN_PATHS = frozenset({"/login", "/login/callback", "/logout"})
+_LOGIN_PATHS = frozenset({"/login", "/login/callback", "/logout", "/v1/session/link"})
 """The ways in and out of people, who have no key."""
-PUBLIC_PATHS = _UNCOUNTED_PATHS | _LOGIN_PATHS
+SITE_PATH = "/v1/site"
+"""What the web app asks before it knows who is there."""
+_COUNTED_PATHS = _LOGIN_PATHS | {SITE_PATH}
+PUBLIC_PATHS = _UNCOUNTED_PATHS | _COUNTED_PATHS
 """Exact paths that need no key."""
 
 PUBLIC_PREFIX = f"{FILES}/"
@@ -42,7 +45,7 @@ _BEARER = b"bearer "
 _RETRY_SECONDS = 1.0
 _LOGIN_SHARE = 8
 """Logins hold at most one part in so many of a gateway's places: anybody may begin one, and each waits as long for the
-provider as the provider takes."""
+provider as the provider takes. So does what the web app asks first."""
 _LOGINS = "/login"
 """Holds the places of logins; no tenant has such a name, and no client."""
 
@@ -68,10 +71,10 @@ class Access:
         path = scope.get("path", "")
         if self._num_proxies and scope["type"] == "http":
             scope["scheme"] = scheme_of(scope)
-        if scope["type"] != "http" or (is_public(path) and path not in _LOGIN_PATHS):
+        if scope["type"] != "http" or (is_public(path) and path not in _COUNTED_PATHS):
             await self._app(scope, receive, send)
             return
-        if not path.startswith(API_PREFIX) and path not in _LOGIN_PATHS:
+        if not path.startswith(API_PREFIX) and path not in _COUNTED_PATHS:
             raise NotFound("There is no such route. /docs lists those there are.", "route_not_found")
         _check_text(scope)
         if self._in_flight >= self._services.settings.gateway.max_in_flight:
@@ -80,8 +83,8 @@ class Access:
             )
         self._in_flight += 1
         try:
-            if path in _LOGIN_PATHS:
-                with self._place(_LOGINS, self._max_logins, "All who log in have"):
+            if path in _COUNTED_PATHS:
+                with self._public_place(path):
                     await self._app(scope, receive, send)
             else:
                 await self._enter(scope, receive, send)
@@ -137,6 +140,11 @@ class Access:
             return None
         tenant = await self._services.links.tenant(AssetId(unquote(found[1])), query)
         return Caller(tenant, DEFAULT_PROJECT, _LINK, frozenset({KeyScope.READ}))
+
+    def _public_place(self, path: str) -> AbstractContextManager[None]:
+        if path == SITE_PATH:
+            return self._place(SITE_PATH, self._max_logins, "All who open the web app have")
+        return self._place(_LOGINS, self._max_logins, "All who log in have")
 
     @contextmanager
     def _place(self, holder: str, most: int, whose: str) -> Iterator[None]:

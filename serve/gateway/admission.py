@@ -313,9 +313,13 @@ class Admission:
         exchange.extra_headers = headers_of(taken.standings)
         return taken
 
+    def limits_without_key(self, client: Client) -> Sequence[Limit]:
+        """What binds a client that has no key: the limits of all such, and its own."""
+        return (*self._of_all_clients, *_of_client(client, self._services.settings.anonymous))
+
     def _limits_of(self, caller: Caller, client: Client | None) -> Sequence[Limit]:
         if client is not None:
-            return (*self._of_all_clients, *_of_client(client, self._services.settings.anonymous))
+            return self.limits_without_key(client)
         if _is_unlimited(caller):
             return ()
         kept = self._limits.get(caller.key_id)

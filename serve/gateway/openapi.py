@@ -27,6 +27,7 @@ from serve.gateway.cookies import SESSION
 from serve.gateway.openai.image_requests import ImageExtras
 from serve.gateway.openai.requests import ChatExtras, EmbeddingExtras, GenerationExtras
 from serve.gateway.people_views import (
+    LinkCode,
     ProjectBody,
     ProjectChange,
     RoleBody,
@@ -94,6 +95,7 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "createProject": ProjectBody,
     "updateProject": ProjectChange,
     "switchTenant": TenantChoice,
+    "createSessionByLink": LinkCode,
     "createAdapter": NewAdapterBody,
     "updateAdapter": AdapterWords,
     "updateTenantAdapter": AdapterWords,

@@ -183,6 +183,20 @@ class MeView(BaseModel):
     expires_at: Timestamp | None
 
 
+class LinkCode(Body):
+    """The code of a link that logs in once: what stands behind `#code=` in its address."""
+
+    code: str = Field(max_length=200)
+
+
+class LoginLinkView(BaseModel):
+    """A link that logs in one browser, once, as the local administrator. It is shown this one time."""
+
+    url: str
+    code: str
+    expires_at: Timestamp
+
+
 class LoggedOutView(BaseModel):
     """Where to go to log out at the identity provider, too; null where there is no such place."""
 

@@ -65,13 +65,20 @@ class Playground:
 
     async def caller(self, scope: AsgiScope, exchange: Exchange) -> Caller | None:
         """The caller of a request without a key, where it needs none; its client is noted in `exchange`."""
-        if not self._services.settings.anonymous.enabled or not _is_open(scope) or not await self._has_models():
+        if not _is_open(scope) or not await self.is_open():
             return None
-        exchange.client = client_of(scope, self._services.settings.anonymous.trusted_proxies, self._word)
+        exchange.client = self.client(scope)
         return _CALLER
 
-    async def _has_models(self) -> bool:
+    async def is_open(self) -> bool:
+        """Whether there is anything that needs no key."""
+        if not self._services.settings.anonymous.enabled:
+            return False
         return any(map(_is_shown, (await self._services.catalog.cards()).values()))
+
+    def client(self, scope: AsgiScope) -> Client:
+        """Whom a request without a key counts for."""
+        return client_of(scope, self._services.settings.anonymous.trusted_proxies, self._word)
 
 
 async def prepare(services: Services) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, JsonValue
 
@@ -11,7 +11,8 @@ from serve.domain.applied import AppliedDocument
 from serve.domain.moments import at
 from serve.domain.serving import ModelState, ModelStatus, ScalingChange
 from serve.domain.usage import PriceId
-from serve.gateway.views import Replicas, Timestamp
+from serve.gateway.views import Replicas, Timestamp, at_or_none
+from serve.runs.queues import Queue
 
 
 class VersionView(BaseModel):
@@ -40,6 +41,32 @@ class ScalingChangeView(BaseModel):
     reason: str
 
 
+class PlacementView(BaseModel):
+    """Where a replica runs, and what it takes there."""
+
+    pool: str
+    gpus: float
+    cpus: float
+
+
+class ScalingView(BaseModel):
+    """Between how many replicas a model is kept, and how long the last one stays without work."""
+
+    min_replicas: int
+    max_replicas: int
+    idle_seconds: float
+
+
+class QueueView(BaseModel):
+    """Runs that wait and run, of every tenant: those of a model, or, where `model` is null, of all workflows."""
+
+    object: Literal["queue"] = "queue"
+    model: str | None
+    waiting: int
+    running: int
+    oldest_waiting_at: Timestamp | None
+
+
 class ServedView(BaseModel):
     """A model as it is served: without its schemas, and so cheap for hundreds. `document` is that of a model that was
     applied over HTTP, with its defaults left out, and null for others: their author has it."""
@@ -51,6 +78,8 @@ class ServedView(BaseModel):
     state: ModelState
     message: str
     replicas: Replicas
+    placement: PlacementView
+    scaling: ScalingView
     cold_start_seconds: float | None
     weights_digest: str | None
     price_version: str | None
@@ -81,11 +110,38 @@ def served_view(card: Card, status: ModelStatus, price: PriceId | None, changes:
         state=status.state,
         message=status.message,
         replicas=Replicas(ready=status.ready_replicas, desired=status.desired_replicas),
+        placement=_placement_view(card),
+        scaling=_scaling_view(card),
         cold_start_seconds=record.cold_start_seconds if record else None,
         weights_digest=record.weights_digest if record else None,
         price_version=price,
         scaling_decisions=[_change_view(change) for change in changes],
         document=_written(card) if managed_by == "api" else None,
+    )
+
+
+def queue_view(queue: Queue) -> QueueView:
+    """A row of a listing."""
+    return QueueView(
+        model=queue.model,
+        waiting=queue.num_waiting,
+        running=queue.num_running,
+        oldest_waiting_at=at_or_none(queue.oldest_ms),
+    )
+
+
+def _placement_view(card: Card) -> PlacementView:
+    placement = card.document.spec.placement
+    return PlacementView(pool=placement.pool, gpus=placement.gpus, cpus=placement.cpus)
+
+
+def _scaling_view(card: Card) -> ScalingView:
+    scaling = card.document.spec.scaling
+    fixed = scaling.replicas
+    return ScalingView(
+        min_replicas=scaling.min_replicas if fixed is None else fixed,
+        max_replicas=scaling.max_replicas if fixed is None else fixed,
+        idle_seconds=scaling.idle_seconds,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve.domain.errors import Conflict, InvalidRequest, NotFound, Overloaded
@@ -144,16 +144,23 @@ class RunStore:
         tenant: TenantName,
         *,
         status: RunStatus | None = None,
+        kind: RunKind | None = None,
         target: str | None = None,
+        workflow: str | None = None,
         limit: int = 50,
         after: RunId | None = None,
     ) -> list[Run]:
-        """At most `limit` (of 200) runs, newest first; `after` is the id of the last one on the page before."""
+        """At most `limit` (of 200) runs, newest first; `after` is the id of the last one on the page before. `workflow`
+        is `name@version`, or a name for all of its versions."""
         query = select(*RUN_COLUMNS).where(runs.c.tenant == tenant)
         if status is not None:
             query = query.where(runs.c.status == status)
         if target is not None:
             query = query.where(runs.c.target == target)
+        if kind is not None:
+            query = query.where(runs.c.kind == kind)
+        if workflow is not None:
+            query = query.where(runs.c.kind == RunKind.WORKFLOW, _is_of_workflow(workflow))
         if after is not None:
             query = query.where(runs.c.id < after)
         query = query.order_by(runs.c.id.desc()).limit(max(1, min(limit, MAX_PAGE)))
@@ -250,6 +257,10 @@ def _is_same(first: Run, new: NewRun) -> bool:
     """A workflow's request hash has the address as it was written: what `@prod` means may have changed since."""
     is_same_target = new.kind is RunKind.WORKFLOW or first.target == new.target
     return is_same_target and (first.kind, first.request_hash) == (new.kind, new.request_hash)
+
+
+def _is_of_workflow(address: str) -> ColumnElement[bool]:
+    return runs.c.target == address if "@" in address else runs.c.target.startswith(f"{address}@", autoescape=True)
 
 
 def _missing(run_id: RunId) -> NotFound:

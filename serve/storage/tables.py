@@ -92,6 +92,15 @@ logins = Table(
     Index(None, "expires_ms"),
 )
 
+login_links = Table(
+    "login_links",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("made_by", ID),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index(None, "expires_ms"),
+)
+
 keys = Table(
     "keys",
     metadata,

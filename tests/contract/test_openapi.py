@@ -17,7 +17,7 @@ from serve.gateway.app import create_app
 from serve.gateway.openapi import BODIES
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
-WITHOUT_JSON_BODY = {"createAsset", "cancelRun", "createSession", "logOut"}
+WITHOUT_JSON_BODY = {"createAsset", "cancelRun", "createLoginLink", "createSession", "logOut"}
 
 
 @cache

@@ -96,6 +96,8 @@ async def test_a_model_says_how_it_is_served(made: Gateway, api: PlatformApi):
     report = (await api.catalogue(TENANT)).reports[CHAT]
     assert (report["state"], report["replicas"]) == ("ready", {"ready": 1, "desired": 1})
     assert report["cold_start_seconds"] == 7.5
+    assert report["placement"] == {"pool": "default", "gpus": 0, "cpus": 1}
+    assert report["scaling"] == {"min_replicas": 0, "max_replicas": 1, "idle_seconds": 600}
     assert report["scaling_decisions"] == [
         {"at": "2026-01-01T00:00:00.000Z", "before": 0, "after": 1, "reason": "a call at zero"}
     ]

@@ -139,11 +139,26 @@ async def test_lists_are_paged_and_filtered(tmp_path: Path):
         first = (await client.get("/v1/runs", params={"limit": 2})).json()
         rest = (await client.get("/v1/runs", params={"limit": 2, "after": first["data"][-1]["id"]})).json()
         queued = (await client.get("/v1/runs", params={"status": "queued", "model": CHAT})).json()
+        of_models = (await client.get("/v1/runs", params={"kind": "model"})).json()
+        of_workflows = (await client.get("/v1/runs", params={"kind": "workflow"})).json()
         bad = await client.get("/v1/runs", params={"status": "asleep"})
     assert [run["id"] for run in first["data"] + rest["data"]] == made_ids[::-1]
     assert (first["has_more"], rest["has_more"]) == (True, False)
     assert len(queued["data"]) == 2
+    assert (len(of_models["data"]), of_workflows["data"]) == (3, [])
     assert (bad.status_code, bad.json()["error"]["param"]) == (400, "status")
+
+
+async def test_an_administrator_sees_what_waits_and_what_runs(tmp_path: Path):
+    async with gateway(tmp_path) as made, made.client() as client:
+        empty = (await client.get("/v1/admin/queues")).json()
+        ids = [(await client.post(PATH, json={"input": INPUT})).json()["id"] for _ in range(3)]
+        await finish(made, ids[0])
+        (queue,) = (await client.get("/v1/admin/queues")).json()["data"]
+        (second,) = (await client.get("/v1/runs", params={"limit": 1, "after": ids[2]})).json()["data"]
+    assert empty["data"] == []
+    assert (queue["model"], queue["waiting"], queue["running"]) == (CHAT, 2, 0)
+    assert queue["oldest_waiting_at"] == second["created_at"]
 
 
 async def test_a_queued_run_is_canceled_at_once_and_can_be_forgotten(tmp_path: Path):

@@ -105,6 +105,20 @@ async def test_a_run_is_written_down_with_all_that_was_decided(tmp_path: Path) -
     assert made.nudged == [run.id]
 
 
+async def test_runs_are_listed_by_their_workflow(tmp_path: Path) -> None:
+    async with library(tmp_path, story=STORY, stories=STORY) as (_, client):
+        first = await start(client, "story", input={"prompt": "hello"})
+        await start(client, "stories", input={"prompt": "hello"})
+        of_draft = await start(client, "story@draft", input={"prompt": "hello"})
+
+        async def listed(workflow: str) -> list[str]:
+            answer = await client.get("/v1/runs", params={"workflow": workflow})
+            return [run["id"] for run in answer.json()["data"]]
+
+        found = [await listed(name) for name in ("story", "story@1", "story@draft", "stor", "story%")]
+    assert found == [[of_draft["id"], first["id"]], [first["id"]], [of_draft["id"]], [], []]
+
+
 async def test_a_seed_that_is_given_is_not_drawn(tmp_path: Path) -> None:
     async with library(tmp_path, story=STORY) as (made, client):
         run = await stored(made, await start(client, "story", input={"prompt": "hello", "seed": 7}))

@@ -1,6 +1,6 @@
 """What the root says where the page was not built: the platform runs, and how to get the page."""
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import orjson
 from starlette.responses import HTMLResponse, Response
@@ -21,18 +21,10 @@ that runs shows it at the next reload.</p>
 """
 
 
-def product_version() -> str:
-    """The installed version of Slipway."""
-    try:
-        return version("slipway-serve")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def absent_answer(accept: str) -> Response:
     """A few words for people, the same as JSON for programs."""
     headers = PAGE_HEADERS | {"cache-control": "no-cache", "vary": "accept"}
     if "text/html" in accept:
         return HTMLResponse(_HTML, 200, headers)
-    told = {"name": "Slipway", "version": product_version(), "docs": "/docs", "page": _HOW}
+    told = {"name": "Slipway", "version": version("slipway-serve"), "docs": "/docs", "page": _HOW}
     return Response(orjson.dumps(told), 200, headers, "application/json")

@@ -24,7 +24,7 @@ async def get_me(request: Request, response: Response, services: Injected) -> Me
     """Who you are to this platform, and what you may do. Any key or session may ask."""
     exchange = exchange_of(request.scope)
     response.headers["cache-control"] = "no-store"
-    return await _me(services, exchange.authenticated, exchange.session)
+    return await me_view(services, exchange.authenticated, exchange.session)
 
 
 @router.post("/v1/session", operation_id="createSession", status_code=201)
@@ -43,7 +43,7 @@ async def create_session(request: Request, response: Response, services: Injecte
         raise InvalidRequest("The key ended at this moment; use another.", "key_not_live")
     set_cookie(response, request.scope, settings, SESSION, token, sessions.lifetime_ms // 1000)
     response.headers["cache-control"] = "no-store"
-    return await _me(services, session.caller(), session)
+    return await me_view(services, session.caller(), session)
 
 
 @router.post("/v1/session/tenant", operation_id="switchTenant")
@@ -54,10 +54,11 @@ async def switch_tenant(request: Request, services: Injected) -> MeView:
         raise InvalidRequest(_ONLY_SESSIONS, "no_session")
     body = await read_as(request, TenantChoice)
     session = await services.people.sessions.switch(session, body.tenant)
-    return await _me(services, session.caller(), session)
+    return await me_view(services, session.caller(), session)
 
 
-async def _me(services: Services, caller: Caller, session: Session | None) -> MeView:
+async def me_view(services: Services, caller: Caller, session: Session | None) -> MeView:
+    """Who that is, to be seen."""
     person = None if session is None or session.key is not None else session.user
     return MeView(
         user=person and PersonView(id=person.id, email=person.identity.email, name=person.identity.name),

@@ -12,7 +12,7 @@ from serve.catalog.cards import Card
 from serve.domain.errors import InvalidRequest
 from serve.domain.moments import at
 from serve.domain.names import RunId
-from serve.domain.run import DeliveryStatus, Run, RunStatus
+from serve.domain.run import DeliveryStatus, Run, RunKind, RunStatus
 from serve.gateway.access import allowed
 from serve.gateway.addresses import Address, addressed
 from serve.gateway.bodies import read_json
@@ -90,12 +90,18 @@ async def list_runs(
     services: Injected,
     caller: Reader,
     status: RunStatus | None = None,
+    kind: RunKind | None = None,
     model: Annotated[str | None, Query(max_length=120)] = None,
+    workflow: Annotated[
+        str | None, Query(max_length=120, description="`name@version`, or a name for all of its versions.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     after: Annotated[RunId | None, Query(max_length=36, description="The last id of the page before.")] = None,
 ) -> Page[RunView]:
     """The tenant's runs, newest first."""
-    found = await services.runs.list(caller.tenant, status=status, target=model, limit=limit + 1, after=after)
+    found = await services.runs.list(
+        caller.tenant, status=status, kind=kind, target=model, workflow=workflow, limit=limit + 1, after=after
+    )
     shown = await with_costs(services, found[:limit])
     return Page(data=[run_view(run) for run in shown], has_more=len(found) > limit)
 

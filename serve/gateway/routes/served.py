@@ -11,8 +11,17 @@ from serve.domain.serving import ModelState, ModelStatus
 from serve.gateway.access import allowed
 from serve.gateway.applied_documents import OfTenant, owner_of
 from serve.gateway.routing import Injected
-from serve.gateway.served_views import DigestView, ServedView, VersionView, digest_view, served_view
+from serve.gateway.served_views import (
+    DigestView,
+    QueueView,
+    ServedView,
+    VersionView,
+    digest_view,
+    queue_view,
+    served_view,
+)
 from serve.gateway.views import Page
+from serve.runs.queues import queues
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allowed("admin"))]
@@ -43,6 +52,12 @@ async def list_served(services: Injected, caller: Admin, limit: Limit = 500, aft
         for name in names[:limit]
     ]
     return Page(data=shown, has_more=len(names) > limit)
+
+
+@router.get("/v1/admin/queues", operation_id="listQueues")
+async def list_queues(services: Injected, caller: Admin) -> Page[QueueView]:
+    """How many runs wait and run, by model; workflows are one queue. What is empty is left out."""
+    return Page(data=[queue_view(queue) for queue in await queues(services.records)])
 
 
 @router.get("/v1/admin/digests", operation_id="listDigests")

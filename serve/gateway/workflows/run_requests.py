@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, NotFound
+from serve.domain.names import RunId
 from serve.domain.port_types import Kind, parse_type
 from serve.domain.workflow import MAX_PORTS, NodeName, WorkflowInput
 from serve.gateway.bodies import is_form, read_json, validated
@@ -36,7 +37,8 @@ _PLAIN = frozenset({Kind.TEXT, Kind.MODEL, Kind.IMAGE, Kind.MASK, Kind.AUDIO, Ki
 class NewWorkflowRunBody(Body):
     """A run of a workflow to start. `input` has the workflow's inputs by name; pictures are asset:<id>, a data: URL or
     an http(s) address. `targets` are nodes to run to, in place of the outputs. With `use_cache` false everything is
-    made anew. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes."""
+    made anew. Seeds that nobody gives are those of the run `seeds_of`, where it has them: what it made is then found,
+    and not made again. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes."""
 
     input: dict[str, Any] = Field(default_factory=dict)
     webhook: WebhookBody | None = None
@@ -44,6 +46,7 @@ class NewWorkflowRunBody(Body):
     priority: int = Field(default=0, ge=-10, le=10)
     targets: list[NodeName] = Field(default_factory=list, max_length=MAX_TARGETS)
     use_cache: bool = True
+    seeds_of: RunId | None = Field(default=None, max_length=36)
     metadata: bool = True
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from starlette.requests import Request
 
 from serve.catalog.cards import Card
-from serve.domain.names import RunId
+from serve.domain.names import RunId, TenantName
 from serve.domain.run import ModelTerms, NewRun, RunKind, WorkflowTerms
 from serve.domain.workflow import WorkflowSpec
 from serve.gateway.access import caller_of
@@ -92,9 +92,18 @@ async def prepare(request: Request, asked: AskedWorkflow) -> Prepared:
     await asyncio.to_thread(check_calls, calls)
     await media.check_written(services, caller.tenant, graph)
     adapters = await resolved_adapters(request, caller.tenant, calls, cards)
-    seeds = {call.label: services.draw_seed() for call in calls if call.wants_seed}
+    drawn = await _drawn_before(services, caller.tenant, asked.body.seeds_of)
+    seeds = {call.label: drawn.get(call.label, services.draw_seed()) for call in calls if call.wants_seed}
     given = adapters.of_inputs(graph, inputs)
     return Prepared(source.target, found.spec, known, graph, given, calls, cards, adapters, seeds)
+
+
+async def _drawn_before(services: Services, tenant: TenantName, run_id: RunId | None) -> Mapping[str, int]:
+    """The seeds that a run drew, by label. Raises NotFound."""
+    if run_id is None:
+        return {}
+    terms = (await services.runs.get(tenant, run_id)).workflow
+    return {} if terms is None else terms.seeds
 
 
 class WorkflowOrder:

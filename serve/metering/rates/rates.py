@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from serve.domain.errors import StorageUnavailable
 from serve.domain.ports import Clock
 from serve.metering.rates.limits import SLICE_MS, Demand, Limit, Row, Standing, Window, impossible, refusal
-from serve.metering.rates.rows import Slice, forgotten, give_back, take_slice
+from serve.metering.rates.rows import Slice, forgotten, free_of, give_back, take_slice
 from serve.storage.records import Records
 
 _log = logging.getLogger("slipway.rates")
@@ -145,6 +145,23 @@ class Rates:
         """How `limits` stand."""
         now_ms = self._clock.now_ms()
         return [_standing(limit, self._bucket(limit), now_ms) for limit in limits]
+
+    async def look(self, limits: Sequence[Limit]) -> list[Standing]:
+        """How `limits` stand over all gateways, for somebody who has asked for nothing yet. Raises StorageUnavailable.
+
+        What other gateways have taken and not granted yet counts as used.
+        """
+        now_ms = self._clock.now_ms()
+        async with self._records.read() as connection:
+            found = [await free_of(connection, limit, now_ms) for limit in limits]
+        return [self._looked(limit, *seen, now_ms) for limit, seen in zip(limits, found, strict=True)]
+
+    def _looked(self, limit: Limit, free: int, newest_ms: int, now_ms: int) -> Standing:
+        bucket = self._buckets.get(limit.row)
+        mine = 0 if bucket is None else bucket.left + sum(bucket.owed.values())
+        left = max(0, min(limit.most, free + mine))
+        idle_ms = newest_ms + limit.window.reach_ms - now_ms if left < limit.most else 0
+        return Standing(limit, left, max(0, idle_ms) / 1000)
 
     def give_back(self, limit: Limit, slot: int, units: int) -> None:
         """Units that were granted in `slot` were not used."""

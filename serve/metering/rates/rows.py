@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Delete, and_, delete, or_, update
+from sqlalchemy import Delete, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,6 +50,15 @@ async def take_slice(
         slots[slot] = slots.get(slot, 0) + taken
     await _store(connection, limit.row, slots)
     return Slice(taken, slot, free - taken, newest_ms, room_ms)
+
+
+async def free_of(connection: AsyncConnection, limit: Limit, now_ms: int) -> tuple[int, int]:
+    """What is left of a limit, and when its newest slot ends (0 where there is none). Nothing is taken or locked."""
+    scope, unit = limit.row
+    mine = (rate_buckets.c.scope == scope, rate_buckets.c.unit == unit)
+    stored = await connection.scalar(select(rate_buckets.c.slots).where(*mine)) or {}
+    slots = _counted({int(slot): units for slot, units in stored.items()}, {}, limit.window, now_ms)
+    return limit.most - sum(slots.values()), (max(slots) + 1) * limit.window.slot_ms if slots else 0
 
 
 async def give_back(connection: AsyncConnection, row: Row, window: Window, owed: Slots, now_ms: int) -> None:

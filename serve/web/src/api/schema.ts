@@ -499,6 +499,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Queues
+         * @description How many runs wait and run, by model; workflows are one queue. What is empty is left out.
+         */
+        get: operations["listQueues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/reconcile": {
         parameters: {
             query?: never;
@@ -1043,6 +1063,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/login-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Login Link
+         * @description A link that logs one browser in, once, as the local administrator. For administrators.
+         */
+        post: operations["createLoginLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me": {
         parameters: {
             query?: never;
@@ -1485,6 +1525,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/session/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Session By Link
+         * @description Log this browser in with the code of a link, which is spent.
+         */
+        post: operations["createSessionByLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/session/tenant": {
         parameters: {
             query?: never;
@@ -1499,6 +1559,27 @@ export interface paths {
          * @description Go on in another of one's tenants.
          */
         post: operations["switchTenant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/site": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Site
+         * @description What this platform offers, and who you are to it. Needs no key; a session that has ended is taken back, so that
+         *     what needs no key works again.
+         */
+        get: operations["getSite"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2340,6 +2421,23 @@ export interface components {
             updated_by: string;
             /** Version */
             version: number;
+        };
+        /**
+         * AllowanceView
+         * @description What may be asked for without a key, in a minute or a day. `of` is whose limit it is: everybody's without a key,
+         *     the site's (a wide network), or the client's. At `resets_at` all of it is free again, if nobody asks for more.
+         */
+        AllowanceView: {
+            /** Left */
+            left: number;
+            /** Limit */
+            limit: number;
+            /** Of */
+            of: string;
+            /** Resets At */
+            resets_at: string | null;
+            /** Window */
+            window: string;
         };
         /**
          * AppliedView
@@ -4295,12 +4393,44 @@ export interface components {
             what: string;
         };
         /**
+         * LinkCode
+         * @description The code of a link that logs in once: what stands behind `#code=` in its address.
+         */
+        LinkCode: {
+            /** Code */
+            code: string;
+        };
+        /**
          * LoggedOutView
          * @description Where to go to log out at the identity provider, too; null where there is no such place.
          */
         LoggedOutView: {
             /** Provider Logout Url */
             provider_logout_url: string | null;
+        };
+        /**
+         * LoginLinkView
+         * @description A link that logs in one browser, once, as the local administrator. It is shown this one time.
+         */
+        LoginLinkView: {
+            /** Code */
+            code: string;
+            /** Expires At */
+            expires_at: string;
+            /** Url */
+            url: string;
+        };
+        /**
+         * LoginWaysView
+         * @description The ways to log in. `link`: by a link that works once (POST /v1/session/link); `key`: with an API key (POST
+         *     /v1/session).
+         */
+        LoginWaysView: {
+            /** Key */
+            key: boolean;
+            /** Link */
+            link: boolean;
+            openid: components["schemas"]["OpenIdView"] | null;
         };
         /**
          * MembershipView
@@ -4953,6 +5083,16 @@ export interface components {
              */
             y?: number;
         };
+        /**
+         * OpenIdView
+         * @description Login at the identity provider: `url` leads there, and comes back to the path in its `return_to`.
+         */
+        OpenIdView: {
+            /** Label */
+            label: string;
+            /** Url */
+            url: string;
+        };
         /** Page[AdapterView] */
         Page_AdapterView_: {
             /** Data */
@@ -5211,6 +5351,22 @@ export interface components {
              */
             object?: "list";
         };
+        /** Page[QueueView] */
+        Page_QueueView_: {
+            /** Data */
+            data: components["schemas"]["QueueView"][];
+            /**
+             * Has More
+             * @default false
+             */
+            has_more?: boolean;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+        };
         /** Page[RunView] */
         Page_RunView_: {
             /** Data */
@@ -5453,6 +5609,18 @@ export interface components {
             pool?: string;
         };
         /**
+         * PlacementView
+         * @description Where a replica runs, and what it takes there.
+         */
+        PlacementView: {
+            /** Cpus */
+            cpus: number;
+            /** Gpus */
+            gpus: number;
+            /** Pool */
+            pool: string;
+        };
+        /**
          * PlanView
          * @description What a call would consume and cost at the most. `estimated_seconds` goes by how fast the model has been.
          */
@@ -5472,6 +5640,17 @@ export interface components {
                 [key: string]: number;
             };
             task: components["schemas"]["Task"];
+        };
+        /**
+         * PlaygroundView
+         * @description Whether some models can be called without a key, and how often: by window the limit that has the least left.
+         *     Nothing is said to somebody who has logged in.
+         */
+        PlaygroundView: {
+            /** Enabled */
+            enabled: boolean;
+            /** Requests */
+            requests: components["schemas"]["AllowanceView"][];
         };
         /**
          * Policy
@@ -5832,6 +6011,26 @@ export interface components {
             maxWaitSeconds?: number;
         };
         /**
+         * QueueView
+         * @description Runs that wait and run, of every tenant: those of a model, or, where `model` is null, of all workflows.
+         */
+        QueueView: {
+            /** Model */
+            model: string | null;
+            /**
+             * Object
+             * @default queue
+             * @constant
+             */
+            object?: "queue";
+            /** Oldest Waiting At */
+            oldest_waiting_at: string | null;
+            /** Running */
+            running: number;
+            /** Waiting */
+            waiting: number;
+        };
+        /**
          * Replicas
          * @description How many answer now, and how many should.
          */
@@ -6134,6 +6333,18 @@ export interface components {
             reason: string;
         };
         /**
+         * ScalingView
+         * @description Between how many replicas a model is kept, and how long the last one stays without work.
+         */
+        ScalingView: {
+            /** Idle Seconds */
+            idle_seconds: number;
+            /** Max Replicas */
+            max_replicas: number;
+            /** Min Replicas */
+            min_replicas: number;
+        };
+        /**
          * Scope
          * @description One permission of a key or a person. `admin` includes the others and reaches every tenant.
          * @enum {string}
@@ -6223,14 +6434,31 @@ export interface components {
             message: string;
             /** Name */
             name: string;
+            placement: components["schemas"]["PlacementView"];
             /** Price Version */
             price_version: string | null;
             replicas: components["schemas"]["Replicas"];
+            scaling: components["schemas"]["ScalingView"];
             /** Scaling Decisions */
             scaling_decisions: components["schemas"]["ScalingChangeView"][];
             state: components["schemas"]["ModelState"];
             /** Weights Digest */
             weights_digest: string | null;
+        };
+        /**
+         * SiteView
+         * @description This platform, for a page that opens. `me` is null for whoever has not logged in.
+         */
+        SiteView: {
+            /** Currency */
+            currency: string;
+            /** Docs Url */
+            docs_url: string;
+            login: components["schemas"]["LoginWaysView"];
+            me: components["schemas"]["MeView"] | null;
+            playground: components["schemas"]["PlaygroundView"];
+            /** Version */
+            version: string;
         };
         /**
          * StepStatus
@@ -8613,6 +8841,44 @@ export interface operations {
             };
         };
     };
+    listQueues: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An error. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An error. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_QueueView_"];
+                };
+            };
+        };
+    };
     reconcileUsage: {
         parameters: {
             query?: {
@@ -10053,6 +10319,44 @@ export interface operations {
             };
         };
     };
+    createLoginLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An error. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An error. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginLinkView"];
+                };
+            };
+        };
+    };
     getMe: {
         parameters: {
             query?: never;
@@ -10744,9 +11048,12 @@ export interface operations {
             query?: {
                 /** @description The last id of the page before. */
                 after?: string | null;
+                kind?: components["schemas"]["RunKind"] | null;
                 limit?: number;
                 model?: string | null;
                 status?: components["schemas"]["RunStatus"] | null;
+                /** @description `name@version`, or a name for all of its versions. */
+                workflow?: string | null;
             };
             header?: never;
             path?: never;
@@ -11106,6 +11413,48 @@ export interface operations {
             };
         };
     };
+    createSessionByLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkCode"];
+            };
+        };
+        responses: {
+            /** @description An error. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An error. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeView"];
+                };
+            };
+        };
+    };
     switchTenant: {
         parameters: {
             query?: never;
@@ -11144,6 +11493,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MeView"];
+                };
+            };
+        };
+    };
+    getSite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An error. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An error. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SiteView"];
                 };
             };
         };
