@@ -1,6 +1,9 @@
 # Slipway. `make help` says what each target does.
 VENV ?= .venv
 BIN := $(VENV)/bin
+WEB := ./serve/web/with-node $(VENV)
+# 3: there is no Node and none can be had. In CI that is a failure.
+UNLESS_ABSENT := || { [ $$? -eq 3 ] && [ -z "$$CI" ] && echo "Skipped: the web app's part of it."; }
 
 .PHONY: help up down test test-long check fmt bench render ui
 
@@ -8,6 +11,7 @@ help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 up: $(VENV)/.installed ## Start the platform in the foreground; Ctrl-C stops it
+	@./serve/web/build-page $(VENV) --optional
 	@$(BIN)/slipway up
 
 down: $(VENV)/.installed ## Stop a platform that was started with `slipway up --detach`
@@ -17,12 +21,16 @@ down: $(VENV)/.installed ## Stop a platform that was started with `slipway up --
 test: $(VENV)/.installed ## Run the tests (skips, with a reason, what this machine lacks)
 	@$(BIN)/python -m pytest -m "not long" -n auto --dist loadfile --no-loadscope-reorder tests/on_engine tests/on_cluster tests/contract tests/unit
 	@$(BIN)/python -m pytest -m "not long" tests/on_ray
+	@$(WEB) npm run --silent test $(UNLESS_ABSENT)
+	@$(BIN)/python -m pytest -m "not long" tests/browser
 
 test-long: $(VENV)/.installed ## Run the tests that take minutes each as well
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed ## Formatting, lint, types, layers, sizes
 	@cd $(CURDIR) && PATH=$(abspath $(BIN)):$$PATH && ruff format --check . && ruff check . && mypy && lint-imports && pytest -q tests/contract/test_house_rules.py
+	@$(WEB) npm run --silent check $(UNLESS_ABSENT)
+	@$(WEB) npm run --silent types -- --check $(UNLESS_ABSENT)
 
 fmt: $(VENV)/.installed ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
@@ -30,8 +38,8 @@ fmt: $(VENV)/.installed ## Format the code
 bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON (the other benchmarks: benchmarks/README.md)
 	@$(BIN)/python -m benchmarks.llm_overhead
 
-ui: ## Build the web app (there is none in this version: it serves the API only)
-	@echo "This version has no web app. The API is documented at http://127.0.0.1:8000/docs when the platform runs."
+ui: ## Build the web app, if its sources have changed; a platform that runs shows it at the next reload
+	@./serve/web/build-page $(VENV)
 
 render: $(VENV)/.installed ## Make the generated files anew: OpenAPI, the README's table of settings, rules, dashboards, custom resources, the chart and k8s/
 	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md && $(BIN)/python -m serve.telemetry.render k8s && $(BIN)/python -m operators.crds helm/slipway/crds && $(BIN)/python -m operators.chart

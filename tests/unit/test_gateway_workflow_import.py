@@ -109,3 +109,26 @@ async def test_a_key_that_only_reads_may_ask(made: Gateway) -> None:
         async with made.client(token) as client:
             statuses.append((await client.post(PATH, json={"graph": small()})).status_code)
     assert statuses == [200, 403]
+
+
+async def test_a_workflow_of_ours_is_read_from_yaml(client: httpx.AsyncClient) -> None:
+    spec = "spec:\n  title: Mine\n  nodes:\n    words: {type: 'op:text.template', inputs: {template: hello}}\n"
+    text = f"# mine\napiVersion: slipway.dev/v1alpha1\nkind: Workflow\nmetadata: {{name: mine}}\n{spec}"
+    answer = await client.post(PATH, files={"file": ("mine.yaml", text.encode(), "application/yaml")})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["spec"]["title"], set(answer.json()["spec"]["nodes"])) == ("Mine", {"words"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: Workflow\nspec: {}\n---\nkind: Workflow\nspec: {}\n",
+        "kind: &a [*a]\n",
+        "kind: !!python/object:os.system {}\n",
+        "kind: [\n",
+    ],
+    ids=["two", "endless", "tagged", "broken"],
+)
+async def test_yaml_that_is_no_workflow_is_refused(client: httpx.AsyncClient, text: str) -> None:
+    answer = await client.post(PATH, files={"file": ("mine.yaml", text.encode(), "application/yaml")})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_document")

@@ -360,3 +360,29 @@ async def test_a_client_that_listens_gets_the_runs_events_at_once(tmp_path: Path
         "event: queued",
         "event: canceled",
     ]
+
+
+async def test_a_run_takes_the_seeds_that_another_drew(tmp_path: Path) -> None:
+    async with library(tmp_path, story=STORY) as (made, client):
+        first = await start(client, "story", input={"prompt": "hello"})
+        again = await start(client, "story", input={"prompt": "hello"}, seeds_of=first["id"])
+        other = await start(client, "story", input={"prompt": "hello"})
+        terms = [(await stored(made, one)).workflow for one in (first, again, other)]
+        unknown = await client.post("/v1/workflows/story/runs", json={"seeds_of": "nobody", "input": {"prompt": "a"}})
+    seeds = [one.seeds for one in terms if one is not None]
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "run_not_found")
+
+
+async def test_a_run_shows_the_document_that_it_executes(tmp_path: Path) -> None:
+    async with library(tmp_path, story=STORY) as (_, client):
+        run = await start(client, "story@draft", input={"prompt": "hello"}, targets=["ask"])
+        changed = STORY.model_copy(update={"title": "Later"}).model_dump(mode="json", by_alias=True)
+        await client.put("/v1/workflows/story/draft", json=changed, headers={"if-match": "*"})
+        shown = (await client.get(f"/v1/runs/{run['id']}/workflow")).json()
+        painted = (await client.post(f"/v1/models/{PAINTER}/runs", json={"input": {"prompt": "a"}})).json()
+        of_model = await client.get(f"/v1/runs/{painted['id']}/workflow")
+    assert (shown["workflow"].get("title", ""), shown["targets"]) == ("", ["ask"])
+    assert shown["workflow"]["nodes"].keys() == STORY.nodes.keys()
+    assert set(shown["seeds"]) <= {"ask", "say"}
+    assert (of_model.status_code, of_model.json()["error"]["code"]) == (404, "document_not_found")

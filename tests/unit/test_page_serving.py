@@ -11,11 +11,12 @@ from fakes.gateway import Gateway, gateway
 from serve.gateway.app import create_app
 from serve.gateway.page.policy import CONTENT_SECURITY_POLICY
 
+TITLE = "The page of this build"
 SCRIPT = "/assets/index-Ab12Cd34.js"
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-def build(folder: Path, words: str = "the page") -> Path:
+def build(folder: Path, words: str = TITLE) -> Path:
     """A built page in `folder`."""
     assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ async def browser(running: Gateway, dist: Path) -> AsyncIterator[httpx.AsyncClie
 async def test_every_route_of_the_page_is_its_document(browser: httpx.AsyncClient, path: str):
     answer = await browser.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "the page" in answer.text
+    assert TITLE in answer.text
     assert answer.headers["cache-control"] == "no-cache"
 
 
@@ -71,7 +72,7 @@ async def test_what_is_the_apis_or_a_file_that_is_not_there_is_no_document(brows
 async def test_programs_and_other_methods_get_the_apis_answer(running: Gateway, dist: Path):
     async with browser_of(running, dist, accept="application/json") as program:
         assert (await program.get("/models")).status_code == 404
-        assert "the page" in (await program.get("/")).text
+        assert TITLE in (await program.get("/")).text
     async with browser_of(running, dist) as browser:
         for method in ("POST", "PUT", "DELETE", "OPTIONS"):
             assert (await browser.request(method, "/models")).status_code == 404
@@ -80,7 +81,7 @@ async def test_programs_and_other_methods_get_the_apis_answer(running: Gateway, 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/livez", "/metrics", "/login"])
 async def test_the_apis_own_pages_are_not_the_pages(browser: httpx.AsyncClient, path: str):
-    assert "the page" not in (await browser.get(path)).text
+    assert TITLE not in (await browser.get(path)).text
 
 
 @pytest.mark.parametrize(
@@ -177,9 +178,9 @@ async def test_a_file_that_is_opened_by_itself_runs_nothing(browser: httpx.Async
 async def test_a_build_shows_at_the_next_request_and_the_old_page_stays_until_it_is_there(
     browser: httpx.AsyncClient, dist: Path
 ):
-    assert "the page" in (await browser.get("/")).text
+    assert TITLE in (await browser.get("/")).text
     (dist / "index.html").unlink()
-    assert "the page" in (await browser.get("/")).text
+    assert TITLE in (await browser.get("/")).text
     build(dist, "another page")
     assert "another page" in (await browser.get("/")).text
     late = dist / "assets/late-12345678.js"
@@ -203,7 +204,7 @@ async def test_without_a_page_the_root_says_that_the_platform_runs_and_how_to_ge
 
 async def test_the_log_names_pages_and_files_by_their_kind(running: Gateway, browser: httpx.AsyncClient):
     await browser.get("/models/whatever")
-    await browser.get(SCRIPT)
+    await browser.head(SCRIPT)
     text = (await _metrics(running)).decode()
     assert 'route="/{page}"' in text
     assert 'route="/assets/{file}"' in text

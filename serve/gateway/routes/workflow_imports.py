@@ -18,7 +18,7 @@ _FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "PNG, WebP, JPEG or JSON."},
+        "file": {"type": "string", "format": "binary", "description": "PNG, WebP, JPEG, JSON or YAML."},
         "models": {"type": "string", "description": "As in JSON, written as JSON."},
     },
 }
@@ -31,7 +31,8 @@ async def import_workflow(request: Request, services: Injected, caller: Reader) 
     """Make a workflow of a ComfyUI graph, or of a picture that carries one, without keeping it.
 
     Common graphs become nodes that run here; what has no equivalent is kept as `comfy:` nodes, each with a problem that
-    says so, and whatever is done otherwise here is a warning. Pictures that were made here give their own workflow.
+    says so, and whatever is done otherwise here is a warning. Pictures that were made here give their own workflow, and
+    so do documents of workflows, as JSON or YAML.
     """
     found = await imported(services, caller, await read_import(request))
     checked = await check(services, caller.tenant, found.spec, for_draft=True)

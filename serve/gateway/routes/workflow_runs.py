@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.auth.access import Caller
+from serve.domain.errors import NotFound
 from serve.domain.names import RunId
 from serve.domain.run import Run
 from serve.domain.steps import MAX_LABEL
@@ -21,7 +22,7 @@ from serve.gateway.views import Page, RunView
 from serve.gateway.workflows.openapi_of import openapi_of
 from serve.gateway.workflows.plans import plan_of
 from serve.gateway.workflows.run_requests import read_workflow_run, workflow_address
-from serve.gateway.workflows.run_views import StepView, WorkflowPlanView, step_view
+from serve.gateway.workflows.run_views import RunWorkflowView, StepView, WorkflowPlanView, step_view
 from serve.gateway.workflows.submission import WorkflowOrder, promised
 from serve.telemetry import logs
 
@@ -101,3 +102,16 @@ async def list_run_steps(
     """The steps of a workflow's run, by label; of a model's run there are none."""
     found = await services.runs.steps(caller.tenant, run_id, after=after, limit=limit + 1)
     return Page(data=[step_view(step) for step in found[:limit]], has_more=len(found) > limit)
+
+
+@router.get("/v1/runs/{run_id}/workflow", operation_id="getRunWorkflow")
+async def get_run_workflow(run_id: RunId, services: Injected, caller: Reader) -> RunWorkflowView:
+    """The document that a workflow's run executes, which the draft that it began from may have left behind.
+
+    A model's run has none: a 404, `document_not_found`.
+    """
+    terms = (await services.runs.get(caller.tenant, run_id)).workflow
+    if terms is None:
+        raise NotFound("It is the run of a model, and has no workflow.", "document_not_found", "run_id")
+    spec = await services.workflows.documents.get(caller.tenant, terms.digest)
+    return RunWorkflowView(workflow=spec.written(), targets=list(terms.targets), seeds=terms.seeds)

@@ -13,6 +13,7 @@ from serve.domain.names import dns_label
 from serve.domain.workflow import WorkflowSpec
 from serve.gateway.access import allowed
 from serve.gateway.bodies import read_plain
+from serve.gateway.playground import shown_to
 from serve.gateway.routing import Injected
 from serve.gateway.views import Page
 from serve.gateway.workflows.checking import check
@@ -20,14 +21,17 @@ from serve.gateway.workflows.palette import palette
 from serve.gateway.workflows.problem_answers import read_workflow
 from serve.gateway.workflows.publishing import author, is_published
 from serve.gateway.workflows.revisions import etag, replaced_revision
+from serve.gateway.workflows.templates import models_of, templates
 from serve.gateway.workflows.views import (
     CheckedView,
     DraftView,
     SavedDraftView,
+    TemplateView,
     WorkflowView,
     draft_view,
     problem_views,
     saved_view,
+    template_view,
     workflow_view,
 )
 from serve.workflow.interface import input_schema, output_schema
@@ -136,6 +140,14 @@ async def list_node_types(
     """Everything that a node can be: models that the caller may use, operations, and the tenant's own workflows in
     their latest versions; each with its ports, their types, and the JSON Schemas that forms are made from."""
     return Page(data=await palette(services, caller, q.casefold().split()))
+
+
+@router.get("/v1/workflow-templates", operation_id="listWorkflowTemplates")
+async def list_workflow_templates(services: Injected, caller: Reader) -> Page[TemplateView]:
+    """Workflows to begin with, and whether the models that they need are here; saving one as a draft makes it one's
+    own."""
+    cards = shown_to(caller, await services.catalog.cards())
+    return Page(data=[template_view(one.name, one.spec, models_of(one.spec), cards) for one in templates()])
 
 
 @router.get("/v1/schemas/workflow", operation_id="getWorkflowSchema")

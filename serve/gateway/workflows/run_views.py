@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from serve.domain.steps import Step, StepStatus
 from serve.gateway.run_answers import shown_outputs
@@ -33,6 +33,16 @@ class StepView(BaseModel):
     cost: CostView | None
     output: dict[str, Any] | None
     error: RunErrorView | None
+
+
+class RunWorkflowView(BaseModel):
+    """What a workflow's run executes, as it was when the run was accepted. `targets` are the nodes that it runs to,
+    none where it is the outputs; `seeds` were drawn, by step."""
+
+    object: Literal["run_workflow"] = "run_workflow"
+    workflow: dict[str, JsonValue]
+    targets: list[str]
+    seeds: dict[str, int]
 
 
 class NodePlanView(BaseModel):

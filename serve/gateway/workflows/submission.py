@@ -30,6 +30,7 @@ from serve.gateway.image_inputs import ImageInputs, Picture
 from serve.gateway.model_access import check_model
 from serve.gateway.routing import admission_of, services_of
 from serve.gateway.run_requests import about_input, deadline_ms, webhook_of
+from serve.gateway.services import Services
 from serve.gateway.workflows import media
 from serve.gateway.workflows.adapters import Resolved, resolved_adapters
 from serve.gateway.workflows.call_checks import check_calls

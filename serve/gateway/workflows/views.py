@@ -1,6 +1,6 @@
 """What is sent and asked of workflows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue
@@ -63,6 +63,19 @@ class CheckedView(BaseModel):
     num_steps: int | None = None
     inputs: dict[str, Any] | None = None
     outputs: dict[str, Any] | None = None
+
+
+class TemplateView(BaseModel):
+    """A workflow to begin with. `models` are those that it names, `missing` those of them that the caller has not."""
+
+    name: str
+    object: Literal["workflow_template"] = "workflow_template"
+    title: str
+    description: str
+    tags: list[str]
+    models: list[str]
+    missing: list[str]
+    workflow: dict[str, JsonValue]
 
 
 class PublishBody(Body):
@@ -202,3 +215,16 @@ def _fields(workflow: StoredWorkflow) -> dict[str, Any]:
         "updated_at": at(workflow.updated_ms),
         "updated_by": workflow.updated_by,
     }
+
+
+def template_view(name: str, spec: WorkflowSpec, models: list[str], known: Collection[str]) -> TemplateView:
+    """A template for a caller that has the models `known`."""
+    return TemplateView(
+        name=name,
+        title=spec.title,
+        description=spec.description,
+        tags=spec.tags,
+        models=models,
+        missing=[model for model in models if model not in known],
+        workflow=spec.written(),
+    )

@@ -11,6 +11,11 @@ export function useCsrfToken(token: string | null): void {
   csrfToken = token;
 }
 
+/** What a changing request made without this client carries: an upload that tells its progress. */
+export function sessionHeaders(): Record<string, string> {
+  return csrfToken === null ? {} : { "x-csrf-token": csrfToken };
+}
+
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 const session: Middleware = {

@@ -1484,6 +1484,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{run_id}/workflow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Run Workflow
+         * @description The document that a workflow's run executes, which the draft that it began from may have left behind.
+         *
+         *     A model's run has none: a 404, `document_not_found`.
+         */
+        get: operations["getRunWorkflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/schemas/workflow": {
         parameters: {
             query?: never;
@@ -1658,6 +1680,27 @@ export interface paths {
          * @description What the tenant's webhooks are signed with.
          */
         get: operations["getWebhookSecret"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workflow-templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workflow Templates
+         * @description Workflows to begin with, and whether the models that they need are here; saving one as a draft makes it one's
+         *     own.
+         */
+        get: operations["listWorkflowTemplates"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1976,7 +2019,8 @@ export interface paths {
          * @description Make a workflow of a ComfyUI graph, or of a picture that carries one, without keeping it.
          *
          *     Common graphs become nodes that run here; what has no equivalent is kept as `comfy:` nodes, each with a problem that
-         *     says so, and whatever is done otherwise here is a warning. Pictures that were made here give their own workflow.
+         *     says so, and whatever is done otherwise here is a warning. Pictures that were made here give their own workflow, and
+         *     so do documents of workflows, as JSON or YAML.
          */
         post: operations["importWorkflow"];
         delete?: never;
@@ -4932,7 +4976,8 @@ export interface components {
          * NewWorkflowRunBody
          * @description A run of a workflow to start. `input` has the workflow's inputs by name; pictures are asset:<id>, a data: URL or
          *     an http(s) address. `targets` are nodes to run to, in place of the outputs. With `use_cache` false everything is
-         *     made anew. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes.
+         *     made anew. Seeds that nobody gives are those of the run `seeds_of`, where it has them: what it made is then found,
+         *     and not made again. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes.
          */
         NewWorkflowRunBody: {
             /**
@@ -4954,6 +4999,11 @@ export interface components {
              * @default 0
              */
             priority?: number;
+            /**
+             * Seeds Of
+             * @default null
+             */
+            seeds_of?: string | null;
             /** Targets */
             targets?: string[];
             /**
@@ -5403,6 +5453,22 @@ export interface components {
         Page_StepView_: {
             /** Data */
             data: components["schemas"]["StepView"][];
+            /**
+             * Has More
+             * @default false
+             */
+            has_more?: boolean;
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+        };
+        /** Page[TemplateView] */
+        Page_TemplateView_: {
+            /** Data */
+            data: components["schemas"]["TemplateView"][];
             /**
              * Has More
              * @default false
@@ -6236,6 +6302,29 @@ export interface components {
             workflow: string | null;
         };
         /**
+         * RunWorkflowView
+         * @description What a workflow's run executes, as it was when the run was accepted. `targets` are the nodes that it runs to,
+         *     none where it is the outputs; `seeds` were drawn, by step.
+         */
+        RunWorkflowView: {
+            /**
+             * Object
+             * @default run_workflow
+             * @constant
+             */
+            object?: "run_workflow";
+            /** Seeds */
+            seeds: {
+                [key: string]: number;
+            };
+            /** Targets */
+            targets: string[];
+            /** Workflow */
+            workflow: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+        };
+        /**
          * Sampler
          * @description How noise becomes a picture. The first group runs as one fused update for a whole batch, the others step by
          *     step through diffusers' own scheduler of that name; results are the same as diffusers' in both.
@@ -6543,6 +6632,34 @@ export interface components {
          * @enum {string}
          */
         Task: "chat" | "completion" | "embedding" | "text_to_image" | "image_to_image";
+        /**
+         * TemplateView
+         * @description A workflow to begin with. `models` are those that it names, `missing` those of them that the caller has not.
+         */
+        TemplateView: {
+            /** Description */
+            description: string;
+            /** Missing */
+            missing: string[];
+            /** Models */
+            models: string[];
+            /** Name */
+            name: string;
+            /**
+             * Object
+             * @default workflow_template
+             * @constant
+             */
+            object?: "workflow_template";
+            /** Tags */
+            tags: string[];
+            /** Title */
+            title: string;
+            /** Workflow */
+            workflow: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+        };
         /**
          * TenantBody
          * @description A tenant to make. prepaid: nothing runs beyond the credit; postpaid: what runs is billed afterwards.
@@ -11335,6 +11452,46 @@ export interface operations {
             };
         };
     };
+    getRunWorkflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An error. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An error. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunWorkflowView"];
+                };
+            };
+        };
+    };
     getWorkflowSchema: {
         parameters: {
             query?: never;
@@ -11726,6 +11883,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+        };
+    };
+    listWorkflowTemplates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An error. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An error. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_TemplateView_"];
                 };
             };
         };
@@ -12582,7 +12777,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description PNG, WebP, JPEG or JSON.
+                     * @description PNG, WebP, JPEG, JSON or YAML.
                      */
                     file: string;
                     /** @description As in JSON, written as JSON. */

@@ -12,6 +12,8 @@ import { runs } from "./runs";
 import { shell } from "./shell";
 import { usage } from "./usage";
 import { versions } from "./versions";
+import { workflowRun } from "./workflow-run";
+import { workflows } from "./workflows";
 
 export const strings = {
   adapters,
@@ -27,4 +29,6 @@ export const strings = {
   shell,
   usage,
   versions,
+  workflowRun,
+  workflows,
 };

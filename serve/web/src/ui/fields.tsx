@@ -45,7 +45,7 @@ export function Field({ label, aside, hint, error, children, isLabelHidden = fal
   );
 }
 
-const CONTROL =
+export const CONTROL =
   "w-full rounded-sm border border-line-strong bg-bg px-2 text-fg transition-colors hover:border-faint aria-invalid:border-bad disabled:text-faint";
 
 interface Told {

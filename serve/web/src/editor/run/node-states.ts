@@ -2,8 +2,7 @@
 import type { RunEvent } from "@/api/run-events";
 import type { Json, Schemas, Step } from "@/api/types";
 
-export type NodeStatus =
-  "idle" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "cached" | "skipped";
+export type NodeStatus = "idle" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "cached" | "skipped";
 
 export interface NodeError {
   code: string;

@@ -6,7 +6,7 @@ import { create } from "zustand";
 
 import type { RunEvent } from "@/api/run-events";
 import type { ApiError } from "@/api/errors";
-import type { Run, Schemas, Step, WorkflowSpec } from "@/api/types";
+import type { Json, Run, Schemas, Step, WorkflowSpec } from "@/api/types";
 
 import { folded, foldedSteps, IDLE, isEnded, NO_STATES, type NodeState, type RunStates } from "./node-states";
 
@@ -29,13 +29,15 @@ export interface RunStore {
   /** Why it could not be started or followed; of a run that failed, `run.error` says it. */
   error: ApiError | null;
   states: RunStates;
-  /** Nodes to run to; none of them, the outputs. */
-  targets: string[];
+  /** What the workflow's inputs are given, here and in the App tab. Kept for the tab's life, not beyond. */
+  values: Record<string, Json>;
   plan: Plan | null;
   planError: ApiError | null;
   isPlanning: boolean;
   past: PastRun | null;
   open: (workflow: string) => void;
+  setValue: (name: string, value: Json) => void;
+  setValues: (values: Record<string, Json>) => void;
   began: (run: Run) => void;
   heard: (event: RunEvent) => void;
   learned: (steps: readonly Step[], run?: Run) => void;
@@ -52,7 +54,7 @@ const NOTHING = {
   phase: "none" as RunPhase,
   error: null,
   states: NO_STATES,
-  targets: [],
+  values: {},
   plan: null,
   planError: null,
   isPlanning: false,
@@ -63,7 +65,15 @@ export const useWorkflowRun = create<RunStore>()((set, get) => ({
   workflow: null,
   ...NOTHING,
   open: (workflow) => {
-    if (get().workflow !== workflow) set({ workflow, ...NOTHING });
+    if (get().workflow !== workflow) set({ workflow, ...NOTHING, values: keptValues(workflow) });
+  },
+  setValue: (name, value) => {
+    get().setValues({ ...get().values, [name]: value });
+  },
+  setValues: (values) => {
+    const { workflow } = get();
+    if (workflow !== null) keepValues(workflow, values);
+    set({ values });
   },
   starting: () => {
     set({ phase: "starting", error: null, states: NO_STATES, runId: null, run: null, past: null });
@@ -93,6 +103,26 @@ export const useWorkflowRun = create<RunStore>()((set, get) => ({
     set({ past });
   },
 }));
+
+function placeOf(workflow: string): string {
+  return `slipway.values.${workflow}`;
+}
+
+function keptValues(workflow: string): Record<string, Json> {
+  try {
+    return JSON.parse(sessionStorage.getItem(placeOf(workflow)) ?? "{}") as Record<string, Json>;
+  } catch {
+    return {};
+  }
+}
+
+function keepValues(workflow: string, values: Record<string, Json>): void {
+  try {
+    sessionStorage.setItem(placeOf(workflow), JSON.stringify(values));
+  } catch {
+    // A picture as a data: address may be more than the browser keeps; the values are in memory all the same.
+  }
+}
 
 function phaseOf(run: Run): RunPhase {
   return run.status;

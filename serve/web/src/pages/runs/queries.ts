@@ -1,0 +1,128 @@
+/** What the pages of runs ask the API, asked again while something goes on. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+
+import { api, call, unwrap } from "@/api/client";
+import type { Run, Step } from "@/api/types";
+
+import { bodyOf, isLive, startOf } from "./facts";
+import { queryOf, type RunFilters } from "./filters";
+
+const LIVE_MS = 2_000;
+const IDLE_MS = 15_000;
+
+export function useRuns(filters: RunFilters) {
+  return useQuery({
+    queryKey: ["runs", filters],
+    queryFn: () => unwrap(api.GET("/v1/runs", { params: { query: queryOf(filters) } })),
+    // Pages further back hold what has ended; the first one also gets what is new.
+    refetchInterval: ({ state }) =>
+      state.data?.data.some(isLive) ? LIVE_MS : filters.after === null ? IDLE_MS : false,
+  });
+}
+
+export function useRunOf(id: string) {
+  return useQuery({
+    queryKey: ["runs", "one", id],
+    queryFn: () => unwrap(api.GET("/v1/runs/{run_id}", { params: { path: { run_id: id } } })),
+    refetchInterval: ({ state }) => (state.data !== undefined && isLive(state.data) ? 1_000 : false),
+  });
+}
+
+/** All steps of a workflow's run: its charts are of the whole. */
+async function readSteps(id: string): Promise<Step[]> {
+  const steps: Step[] = [];
+  for (;;) {
+    const query = { limit: 500, after: steps.at(-1)?.label ?? "" };
+    const page = await unwrap(api.GET("/v1/runs/{run_id}/steps", { params: { path: { run_id: id }, query } }));
+    steps.push(...page.data);
+    if (!page.has_more) return steps;
+  }
+}
+
+export function useSteps(run: Run) {
+  return useQuery({
+    // Asked once more when the run has ended, whatever was known before.
+    queryKey: ["runs", "steps", run.id, isLive(run)],
+    queryFn: () => readSteps(run.id),
+    enabled: run.kind === "workflow",
+    refetchInterval: isLive(run) ? LIVE_MS : false,
+  });
+}
+
+export function usePostings(run: Run) {
+  const query = { run_id: run.id, limit: 200, from: run.created_at };
+  return useQuery({
+    queryKey: ["runs", "usage", run.id, run.status],
+    queryFn: () => unwrap(api.GET("/v1/usage/events", { params: { query } })),
+    enabled: !isLive(run),
+    // Booked within seconds of the end; until then asked again, a few times.
+    refetchInterval: ({ state }) => (state.data?.data.length === 0 && state.dataUpdateCount < 10 ? LIVE_MS : false),
+  });
+}
+
+export function useDeliveries(run: Run) {
+  return useQuery({
+    queryKey: ["runs", "deliveries", run.id, run.status],
+    queryFn: () => unwrap(api.GET("/v1/runs/{run_id}/deliveries", { params: { path: { run_id: run.id } } })),
+    refetchInterval: ({ state }) => (state.data?.data.some((one) => one.status === "pending") ? 5_000 : false),
+  });
+}
+
+/** Cancels; the answer is the run as it is then. */
+export function useCancel() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (run: Run) => unwrap(api.POST("/v1/runs/{run_id}/cancel", { params: { path: { run_id: run.id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["runs"] }),
+  });
+}
+
+/** The same input as a new run. */
+export function useRetry() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async (run: Run) => {
+      const headers = { "content-type": "application/json" };
+      const answer = await call(startOf(run), { method: "POST", headers, body: JSON.stringify(bodyOf(run)) });
+      return (await answer.json()) as Run;
+    },
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["runs"] }),
+  });
+}
+
+export async function deleteRun(id: string): Promise<void> {
+  await unwrap(api.DELETE("/v1/runs/{run_id}", { params: { path: { run_id: id } } }));
+}
+
+/** What can be filtered by: the models and the workflows there are. */
+export function useTargets() {
+  const models = useQuery({
+    queryKey: ["catalog", "names"],
+    queryFn: () => unwrap(api.GET("/v1/catalog")),
+    select: (page) => page.data.map((card) => card.name),
+    staleTime: 60_000,
+  });
+  const workflows = useQuery({
+    queryKey: ["workflows", "names"],
+    queryFn: () => unwrap(api.GET("/v1/workflows", { params: { query: { limit: 100 } } })),
+    select: (page) => page.data.map((workflow) => workflow.name),
+    staleTime: 60_000,
+  });
+  return { models: models.data ?? [], workflows: workflows.data ?? [] };
+}
+
+/** The time, told anew each second while `isTicking`: for what goes on. */
+export function useNow(isTicking: boolean): number {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    if (!isTicking) return undefined;
+    const timer = setInterval(() => {
+      setNow(Date.now());
+    }, 1_000);
+    return () => {
+      clearInterval(timer);
+    };
+  }, [isTicking]);
+  return now;
+}
