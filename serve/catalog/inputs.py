@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model, model_validator
 
+from serve.catalog.example_outputs import output_problems
 from serve.catalog.narrowing import Narrowing, refusal
 from serve.domain import validation
 from serve.domain.chat import ChatInput, CompletionInput, EmbeddingInput
@@ -161,10 +162,12 @@ def _default_problems(models: Mapping[Task, type[BaseModel]]) -> Iterator[tuple[
 def _example_problems(
     document: ModelDocument, models: Mapping[Task, type[BaseModel]]
 ) -> Iterator[tuple[validation.Path, str]]:
-    """An example is `{title, task, input}`; its input must be one that the model takes."""
+    """An example is `{title, task, input, output}`; its input must be one that the model takes."""
     tasks = document.spec.tasks
     for index, example in enumerate(document.spec.card.examples):
         path: validation.Path = ("spec", "card", "examples", index)
+        if "output" in example:
+            yield from output_problems(example["output"], path)
         task = example.get("task", tasks[0])
         if task not in tasks or not isinstance(example.get("input"), dict):
             yield path, "an example has an input, and a task of this model (its first one by default)"

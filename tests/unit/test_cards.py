@@ -203,3 +203,28 @@ def test_an_example_must_be_an_input() -> None:
     card(examples=[{"task": "chat", "input": HELLO}, {"input": HELLO}])
     with pytest.raises(InvalidRequest, match=r"spec.card.examples.0.input.messages: is required"):
         card(examples=[{"input": {}}])
+
+
+@pytest.mark.parametrize(
+    "output", [{"text": "Paris."}, {"images": ["data:image/webp;base64,UklGRg=="]}], ids=["text", "picture"]
+)
+def test_an_example_may_say_what_came_out(output: dict[str, Any]) -> None:
+    assert card(examples=[{"input": HELLO, "output": output}]).document.spec.card.examples[0]["output"] == output
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {},
+        "Paris.",
+        {"text": ""},
+        {"pictures": []},
+        {"images": ["https://elsewhere.example/a.png"]},
+        {"images": ["data:image/svg+xml;base64,PHN2Zz4="]},
+        {"images": ["data:image/png;base64," + "A" * 70_000]},
+    ],
+    ids=["nothing", "no object", "empty", "unknown", "elsewhere", "svg", "large"],
+)
+def test_what_came_out_of_an_example_is_small_and_inside_the_card(output: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"spec.card.examples.0.output"):
+        card(examples=[{"input": HELLO, "output": output}])

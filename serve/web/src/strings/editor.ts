@@ -1,1 +1,3 @@
-export const editor = {};
+import { canvas } from "./editor-canvas";
+
+export const editor = { canvas };

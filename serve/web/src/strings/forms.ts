@@ -66,7 +66,8 @@ export const forms = {
   maskTitle: "Paint over what is to change",
   maskCanvas:
     "The mask over the picture. Arrow keys move the brush, with Shift further; Space paints where it is; P holds it down.",
-  maskHint: "Drag to paint. Keys: arrows move the brush, Space paints, P holds the brush down, [ and ] change its size.",
+  maskHint:
+    "Drag to paint. Keys: arrows move the brush, Space paints, P holds the brush down, [ and ] change its size.",
   brush: "Brush",
   eraser: "Eraser",
   brushSize: "Brush size, in pixels",

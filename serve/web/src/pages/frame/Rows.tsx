@@ -25,14 +25,14 @@ interface RowsProps<T> {
 
 const FROM = { sm: "max-sm:hidden", md: "max-md:hidden", lg: "max-lg:hidden" };
 
-/** A cell's link with the class `row-link` would cover its row: see `RowLink`. */
+/** A link with `after:absolute after:inset-0` in a cell covers its row; what else acts in the row is `relative`. */
 export function Rows<T>({ label, columns, rows, keyOf }: RowsProps<T>) {
   const place = ({ from, isNumber }: Column<T>) => classes(from && FROM[from], isNumber ? "text-right" : "text-left");
   return (
     // Wide tables scroll sideways within themselves, so the keyboard must reach them.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="overflow-x-auto" role="region" aria-label={label} tabIndex={0}>
-      <table className="w-full border-collapse">
+      <table className="w-full border-collapse wrap-break-word">
         <thead>
           <tr className="border-b border-line">
             {columns.map((column) => (
