@@ -120,7 +120,7 @@ async def _bring_up(settings: Settings, platform: local_ray.Platform, console: C
             await _all_ready(rest, platform, {model.name for model in warm}, models, board)
         finally:
             await rest.close()
-    code = await _login_code(settings) if _has_page() else None
+    code = await login_code(settings) if _has_page() else None
     _print_welcome(platform, models, console, is_new=key is not None, code=code)
 
 
@@ -145,7 +145,7 @@ def _has_page() -> bool:
     return (DIST / INDEX[1:]).is_file()
 
 
-async def _login_code(settings: Settings) -> str:
+async def login_code(settings: Settings) -> str:
     """Of a link into the web app. The platform itself makes it: whoever starts it needs no key for that."""
     records, clock = Records(settings.storage.url()), SystemClock()
     try:
@@ -261,7 +261,7 @@ def _print_welcome(
     chats = [model for model in models if "chat" in model.spec.tasks]
     chat = next((model.name for model in sorted(chats, key=_is_warm, reverse=True)), None)
     note = " (shown once: it is stored hashed; your copy is in the CLI's context)" if is_new else ""
-    told = f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n{_page_line(platform.url, code)}\n"
+    told = f"\nSlipway is ready at {platform.url}\nAPI key: {key}{note}\n{page_line(platform.url, code)}\n"
     console.print(told, highlight=False, soft_wrap=True, markup=False)
     if chat:
         question = '[{"role": "user", "content": "What is the capital of France?"}]'
@@ -275,7 +275,8 @@ def _print_welcome(
         sys.stdout.flush()
 
 
-def _page_line(url: str, code: str | None) -> str:
+def page_line(url: str, code: str | None) -> str:
+    """What is said of the web app; `code` is that of a link, None where there is no page."""
     if code is None:
         return "Web app: not built here; `make ui` builds it."
     once = f"(once, within {LINK_SECONDS // 60} minutes; then `slipway login-link`)"

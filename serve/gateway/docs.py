@@ -24,10 +24,13 @@ def add_docs(app: FastAPI) -> None:
 
 
 async def _page(request: Request) -> HTMLResponse:
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title="Slipway",
         swagger_js_url=f"{FILES}/swagger-ui-bundle.js",
         swagger_css_url=f"{FILES}/swagger-ui.css",
         swagger_favicon_url=f"{FILES}/favicon.png",
     )
+    # It can send requests with the session of whoever looks at it: not from within another site.
+    page.headers["x-frame-options"] = "DENY"
+    return page

@@ -3,7 +3,7 @@
 What such a caller may do is listed here, and everything else answers as it always does without a key:
 
     call        models of the playground, in every way; with pictures in the request, not by address
-    look        the catalogue, as far as it is the playground's
+    look        the catalogue, as far as it is the playground's; what a call would cost, without pictures in it
     runs        one by its id, which nobody can guess: read, follow, cancel. Never a list; all callers are one tenant
     assets      one by its id, to see what a run made. No list, no upload, no deletion
     not         webhooks, and the words of other people: an Idempotency-Key means something within one client only
@@ -35,7 +35,7 @@ ANONYMOUS_KEY = KeyId("anonymous")
 _CALLER = Caller(ANONYMOUS, DEFAULT_PROJECT, ANONYMOUS_KEY, frozenset({Scope.INFERENCE, Scope.READ}))
 _OPEN = {
     "POST": re.compile(
-        r"/v1/(chat/completions|completions|embeddings|images/generations|images/edits|models/[^/:]+(:.+)?/runs"
+        r"/v1/(chat/completions|completions|embeddings|images/generations|images/edits|models/[^/:]+(:.+)?/(runs|plan)"
         r"|runs/[^/]+/cancel)"
     ),
     "GET": re.compile(r"/v1/(models(/[^/:]+(:.+)?)?|catalog(/[^/]+)?|runs/[^/]+(/events)?|assets/[^/]+(/content)?)"),
@@ -146,6 +146,14 @@ def check_run(caller: Caller, task: Task, inputs: Mapping[str, Any], has_webhook
                 "forbidden_address",
                 field,
             )
+
+
+def check_plan(caller: Caller, task: Task, inputs: Mapping[str, Any]) -> None:
+    """Raises for what only callers with a key may have planned: reading pictures is work, and a plan counts for no
+    limit."""
+    for field in IMAGE_FIELDS.get(task, {}):
+        if is_anonymous(caller) and inputs.get(field) is not None:
+            raise PermissionDenied("Plans with pictures need an API key.", "permission_denied", f"input.{field}")
 
 
 def own_key(client: Client | None, idempotency_key: str | None) -> str | None:

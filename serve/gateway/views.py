@@ -71,8 +71,8 @@ class AdapterPolicyView(BaseModel):
 
 
 class CardView(BaseModel):
-    """A model of the catalogue. `inputs` holds a JSON Schema per task; `prices` are those in force for the caller,
-    spelled as in a document, null where the model is unpriced."""
+    """A model of the catalogue. `inputs` holds a JSON Schema per task, in which `x-ui` says how a form shows a field;
+    `prices` are those in force for the caller, spelled as in a document, null where the model is unpriced."""
 
     name: str
     title: str

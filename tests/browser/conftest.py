@@ -15,8 +15,6 @@ from fakes.platform import TestPlatform, running_platform
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 DIST = Path(__file__).parents[2] / "serve/web/dist/index.html"
-AXE = Path(__file__).parents[2] / "serve/web/node_modules/axe-core/axe.min.js"
-THEMES = ("dark", "light")
 
 
 @dataclass
@@ -83,12 +81,9 @@ def watch(site: TestPlatform) -> Iterator[Watch]:
     assert watching.complaints == []
 
 
-Open = Callable[..., Page]
-
-
 @pytest.fixture
-def window(chromium: Browser, site: TestPlatform, watch: Watch) -> Iterator[Open]:
-    """Opens windows: `window()` of a newcomer, `window(signed_in=True)` of the administrator; each a browser of its own."""
+def window(chromium: Browser, site: TestPlatform, watch: Watch) -> Iterator[Callable[..., Page]]:
+    """Opens windows: `window()` of a newcomer, `window(signed_in=True)` of the administrator; each its own browser."""
     contexts: list[BrowserContext] = []
 
     def opened(

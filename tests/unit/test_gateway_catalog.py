@@ -21,7 +21,10 @@ async def test_a_card_tells_everything_about_a_model(tmp_path: Path):
     assert card["digest"].startswith("sha256:")
     assert card["created_at"].endswith("Z")
     assert set(card["inputs"]) == {"chat", "completion"}
-    assert card["inputs"]["chat"]["properties"]["temperature"]["maximum"] == 2
+    temperature = card["inputs"]["chat"]["properties"]["temperature"]
+    assert temperature["maximum"] == 2
+    assert (temperature["title"], temperature["x-ui"]["widget"]) == ("Temperature", "slider")
+    assert card["inputs"]["chat"]["properties"]["logit_bias"]["x-ui"]["advanced"]
 
 
 FILTERS: list[tuple[dict[str, str], list[str]]] = [

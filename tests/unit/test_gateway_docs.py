@@ -10,6 +10,7 @@ async def test_the_page_and_all_it_loads_come_from_here(tmp_path: Path) -> None:
     async with gateway(tmp_path) as served, served.client(key="") as client:
         page = await client.get("/docs")
         assert page.status_code == 200
+        assert page.headers["x-frame-options"] == "DENY"
         links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
         assert links
         assert [link for link in links if not link.startswith("/docs/static/")] == []

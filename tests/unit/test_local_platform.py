@@ -4,10 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from fakes.gateway import gateway
 
 from serve.catalog.builtin import builtin_documents
 from serve.cli.local_ray import free_hundred, free_port
-from serve.cli.up import check_parts, fitted
+from serve.cli.up import check_parts, fitted, login_code, page_line
 from serve.domain.errors import EngineFailed
 
 CHAT, EMBEDDING = builtin_documents(["smollm2-135m-instruct", "minilm-l6-v2"])
@@ -58,3 +59,16 @@ def test_a_hundred_ports_of_which_one_is_in_use_are_another_platforms(monkeypatc
     monkeypatch.setattr("serve.cli.local_ray._REPLICA_PORTS", range(26_000, 26_200, 100))
     monkeypatch.setattr("serve.cli.local_ray._is_free", lambda port: port != 26_041)
     assert {free_hundred() for _ in range(20)} == {range(26_100, 26_200)}
+
+
+async def test_the_link_that_up_prints_signs_a_browser_in(tmp_path: Path):
+    async with gateway(tmp_path) as made, made.client("") as browser:
+        line = page_line("http://slipway", await login_code(made.services.settings))
+        address, _, code = line.split()[2].partition("#code=")
+        assert address == "http://slipway/signin"
+        answer = await browser.post("/v1/session/link", json={"code": code})
+        assert (answer.status_code, answer.json()["administrator"]) == (201, True)
+
+
+def test_where_there_is_no_page_up_says_how_to_get_it():
+    assert page_line("http://slipway", None) == "Web app: not built here; `make ui` builds it."

@@ -57,7 +57,7 @@ async def test_every_route_of_the_page_is_its_document(browser: httpx.AsyncClien
     answer = await browser.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert TITLE in answer.text
-    assert answer.headers["cache-control"] == "no-cache"
+    assert (answer.headers["cache-control"], answer.headers["vary"]) == ("no-cache", "accept, accept-encoding")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,7 @@ async def test_the_documents_policy_lets_it_run_its_own_files_alone(browser: htt
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == policy["font-src"] == "'self'"
     assert (policy["base-uri"], policy["frame-ancestors"], policy["object-src"]) == ("'none'",) * 3
+    assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "'none'")
     assert "unsafe" not in CONTENT_SECURITY_POLICY
     assert not [source for value in policy.values() for source in value.split() if ":" in source.rstrip(":")]
     assert headers["x-frame-options"] == "DENY"

@@ -136,6 +136,26 @@ async def test_a_run_is_its_callers_by_its_id_and_no_other_tenants_is(made: Gate
         assert (await client.get(f"/v1/runs/{other['id']}")).status_code == 404
 
 
+async def test_a_stranger_is_told_what_a_call_would_cost_as_often_as_they_like(made: Gateway):
+    async with stranger(made) as client:
+        plans = [await client.post(f"/v1/models/{OPEN}/plan", json={"input": BODY}) for _ in range(4)]
+        assert [plan.status_code for plan in plans] == [200] * 4
+        assert (await client.post(f"/v1/models/{CHAT}/plan", json={"input": BODY})).status_code == 401
+        assert (await client.post(RUNS, json={"input": BODY})).status_code == 202
+
+
+async def test_a_stranger_has_no_pictures_read_for_a_plan(made: Gateway):
+    painter = {"title": "Painter", "playground": True}
+    document = model_document("painter", ["image_to_image"], card=painter, family="image_to_image")
+    await made.services.catalog.apply(document, "api")
+    body = {"input": {"prompt": "a boat", "image": "data:image/png;base64,AAAA"}}
+    async with stranger(made) as client, made.client() as owner:
+        refused = await client.post("/v1/models/painter/plan", json=body)
+        read = await owner.post("/v1/models/painter/plan", json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (403, "input.image")
+    assert read.json()["error"]["code"] == "unsupported_image"
+
+
 async def test_an_idempotency_key_means_something_within_one_client_only(made: Gateway):
     ids = []
     for peer in ("203.0.113.9", "203.0.113.9", "203.0.113.10"):

@@ -15,10 +15,12 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
         "frame-ancestors 'none'",
         "object-src 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
     )
 )
-"""Scripts and styles are files of this origin: no `unsafe-inline`, no `unsafe-eval`. Pictures come from this origin
-or were made in the page (masks, previews)."""
+"""Scripts and styles are files of this origin: no `unsafe-inline`, no `unsafe-eval`, and no text that becomes markup.
+Pictures come from this origin or were made in the page (masks, previews)."""
 
 _UNUSED = "accelerometer camera display-capture geolocation gyroscope microphone payment usb"
 _PERMISSIONS = ", ".join(f"{name}=()" for name in _UNUSED.split())

@@ -31,6 +31,8 @@ class _Route:
     path: str
 
 
+# Programs get another answer at the same address.
+_DOCUMENT_HEADERS = PAGE_HEADERS | {"cache-control": _ASK_FIRST, "vary": "accept, accept-encoding"}
 _DOCUMENT, _FILE = _Route("/{page}"), _Route(f"{ASSETS}{{file}}")
 
 
@@ -61,7 +63,7 @@ class Page:
         scope["route"] = _DOCUMENT
         index = self._files.find(INDEX)
         if index is not None:
-            return _file_answer(index, scope["method"], headers, PAGE_HEADERS | {"cache-control": _ASK_FIRST})
+            return _file_answer(index, scope["method"], headers, _DOCUMENT_HEADERS)
         return absent_answer(headers.get("accept", "")) if path == _ROOT else None
 
 
@@ -77,7 +79,7 @@ def _is_document(path: str, accept: str) -> bool:
 def _file_answer(file: PageFile, method: str, asked: Headers, headers: dict[str, str]) -> Response:
     encoding = chosen(asked.get("accept-encoding", ""), file.bodies)
     etag, body = file.etag(encoding), file.bodies[encoding]
-    told = headers | {"etag": etag, "vary": "accept-encoding"}
+    told = {"vary": "accept-encoding"} | headers | {"etag": etag}
     if _knows(asked.get("if-none-match", ""), etag):
         return Response(None, 304, told)
     told |= {"content-type": file.media_type, "content-length": str(len(body))}

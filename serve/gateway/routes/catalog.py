@@ -19,6 +19,7 @@ from serve.gateway.price_views import spelled
 from serve.gateway.routing import Injected
 from serve.gateway.views import AdapterPolicyView, CardView, Modalities, Page, Replicas
 from serve.metering.prices.prices import PriceVersion
+from serve.workflow.ports.model_ports import form_of
 
 router = APIRouter(tags=["catalog"])
 Reader = Annotated[Caller, Depends(allowed("catalog"))]
@@ -97,7 +98,7 @@ def _view(card: Card, status: ModelStatus, price: PriceVersion | None) -> CardVi
         message=status.message,
         replicas=Replicas(ready=status.ready_replicas, desired=status.desired_replicas),
         cold_start_seconds=record.cold_start_seconds if record else None,
-        inputs={task.value: card.input_schema(task) for task in spec.tasks},
+        inputs={task.value: dict(form_of(card.input_schema(task))) for task in spec.tasks},
         examples=list(spec.card.examples),
         prices=None if price is None else spelled(price.prices),
         playground=spec.card.playground,

@@ -19,7 +19,7 @@ from serve.gateway.body_budget import held_by
 from serve.gateway.estimates import Estimate, Planned, estimate
 from serve.gateway.exchange import exchange_of
 from serve.gateway.model_access import check_model
-from serve.gateway.playground import card_for, shown_to
+from serve.gateway.playground import card_for, check_plan, shown_to
 from serve.gateway.price_views import (
     BillView,
     ModelPriceView,
@@ -108,6 +108,7 @@ async def plan_run(model: str, request: Request, services: Injected, caller: Pla
     check_model(caller, card.name, with_adapters=bool(chosen))
     adapters = await adapters_of(request).run_adapters(caller.tenant, card, chosen)
     with about_input():
+        check_plan(caller, task_of(new), new.inputs)
         pictures = await image_inputs_of(request).read(
             held_by(request.scope), caller.tenant, card, task_of(new), new.inputs
         )

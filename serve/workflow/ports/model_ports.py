@@ -86,6 +86,11 @@ def _open_ports(task: Task, unneeded: str | None) -> Mapping[str, Port]:
     return {MODEL_PORT: _model_port(), **{name: _without_default(port) for name, port in ports.items()}}
 
 
+def form_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A card's schema for a task with the titles and the `x-ui` of its ports: models and nodes have one form."""
+    return _form(_Same(schema))
+
+
 def task_for(facts: ModelFacts, names: Collection[str], task: Task | None) -> Task:
     """The task that a node with inputs of these names is about: `task`, or else the first that takes them all and lacks
     none, or the one that comes nearest.
@@ -141,6 +146,17 @@ def _ports(kept: _Same, task: Task, max_adapters: int, unneeded: str | None) -> 
     if max_adapters:
         found |= {ADAPTER_PORT: _adapter_port(), ADAPTERS_PORT: _adapters_port(max_adapters)}
     return {name: found[name] for name in sorted(found, key=port_words.place_of)}
+
+
+@lru_cache(maxsize=1024)
+def _form(kept: _Same) -> Mapping[str, Any]:
+    defined = kept.schema.get("$defs", {})
+
+    def shown(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
+        plain = _plain(field, defined)
+        return {**field, "title": port_words.titled(name), "x-ui": port_words.shown(name, _type_of(plain), plain)}
+
+    return {**kept.schema, "properties": {name: shown(name, one) for name, one in kept.schema["properties"].items()}}
 
 
 def _fields(schema: Mapping[str, Any], task: Task) -> dict[str, Port]:

@@ -1,7 +1,8 @@
 /** Calls of the API with the session's cookie. What changes something carries the session's own token besides. */
-import createClient, { type Middleware } from "openapi-fetch";
+import createClient from "openapi-fetch";
 
 import { ApiError, asApiError, errorOf, isAborted } from "./errors";
+import { reach } from "./reachability";
 import type { paths } from "./schema";
 
 let csrfToken: string | null = null;
@@ -18,15 +19,27 @@ export function sessionHeaders(): Record<string, string> {
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
-const session: Middleware = {
-  onRequest({ request }) {
-    if (csrfToken !== null && !SAFE.has(request.method)) request.headers.set("x-csrf-token", csrfToken);
-    return request;
-  },
-};
+/** Sends `request` with the session's token. One that is refused because the session has changed since (another tab
+ * signed in anew) goes once more, with the token as it is now. */
+async function send(request: Request): Promise<Response> {
+  if (SAFE.has(request.method)) return reach(request);
+  const again = request.clone();
+  if (csrfToken !== null) request.headers.set("x-csrf-token", csrfToken);
+  const response = await reach(request);
+  if (response.status !== 403 || !(await isOldToken(response.clone()))) return response;
+  const { data } = await typed.GET("/v1/site");
+  csrfToken = data?.me?.csrf_token ?? null;
+  if (csrfToken === null) return response;
+  again.headers.set("x-csrf-token", csrfToken);
+  return reach(again);
+}
 
-const typed = createClient<paths>({ baseUrl: "", credentials: "same-origin" });
-typed.use(session);
+async function isOldToken(response: Response): Promise<boolean> {
+  const body = (await response.json().catch(() => null)) as { error?: { code?: string } } | null;
+  return body?.error?.code === "csrf_failed";
+}
+
+const typed = createClient<paths>({ baseUrl: "", credentials: "same-origin", fetch: send });
 
 /** The typed client: `unwrap(await api.GET("/v1/runs", { params: { query: { limit: 20 } } }))`. */
 export const api = typed;
@@ -52,12 +65,9 @@ export async function unwrap<T>(answer: Answer<T> | Promise<Answer<T>>): Promise
 
 /** A call by hand, where the client's types do not fit: streams, uploads, files. Raises ApiError unless it succeeded. */
 export async function call(path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(init.headers);
-  const method = (init.method ?? "GET").toUpperCase();
-  if (csrfToken !== null && !SAFE.has(method)) headers.set("x-csrf-token", csrfToken);
   let response: Response;
   try {
-    response = await fetch(path, { ...init, headers, credentials: "same-origin" });
+    response = await send(new Request(new URL(path, window.location.href), { ...init, credentials: "same-origin" }));
   } catch (thrown) {
     if (isAborted(thrown)) throw thrown;
     throw asApiError(thrown);

@@ -2698,7 +2698,8 @@ export interface components {
             description?: string;
             /**
              * Examples
-             * @description Calls to show, each the inputs of one.
+             * @description Calls to show, each `{title, task, input, output}`: `output`, what came of it, is `{text: ...}` or `{images: [...]}`
+             *     with up to four small pictures as data URIs.
              */
             examples?: {
                 [key: string]: components["schemas"]["JsonValue"];
@@ -2735,8 +2736,8 @@ export interface components {
         };
         /**
          * CardView
-         * @description A model of the catalogue. `inputs` holds a JSON Schema per task; `prices` are those in force for the caller,
-         *     spelled as in a document, null where the model is unpriced.
+         * @description A model of the catalogue. `inputs` holds a JSON Schema per task, in which `x-ui` says how a form shows a field;
+         *     `prices` are those in force for the caller, spelled as in a document, null where the model is unpriced.
          */
         CardView: {
             adapters: components["schemas"]["AdapterPolicyView"];

@@ -2,15 +2,22 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { api, unwrap } from "@/api/client";
-import type { InputSchema } from "@/api/types";
+import type { InputSchema, Json } from "@/api/types";
 
 export interface Port {
   name: string;
-  /** `text`, `list[image]`, and for generic operations `any`, `list`, `T`, `list[T]`. */
-  type: string;
+  /** `text`, `list[image]`; of generic operations `T` and `list[T]`. Of outputs null where it is not known beforehand. */
+  type: string | null;
   title?: string;
   description?: string;
   required?: boolean;
+  default?: Json;
+  /** Folded away at first. */
+  advanced?: boolean;
+  /** Worked out only if the operation asks for it. */
+  lazy?: boolean;
+  /** Stands for any number of inputs: `value` for `value_1`, `value_what`, ... */
+  many?: boolean;
   schema?: InputSchema;
 }
 

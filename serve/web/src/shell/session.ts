@@ -1,24 +1,21 @@
-/** Who looks at this page, and what the platform offers to whoever has not signed in. */
+/** Who looks at this page, and what the platform offers to whoever has not signed in: one question for both. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 
-import { api, unwrap, useCsrfToken } from "@/api/client";
-import { asApiError } from "@/api/errors";
-import type { Me } from "@/api/types";
+import { api, unwrap, useCsrfToken as keepCsrfToken } from "@/api/client";
+import type { Me, Schemas } from "@/api/types";
 
-export const SESSION_KEY = ["session"] as const;
+export type Site = Schemas["SiteView"];
 
-/** Null without a session or key: the anonymous playground is all there is then. */
-async function readMe(): Promise<Me | null> {
-  try {
-    const me = await unwrap(api.GET("/v1/me"));
-    useCsrfToken(me.csrf_token);
-    return me;
-  } catch (thrown) {
-    const error = asApiError(thrown);
-    if (error.status !== 401) throw error;
-    useCsrfToken(null);
-    return null;
-  }
+export const SITE_KEY = ["site"] as const;
+
+async function readSite(): Promise<Site> {
+  const site = await unwrap(api.GET("/v1/site"));
+  keepCsrfToken(site.me?.csrf_token ?? null);
+  return site;
+}
+
+export function useSite() {
+  return useQuery({ queryKey: SITE_KEY, queryFn: readSite, staleTime: 10_000 });
 }
 
 export interface Session {
@@ -27,19 +24,22 @@ export interface Session {
   isSignedIn: boolean;
   isAdministrator: boolean;
   /** Whether the caller's key or role has `scope`. */
-  may: (scope: string) => boolean;
+  may: (scope: Schemas["Scope"]) => boolean;
+}
+
+export function sessionOf(me: Me | null, isLoading: boolean): Session {
+  return {
+    me,
+    isLoading,
+    isSignedIn: me !== null,
+    isAdministrator: me?.administrator ?? false,
+    may: (scope) => me !== null && (me.administrator || me.scopes.includes(scope)),
+  };
 }
 
 export function useSession(): Session {
-  const { data, isPending } = useQuery({ queryKey: SESSION_KEY, queryFn: readMe, staleTime: 60_000 });
-  const me = data ?? null;
-  return {
-    me,
-    isLoading: isPending,
-    isSignedIn: me !== null,
-    isAdministrator: me?.administrator ?? false,
-    may: (scope) => me !== null && (me.administrator || me.scopes.some((one) => one === scope)),
-  };
+  const { data, isPending } = useSite();
+  return sessionOf(data?.me ?? null, isPending);
 }
 
 /** Has the page ask again who it is, after signing in or out or changing the tenant. */

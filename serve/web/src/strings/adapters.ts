@@ -92,7 +92,8 @@ export const adapters = {
   deleteTitle: (name: string) => `Delete ${name}?`,
   deleteText: "It disappears at once: calls that name it are refused from then on.",
   deleteKeeps: "Runs and calls that have it already keep it to their end.",
-  deleteShared: (count: number) => `It is shared: ${count === 1 ? "1 tenant" : `${String(count)} tenants`} can no longer use it.`,
+  deleteShared: (count: number) =>
+    `It is shared: ${count === 1 ? "1 tenant" : `${String(count)} tenants`} can no longer use it.`,
   deleteSharedAll: "It is shared with everyone: no tenant can use it any longer.",
   deleteWorkflows: "Workflows that name it fail their check until they name another.",
   deleted: (name: string) => `${name} was deleted.`,

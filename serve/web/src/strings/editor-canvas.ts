@@ -14,6 +14,7 @@ export const canvas = {
   required: "needs a value",
   unknownType: "not available here",
   anyValue: "any",
+  when: "Runs only when",
   items: (count: number) => many(count, "item"),
   picture: "picture",
   secret: "…",
@@ -231,7 +232,8 @@ export const canvas = {
   },
   outline: {
     label: "Outline",
-    intro: "Every node in the order in which they run. Up and down go from one to the next; Alt with an arrow moves one.",
+    intro:
+      "Every node in the order in which they run. Up and down go from one to the next; Alt with an arrow moves one.",
     list: "Nodes in order",
     empty: "The workflow has no nodes.",
     takes: (input: string, node: string, output: string) => `${input} from ${node}: ${output}`,

@@ -1,3 +1,4 @@
 import { canvas } from "./editor-canvas";
+import { core } from "./editor-core";
 
-export const editor = { canvas };
+export const editor = { canvas, core };

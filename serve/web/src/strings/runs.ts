@@ -49,7 +49,8 @@ export const runs = {
   retried: "Started again as a new run.",
   delete: "Delete",
   deleteTitle: "Delete this run?",
-  deleteText: "The run, its events and the pictures that it made are removed for good. What it cost stays in the usage.",
+  deleteText:
+    "The run, its events and the pictures that it made are removed for good. What it cost stays in the usage.",
   deleted: "The run was deleted.",
   openPlayground: "Open in playground",
   openWorkflow: "Open workflow",

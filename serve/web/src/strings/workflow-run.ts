@@ -38,6 +38,8 @@ export const workflowRun = {
   statuses: { cached: "come from the cache", runs: "run", depends: "run, depending on the way" },
   notesTitle: "Worth knowing",
   outputs: "Outputs",
+  nothingCame: "nothing came of it",
+  saveFile: (size: string) => `Save the file, ${size}`,
   openRun: "Open the run",
   lastRun: "last run",
   plan: {

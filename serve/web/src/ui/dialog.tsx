@@ -14,10 +14,12 @@ interface DialogProps {
   children: ReactNode;
   /** Buttons at the foot, the primary one last. */
   footer?: ReactNode;
+  /** The title is read out, and not shown; the content goes to the edge. For a search, that names itself. */
+  isBare?: boolean;
   className?: string;
 }
 
-export function Dialog({ open, onClose, title, children, footer, className }: DialogProps) {
+export function Dialog({ open, onClose, title, children, footer, isBare = false, className }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
@@ -37,21 +39,25 @@ export function Dialog({ open, onClose, title, children, footer, className }: Di
         if (event.target === element.current) onClose();
       }}
       className={classes(
-        "m-auto w-full max-w-lg rounded-lg border border-line bg-surface p-0 text-fg shadow-float backdrop:bg-[#0008]",
+        "m-auto w-[calc(100%-2rem)] max-w-lg rounded-lg border border-line bg-surface p-0 text-fg shadow-float backdrop:bg-(--veil)",
         className,
       )}
     >
       {open && (
         <div className="flex max-h-[80dvh] flex-col">
-          <header className="flex items-center justify-between border-b border-line px-4 py-2.5">
+          <header
+            className={isBare ? "sr-only" : "flex items-center justify-between border-b border-line py-2 pr-2 pl-4"}
+          >
             <h2 id={titleId} className="text-lg font-semibold">
               {title}
             </h2>
-            <IconButton label={strings.shell.close} onClick={onClose}>
-              <X size={16} aria-hidden />
-            </IconButton>
+            {!isBare && (
+              <IconButton label={strings.shell.close} onClick={onClose}>
+                <X size={16} aria-hidden />
+              </IconButton>
+            )}
           </header>
-          <div className="min-h-0 overflow-auto p-4">{children}</div>
+          <div className={classes("min-h-0 overflow-auto", !isBare && "p-4")}>{children}</div>
           {footer && <footer className="flex justify-end gap-2 border-t border-line px-4 py-2.5">{footer}</footer>}
         </div>
       )}

@@ -33,7 +33,7 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           onChange={(event) => {
             if (event.target.value !== "") onChange(event.target.valueAsNumber);
           }}
-          className="w-20 rounded-sm bg-transparent text-right text-fg hover:bg-raised"
+          className="h-6 w-20 rounded-sm border border-transparent bg-transparent px-1 text-right text-fg hover:border-line-strong"
         />
       }
     >
@@ -47,12 +47,12 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           max={maximum}
           step={step}
           disabled={disabled}
-          className="relative flex h-5 touch-none items-center"
+          className="relative flex h-6 touch-none items-center"
         >
           <Radix.Track className="relative h-1 flex-1 rounded-full bg-line-strong">
             <Radix.Range className="absolute h-full rounded-full bg-accent" />
           </Radix.Track>
-          <Radix.Thumb {...ids} aria-label={label} className="block size-3.5 rounded-full bg-fg" />
+          <Radix.Thumb {...ids} aria-label={label} className="block size-3.5 rounded-full bg-fg before:absolute before:-inset-1.5" />
         </Radix.Root>
       )}
     </Field>

@@ -15,16 +15,18 @@ export function Skeleton({ className }: { className?: string }) {
 
 interface EmptyStateProps {
   title: string;
+  /** "h1" where it stands for the whole page. */
+  heading?: "h1" | "h2";
   /** What would be here. */
   text?: string;
   /** The one act that fills it. */
   action?: ReactNode;
 }
 
-export function EmptyState({ title, text, action }: EmptyStateProps) {
+export function EmptyState({ title, heading: Heading = "h2", text, action }: EmptyStateProps) {
   return (
     <div className="mx-auto flex max-w-md flex-col items-center gap-3 px-6 py-16 text-center">
-      <h2 className="text-lg font-semibold">{title}</h2>
+      <Heading className="text-lg font-semibold">{title}</Heading>
       {text && <p className="text-muted">{text}</p>}
       {action}
     </div>

@@ -20,7 +20,7 @@ export function Switch({ label, checked, onChange, disabled }: SwitchProps) {
         checked={checked}
         onCheckedChange={onChange}
         disabled={disabled}
-        className="h-4 w-7 rounded-full border border-line-strong bg-line data-[state=checked]:border-accent data-[state=checked]:bg-accent"
+        className="relative h-4 w-7 rounded-full transition-colors before:absolute before:-inset-x-0.5 before:-inset-y-1.5 border border-line-strong bg-line data-[state=checked]:border-accent data-[state=checked]:bg-accent"
       >
         <Radix.Thumb className="block size-3 translate-x-px rounded-full bg-fg transition-transform data-[state=checked]:translate-x-[13px] data-[state=checked]:bg-accent-fg" />
       </Radix.Root>

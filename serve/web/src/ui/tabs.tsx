@@ -21,12 +21,12 @@ export function Tabs({
 }) {
   return (
     <Radix.Root defaultValue={tabs[0]?.value} value={value} onValueChange={onChange}>
-      <Radix.List aria-label={label} className="flex gap-4 border-b border-line">
+      <Radix.List aria-label={label} className="flex gap-4 overflow-x-auto overflow-y-hidden border-b border-line">
         {tabs.map((tab) => (
           <Radix.Trigger
             key={tab.value}
             value={tab.value}
-            className="-mb-px h-9 border-b-2 border-transparent text-muted hover:text-fg data-[state=active]:border-accent data-[state=active]:font-medium data-[state=active]:text-fg"
+            className="-mb-px h-9 shrink-0 border-b-2 border-transparent text-muted hover:text-fg data-[state=active]:border-accent data-[state=active]:font-medium data-[state=active]:text-fg"
           >
             {tab.label}
           </Radix.Trigger>

@@ -51,13 +51,13 @@ export function ToastRegion() {
     <div
       role="status"
       aria-live="polite"
-      className="pointer-events-none fixed right-4 bottom-4 z-50 flex w-80 flex-col gap-2"
+      className="pointer-events-none fixed right-4 bottom-4 z-50 flex w-80 max-w-[calc(100vw-2rem)] flex-col gap-2"
     >
       {shown.map((one) => (
         <div
           key={one.id}
           className={classes(
-            "pointer-events-auto flex items-start gap-2 rounded-md border bg-raised p-3 shadow-float",
+            "enters pointer-events-auto flex items-start gap-2 rounded-md border bg-raised p-3 shadow-float",
             TONES[one.tone],
           )}
         >
@@ -65,7 +65,7 @@ export function ToastRegion() {
           {one.action && (
             <button
               type="button"
-              className="font-medium text-accent"
+              className="min-h-6 rounded-sm font-medium text-accent hover:underline"
               onClick={() => {
                 one.action?.run();
                 close(one.id);

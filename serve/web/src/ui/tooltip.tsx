@@ -13,7 +13,7 @@ export function Tip({ text, children }: { text: ReactNode; children: ReactElemen
       <Tooltip.Portal>
         <Tooltip.Content
           sideOffset={6}
-          className="z-50 max-w-72 rounded-sm border border-line bg-raised px-2 py-1 text-sm text-fg shadow-float"
+          className="enters z-50 max-w-72 rounded-sm border border-line bg-raised px-2 py-1 text-sm text-fg shadow-float"
         >
           {text}
         </Tooltip.Content>

@@ -1,13 +1,14 @@
-/** The link that is being drawn: in its port's colour; over an input that refuses it, broken, with the reason beside the pointer. */
-import { type ConnectionLineComponentProps, getBezierPath } from "@xyflow/react";
+/** The link that is being drawn: in its port's colour; over a port that refuses it, broken, with the reason beside the pointer. */
+import { type ConnectionLineComponentProps, getBezierPath, type Handle } from "@xyflow/react";
 
 import { portColor } from "@/ui/port-glyph";
 
-import { joinOfEnds, refusalOf } from "./joins";
-import { typeOfHandle } from "./graph";
+import { typeOfPort } from "./graph";
+import { joiningOf } from "./joins";
+import type { PortAt } from "./view";
 
 export function JoiningLine(props: ConnectionLineComponentProps) {
-  const { fromX, fromY, toX, toY, fromPosition, toPosition, fromHandle, toHandle, toNode, fromNode } = props;
+  const { fromX, fromY, toX, toY, fromPosition, toPosition, fromHandle, toHandle } = props;
   const [path] = getBezierPath({
     sourceX: fromX,
     sourceY: fromY,
@@ -16,19 +17,20 @@ export function JoiningLine(props: ConnectionLineComponentProps) {
     targetY: toY,
     targetPosition: toPosition,
   });
-  const join = toHandle && toNode ? joinOfEnds(fromNode.id, fromHandle, toNode.id, toHandle) : null;
-  const refusal = join ? refusalOf(join) : null;
-  const type = typeOfHandle({ node: fromNode.id, port: fromHandle.id ?? "", side: sideOf(fromHandle.type) });
+  const from = portAt(fromHandle);
+  const joining = toHandle ? joiningOf(from, portAt(toHandle)) : null;
+  const refusal = joining?.ok === false ? joining.reason : null;
   return (
     <g>
       <path
         d={path}
+        fill="none"
         className="react-flow__connection-path"
-        style={{ stroke: refusal === null ? portColor(type) : "var(--bad)" }}
+        style={{ stroke: refusal === null ? portColor(typeOfPort(from)) : "var(--bad)" }}
         strokeDasharray={refusal === null ? undefined : "2 4"}
       />
       {refusal !== null && (
-        <foreignObject x={toX + 12} y={toY + 12} width={260} height={80}>
+        <foreignObject x={toX + 12} y={toY + 12} width={280} height={96}>
           <p className="w-fit rounded-sm border border-bad bg-raised px-2 py-1 text-sm text-fg">{refusal}</p>
         </foreignObject>
       )}
@@ -36,6 +38,6 @@ export function JoiningLine(props: ConnectionLineComponentProps) {
   );
 }
 
-function sideOf(type: "source" | "target"): "input" | "output" {
-  return type === "source" ? "output" : "input";
+export function portAt({ nodeId, id, type }: Pick<Handle, "nodeId" | "id" | "type">): PortAt {
+  return { node: nodeId, port: id ?? "", side: type === "source" ? "output" : "input" };
 }

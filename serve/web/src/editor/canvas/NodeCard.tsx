@@ -26,7 +26,7 @@ export const NodeCard = memo(
   function NodeCard({ id, selected }: NodeProps<CardNode>) {
     const node = useNode(id);
     const place = usePlace(id);
-    const type = useTypeOf(node);
+    const type = useTypeOf(id);
     const status = useNodeState(id).status;
     if (node === undefined) return null;
     const title = place?.title || type?.title || id;
@@ -66,7 +66,7 @@ function OpenCard({ name, title }: { name: string; title: string }) {
       ))}
       {(rest > 0 || isSpread) && <SpreadButton name={name} rest={rest} isSpread={isSpread} />}
       <div className="h-1.5" />
-      {type === undefined && <p className="mx-2.5 mb-2 font-mono text-xs text-bad">{`${node.type} · ${words.unknownType}`}</p>}
+      {type?.isKnown === false && <p className="mx-2.5 mb-2 font-mono text-xs text-bad">{`${node.type} · ${words.unknownType}`}</p>}
       <StatePreview name={name} title={title} />
       <StateError name={name} />
       <Problems name={name} />
@@ -77,7 +77,7 @@ function OpenCard({ name, title }: { name: string; title: string }) {
 /** The ports that the card shows; React Flow measures them anew when they change their places. */
 function useCardPorts(name: string) {
   const node = useNode(name);
-  const type = useTypeOf(node);
+  const type = useTypeOf(name);
   const exposed = useExposedOutputs(name);
   const isSpread = useCanvasView((view) => view.spread.has(name));
   const shown = node && { ...rowsOf(type?.ports.inputs ?? [], node, isSpread), outputs: type?.ports.outputs ?? [] };
@@ -110,10 +110,10 @@ function CollapsedPorts({ name }: { name: string }) {
   return (
     <div className="absolute inset-x-0 top-4 h-0">
       {ports?.rows.map(({ port }) => (
-        <PortHandle key={port.name} node={name} port={port.name} title={port.title ?? port.name} type={port.type} side="input" isHidden />
+        <PortHandle key={port.name} node={name} port={port.name} title={port.title} type={port.type} side="input" isHidden />
       ))}
       {ports?.outputs.map((port) => (
-        <PortHandle key={port.name} node={name} port={port.name} title={port.title ?? port.name} type={port.type} side="output" isHidden />
+        <PortHandle key={port.name} node={name} port={port.name} title={port.title} type={port.type} side="output" isHidden />
       ))}
     </div>
   );

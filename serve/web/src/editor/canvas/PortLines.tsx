@@ -1,10 +1,10 @@
 /** The lines of a card: an input with its value, an output, and their marks where they are part of the interface. */
 import { memo } from "react";
 
-import type { Port } from "@/editor/node-types";
 import { strings } from "@/strings";
 import { classes } from "@/ui/classes";
 
+import type { CardPort } from "./graph";
 import { type Given, type InputRow, shortValue } from "./card-rows";
 import { PortHandle } from "./PortHandle";
 
@@ -20,7 +20,7 @@ function Mark({ text, told }: { text: string; told: string }) {
 
 export const InputLine = memo(function InputLine({ node, row, isMapped }: { node: string; row: InputRow; isMapped: boolean }) {
   const { port, given } = row;
-  const title = port.title ?? port.name;
+  const title = port.title;
   const isMissing = port.required && given.by === "nothing";
   return (
     <div className="relative flex h-6 items-center gap-2 px-2.5 text-sm">
@@ -37,16 +37,16 @@ export const InputLine = memo(function InputLine({ node, row, isMapped }: { node
   );
 });
 
-function Value({ given, port }: { given: Given; port: Port }) {
+function Value({ given, port }: { given: Given; port: CardPort }) {
   if (given.by === "value") return shortValue(given.value);
   if (given.by === "input") return <span className="text-muted">{given.name === port.name ? "" : given.name}</span>;
   if (given.by !== "nothing") return null;
-  const standard = port.schema?.default;
+  const standard = port.declared.default;
   return standard === undefined || standard === null ? null : <span className="text-faint">{shortValue(standard)}</span>;
 }
 
-export const OutputLine = memo(function OutputLine({ node, port, exposed }: { node: string; port: Port; exposed?: string }) {
-  const title = port.title ?? port.name;
+export const OutputLine = memo(function OutputLine({ node, port, exposed }: { node: string; port: CardPort; exposed?: string }) {
+  const title = port.title;
   return (
     <div className="relative flex h-6 items-center justify-end gap-2 px-2.5 text-sm">
       <span className="min-w-0 truncate text-muted" title={port.description}>

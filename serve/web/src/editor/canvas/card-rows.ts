@@ -1,7 +1,8 @@
 /** Pure: which inputs a card shows, and what it says of their values in a word or two. */
-import type { Port } from "@/editor/node-types";
 import type { Json, NodeSpec } from "@/api/types";
 import { strings } from "@/strings";
+
+import type { CardPort } from "./graph";
 
 const words = strings.editor.canvas;
 
@@ -15,7 +16,7 @@ export type Given =
   | { by: "parts"; count: number; value: Json };
 
 export interface InputRow {
-  port: Port;
+  port: CardPort;
   given: Given;
 }
 
@@ -52,7 +53,7 @@ export function numReferences(value: Json): number {
 }
 
 /** The rows of a card: what is linked, exposed, set or needed; with `isSpread` everything, and the rest counted. */
-export function rowsOf(inputs: readonly Port[], node: NodeSpec, isSpread: boolean): { rows: InputRow[]; rest: number } {
+export function rowsOf(inputs: readonly CardPort[], node: NodeSpec, isSpread: boolean): { rows: InputRow[]; rest: number } {
   const given = node.inputs ?? {};
   const all = inputs.map((port) => ({ port, given: givenOf(given[port.name] as Json | undefined) }));
   if (isSpread) return { rows: all, rest: 0 };

@@ -1,6 +1,6 @@
 /** The bar at the foot of the canvas: what a run will do before it does, how far it is, what it took and cost. */
 import { ChevronUp, Play, Square } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 
 import { problemsOf } from "./problems";
 import type { CanvasDraft } from "./draft";
@@ -9,7 +9,7 @@ import { missingInputs } from "./plan-sentence";
 import { cancelRun, startRun, type RunOptions } from "./running";
 import { RunWords } from "./RunWords";
 import { isUnderWay, useWorkflowRun } from "./state";
-import { usePlan } from "./useWorkflowRun";
+import { usePlan, useRunKeys } from "./useWorkflowRun";
 import { ValuesForm } from "./ValuesForm";
 
 import { asApiError } from "@/api/errors";
@@ -190,20 +190,4 @@ export function CancelButton() {
       {isCanceling ? words.canceling : words.cancel}
     </Button>
   );
-}
-
-/** Ctrl-Enter, or Command-Enter, wherever the focus is; not while a dialog is open, which has its own. */
-function useRunKeys(run: () => void): void {
-  useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
-      if (document.querySelector("dialog[open]") !== null) return;
-      event.preventDefault();
-      run();
-    };
-    window.addEventListener("keydown", pressed);
-    return () => {
-      window.removeEventListener("keydown", pressed);
-    };
-  });
 }

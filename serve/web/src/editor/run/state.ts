@@ -68,7 +68,8 @@ export const useWorkflowRun = create<RunStore>()((set, get) => ({
     if (get().workflow !== workflow) set({ workflow, ...NOTHING, values: keptValues(workflow) });
   },
   setValue: (name, value) => {
-    get().setValues({ ...get().values, [name]: value });
+    const { [name]: _, ...others } = get().values;
+    get().setValues(value === null ? others : { ...others, [name]: value });
   },
   setValues: (values) => {
     const { workflow } = get();

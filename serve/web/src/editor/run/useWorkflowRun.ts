@@ -22,8 +22,12 @@ export function useRunOf(workflow: string): void {
   }, [workflow]);
 }
 
-/** Keeps the plan of the draft in the store: what a run would do now, or why there can be none. */
-export function usePlan({ workflow, document, revision }: CanvasDraft): void {
+/** Keeps the plan in the store: what a run of the draft, or of `which`, would do now, or why there can be none. */
+export function usePlan(
+  { workflow, revision, ...draft }: CanvasDraft,
+  document = draft.document,
+  which = "draft",
+): void {
   const values = useWorkflowRun((store) => store.values);
   const isBusy = useWorkflowRun((store) => isUnderWay(store.phase));
   const inputs = document.interface?.inputs ?? [];
@@ -31,19 +35,19 @@ export function usePlan({ workflow, document, revision }: CanvasDraft): void {
   useEffect(() => {
     if (!isAskable) return;
     const mine = new AbortController();
-    const timer = setTimeout(() => void ask(workflow, values, mine.signal), PAUSE_MS);
+    const timer = setTimeout(() => void ask(`${workflow}@${which}`, values, mine.signal), PAUSE_MS);
     return () => {
       clearTimeout(timer);
       mine.abort();
     };
-  }, [workflow, revision, values, isAskable]);
+  }, [workflow, which, revision, values, isAskable]);
 }
 
-async function ask(workflow: string, values: Record<string, Json>, signal: AbortSignal): Promise<void> {
+async function ask(address: string, values: Record<string, Json>, signal: AbortSignal): Promise<void> {
   const { planning, planned } = useWorkflowRun.getState();
   planning();
   try {
-    const response = await call(`/v1/workflows/${encodeURIComponent(workflow)}@draft/plan`, {
+    const response = await call(`/v1/workflows/${encodeURIComponent(address)}/plan`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(runBody(values, {})),
@@ -53,4 +57,20 @@ async function ask(workflow: string, values: Record<string, Json>, signal: Abort
   } catch (thrown) {
     if (!isAborted(thrown)) planned(null, asApiError(thrown));
   }
+}
+
+/** Ctrl-Enter, or Command-Enter, wherever the focus is; not while a dialog is open, which has its own. */
+export function useRunKeys(run: () => void): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+      if (document.querySelector("dialog[open]") !== null) return;
+      event.preventDefault();
+      run();
+    };
+    window.addEventListener("keydown", pressed);
+    return () => {
+      window.removeEventListener("keydown", pressed);
+    };
+  });
 }

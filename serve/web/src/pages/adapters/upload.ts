@@ -1,5 +1,5 @@
 /** Sending files with progress: XMLHttpRequest, because fetch does not tell how much of a body has gone. */
-import { ApiError, csrfHeaders } from "@/api/client";
+import { ApiError, sessionHeaders } from "@/api/client";
 import { errorOf } from "@/api/errors";
 import type { Adapter } from "@/api/types";
 import { strings } from "@/strings";
@@ -43,7 +43,7 @@ export function uploadAdapter(
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/adapters");
-    for (const [name, value] of Object.entries(csrfHeaders())) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(sessionHeaders())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => {
       onSent(loaded, total);
     };
@@ -71,4 +71,14 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** A name that the platform takes, from a file's: lower case, with dashes between what is left. */
+export function nameFrom(fileName: string): string {
+  const stem = fileName.replace(/\.[^.]*$/, "").toLowerCase();
+  return stem
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 40)
+    .replace(/-+$/, "");
 }

@@ -1,5 +1,4 @@
 /** What was asked of the API, whatever has become of it: on its way, there, failed, or old because it failed since. */
-import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
 import { asApiError } from "@/api/errors";
@@ -8,7 +7,7 @@ import { Button } from "@/ui/button";
 import { ErrorState, Skeleton } from "@/ui/states";
 
 interface AnsweredProps<T> {
-  query: Pick<UseQueryResult<T>, "data" | "error" | "refetch">;
+  query: { data: T | undefined; error: Error | null; refetch: () => unknown };
   /** The shape of what will be there. */
   waiting?: ReactNode;
   children: (data: T) => ReactNode;

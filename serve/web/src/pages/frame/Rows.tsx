@@ -39,7 +39,10 @@ export function Rows<T>({ label, columns, rows, keyOf }: RowsProps<T>) {
               <th
                 key={column.key}
                 scope="col"
-                className={classes(place(column), "h-8 px-2 text-sm font-medium whitespace-nowrap text-faint first:pl-0")}
+                className={classes(
+                  place(column),
+                  "h-8 px-2 text-sm font-medium whitespace-nowrap text-faint first:pl-0",
+                )}
               >
                 <span className={column.isTitleHidden ? "sr-only" : undefined}>{column.title}</span>
               </th>

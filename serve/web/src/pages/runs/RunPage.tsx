@@ -4,6 +4,8 @@ import { useParams } from "wouter";
 import type { Run } from "@/api/types";
 import { Answered } from "@/pages/frame/Answered";
 import { Facts, PageFrame, Section } from "@/pages/frame/PageFrame";
+import { RequireSession } from "@/shell/RequireSession";
+import { usePageTitle } from "@/shell/usePageTitle";
 import { strings } from "@/strings";
 import { CodeBlock } from "@/ui/code";
 import { ago, duration, money } from "@/ui/quantities";
@@ -21,6 +23,14 @@ import { StepChart } from "./StepChart";
 const WORDS = strings.runs;
 
 export default function RunPage() {
+  return (
+    <RequireSession title={WORDS.title} scope="read">
+      <Followed />
+    </RequireSession>
+  );
+}
+
+function Followed() {
   const { id = "" } = useParams<{ id: string }>();
   const run = useRunOf(id);
   return (
@@ -41,6 +51,7 @@ function Waiting() {
 }
 
 function RunView({ run }: { run: Run }) {
+  usePageTitle(WORDS.of(nameOf(run)));
   return (
     <PageFrame
       title={WORDS.of(nameOf(run))}

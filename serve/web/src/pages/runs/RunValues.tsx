@@ -56,7 +56,8 @@ function NamedValues({ values }: { values: Record<string, unknown> }) {
 }
 
 function Value({ name, value }: { name: string; value: unknown }) {
-  if (typeof value === "string") return value.startsWith("asset:") ? <Given reference={value} /> : <Words text={value} />;
+  if (typeof value === "string")
+    return value.startsWith("asset:") ? <Given reference={value} /> : <Words text={value} />;
   if (typeof value === "number") return value;
   if (typeof value === "boolean") return value ? WORDS.yes : WORDS.no;
   const assets = assetsWithin(value);

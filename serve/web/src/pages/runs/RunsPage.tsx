@@ -4,6 +4,7 @@ import { Link, useLocation, useSearch } from "wouter";
 import type { Run } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { PageFrame } from "@/pages/frame/PageFrame";
+import { RequireSession } from "@/shell/RequireSession";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { EmptyState } from "@/ui/states";
@@ -17,6 +18,14 @@ import { RunRows } from "./RunRows";
 const WORDS = strings.runs;
 
 export default function RunsPage() {
+  return (
+    <RequireSession title={WORDS.title} scope="read">
+      <Runs />
+    </RequireSession>
+  );
+}
+
+function Runs() {
   const [, navigate] = useLocation();
   const filters = filtersOf(useSearch());
   const runs = useRuns(filters);

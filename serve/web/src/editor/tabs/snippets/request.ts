@@ -1,10 +1,12 @@
-/** Pure: the call that the snippets make, from a workflow's interface and the values that are set. */
-import type { Json, Schemas } from "@/api/types";
-
-type WorkflowInput = Schemas["WorkflowInput"];
+/** Pure: the call that the snippets make, from what a workflow is called with and the values that are set. */
+import type { InputSchema, Json } from "@/api/types";
 
 export type Way = "wait" | "poll" | "stream" | "webhook";
 export type Language = "curl" | "python" | "pythonPlain" | "javascript";
+
+export interface ObjectSchema extends InputSchema {
+  required?: string[];
+}
 
 export interface SnippetRequest {
   /** `https://models.example.com`, without a slash at its end. */
@@ -15,55 +17,75 @@ export interface SnippetRequest {
   values: Record<string, Json>;
   /** Inputs that get a file of the caller's, with its name: the call is a form then. */
   files: Record<string, string>;
-  /** The output that is shown first, and whether it is a picture or another file. */
-  output: { name: string; isFile: boolean } | null;
+  /** The output that is shown first. A file is saved under `file`; of anything else that is null. */
+  output: { name: string; isList: boolean; file: string | null } | null;
 }
 
-const FILES: Record<string, string> = { image: "picture.png", mask: "mask.png", audio: "sound.wav", video: "film.mp4" };
+const SENT: Record<string, string> = { image: "picture.png", mask: "mask.png", audio: "sound.wav", video: "film.mp4" };
+const SAVED: Record<string, string> = { image: "png", mask: "png", audio: "wav", video: "mp4" };
 
 export function requestOf(
   origin: string,
   address: string,
-  { inputs = [], outputs = [] }: Schemas["Interface"],
+  inputs: ObjectSchema | null,
+  outputs: ObjectSchema | null,
   values: Readonly<Record<string, Json>>,
 ): SnippetRequest {
-  const request: SnippetRequest = { origin, address, values: {}, files: {}, output: null };
-  for (const input of inputs) {
-    const file = FILES[input.type];
-    const value = shownValue(input, values[input.name]);
-    if (value !== null) request.values[input.name] = value;
-    else if (isRequired(input) && file !== undefined) request.files[input.name] = file;
-    else if (isRequired(input)) request.values[input.name] = exampleOf(input);
+  const request: SnippetRequest = { origin, address, values: {}, files: {}, output: outputOf(outputs) };
+  const required = new Set(inputs?.required ?? []);
+  for (const [name, schema] of Object.entries(inputs?.properties ?? {})) {
+    const value = shownValue(schema, values[name]);
+    const file = SENT[formatOf(schema) ?? ""];
+    if (value !== null) request.values[name] = value;
+    else if (required.has(name) && file !== undefined) request.files[name] = file;
+    else if (required.has(name)) request.values[name] = exampleOf(name, schema);
   }
-  const first = outputs.find((one) => one.primary) ?? outputs[0];
-  if (first !== undefined) request.output = { name: first.name, isFile: looksLikeFile(first.name) };
   return request;
 }
 
 /** What was set by hand, if it fits in a snippet; else the default. */
-function shownValue(input: WorkflowInput, value: Json | undefined): Json | null {
-  if (value === undefined || value === null || value === "") return (input.default ?? null) as Json;
-  return typeof value === "string" && (value.startsWith("data:") || value.startsWith("asset:")) ? null : value;
+function shownValue(schema: InputSchema, value: Json | undefined): Json | null {
+  if (value === undefined || value === null || value === "") return schema.default ?? null;
+  return holdsFile(value) ? null : value;
 }
 
-function isRequired(input: WorkflowInput): boolean {
-  return (input.default ?? null) === null && !input.optional;
+function holdsFile(value: Json): boolean {
+  if (Array.isArray(value)) return value.some(holdsFile);
+  return typeof value === "string" && (value.startsWith("data:") || value.startsWith("asset:"));
 }
 
-/** A value of the input's type that a run takes. */
-export function exampleOf({ type, constraints, title, name }: WorkflowInput): Json {
-  const choice = constraints?.enum?.[0];
-  if (choice !== undefined) return choice as Json;
-  if (type.startsWith("list[")) return [];
-  if (type === "number") return constraints?.minimum ?? 1;
-  if (type === "boolean") return true;
-  if (type === "json") return {};
-  return title || name;
+function formatOf(schema: InputSchema): string | undefined {
+  return schema.format ?? schema.items?.format;
 }
 
-/** The type of an output stands on its node, not in the document: whoever saves it looks at what came. */
-function looksLikeFile(name: string): boolean {
-  return /image|picture|banner|grid|poster|photo|square|thumbnail|result/.test(name);
+function typeOf({ type }: InputSchema): string | undefined {
+  return Array.isArray(type) ? type.find((one) => one !== "null") : type;
+}
+
+/** A value that fits the schema. */
+export function exampleOf(name: string, schema: InputSchema): Json {
+  if (schema.enum?.[0] !== undefined) return schema.enum[0];
+  switch (typeOf(schema)) {
+    case "number":
+    case "integer":
+      return schema.minimum ?? 1;
+    case "boolean":
+      return true;
+    case "array":
+      return schema.items === undefined ? [] : [exampleOf(name, schema.items)];
+    case "object":
+      return {};
+    default:
+      return (schema.title ?? name).slice(0, schema.maxLength ?? 200);
+  }
+}
+
+function outputOf(outputs: ObjectSchema | null): SnippetRequest["output"] {
+  const all = Object.entries(outputs?.properties ?? {});
+  const [name, schema] = all.find(([, one]) => one["x-primary"] === true) ?? all[0] ?? [];
+  if (name === undefined || schema === undefined) return null;
+  const ending = SAVED[formatOf(schema) ?? ""];
+  return { name, isList: typeOf(schema) === "array", file: ending === undefined ? null : `${name}.${ending}` };
 }
 
 export function isForm(request: SnippetRequest): boolean {

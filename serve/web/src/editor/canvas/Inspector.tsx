@@ -1,0 +1,132 @@
+/** Everything about the selected node: its words, what it is given, what of it is part of the interface, how it runs. */
+import { X } from "lucide-react";
+import { useEffect, useRef } from "react";
+
+import { strings } from "@/strings";
+import { Button, IconButton } from "@/ui/button";
+
+import { edit, isReadOnly } from "./commands";
+import { clearAllInputs } from "./given";
+import { useNode, useNodeProblems, useSelectedNodes, useTypeOf } from "./graph";
+import { InspectorInputs } from "./InspectorInputs";
+import { InspectorNames } from "./InspectorNames";
+import { InspectorOutputs } from "./InspectorOutputs";
+import { InspectorPolicy } from "./InspectorPolicy";
+import { Trouble } from "./NodeState";
+import { useCanvasView } from "./view";
+
+const words = strings.editor.canvas;
+
+export function Inspector() {
+  const isOpen = useCanvasView((view) => view.isInspectorOpen);
+  const selected = useSelectedNodes();
+  const only = selected.length === 1 ? selected[0] : undefined;
+  if (!isOpen) return null;
+  return (
+    <aside
+      aria-label={words.inspector.label}
+      className="flex w-72 shrink-0 flex-col overflow-y-auto border-l border-line bg-surface xl:w-80"
+    >
+      {only === undefined ? <Nothing count={selected.length} /> : <OneNode key={only} name={only} />}
+    </aside>
+  );
+}
+
+function CloseButton() {
+  return (
+    <IconButton
+      label={words.inspector.close}
+      className="-mr-1.5"
+      onClick={() => {
+        useCanvasView.getState().set({ isInspectorOpen: false });
+      }}
+    >
+      <X size={14} aria-hidden />
+    </IconButton>
+  );
+}
+
+function Nothing({ count }: { count: number }) {
+  return (
+    <div className="flex items-start justify-between gap-2 p-4 text-muted">
+      <p>{count > 1 ? words.inspector.severalSelected(count) : words.inspector.nothing}</p>
+      <CloseButton />
+    </div>
+  );
+}
+
+function OneNode({ name }: { name: string }) {
+  const node = useNode(name);
+  const type = useTypeOf(name);
+  const body = useWantedField(name);
+  if (node === undefined) return null;
+  return (
+    <div ref={body} className="flex flex-col gap-4 p-4">
+      <div className="flex items-start justify-between gap-2">
+        <div className="min-w-0">
+          <h2 className="truncate font-semibold">{type?.title ?? node.type}</h2>
+          <p className="truncate font-mono text-xs text-faint">{node.type}</p>
+        </div>
+        <CloseButton />
+      </div>
+      {type?.description && <p className="text-sm text-faint">{type.description}</p>}
+      <Problems name={name} />
+      <fieldset disabled={isReadOnly()} className="contents">
+        <InspectorNames name={name} />
+        <InspectorInputs name={name} />
+        <div>
+          <Button
+            kind="quiet"
+            className="-ml-2.5"
+            onClick={() => {
+              edit(clearAllInputs(name), words.edits.reset);
+            }}
+          >
+            {words.inspector.resetAll}
+          </Button>
+        </div>
+        <InspectorOutputs name={name} />
+        <InspectorPolicy name={name} />
+      </fieldset>
+    </div>
+  );
+}
+
+function Problems({ name }: { name: string }) {
+  const problems = useNodeProblems(name);
+  if (problems.length === 0) return null;
+  return (
+    <section aria-label={words.inspector.problems} className="-mx-2.5">
+      {problems.map((problem, index) => (
+        <Trouble
+          key={`${problem.code}:${String(index)}`}
+          node={name}
+          message={problem.message}
+          field={problem.field}
+          isWarning={problem.severity === "warning"}
+        />
+      ))}
+    </section>
+  );
+}
+
+/** Brings the field that was asked for ("go to field") into view, and the focus to it. */
+function useWantedField(name: string) {
+  const body = useRef<HTMLDivElement>(null);
+  const wanted = useCanvasView((view) => view.wantedField);
+  useEffect(() => {
+    if (wanted?.node !== name || body.current === null) return;
+    const section = body.current.querySelector<HTMLElement>(`[data-field="${CSS.escape(portOf(wanted.field))}"]`);
+    section?.closest("details")?.setAttribute("open", "");
+    section?.scrollIntoView({ block: "center" });
+    section?.querySelector<HTMLElement>("input, textarea, select, button, [tabindex='0']")?.focus();
+    useCanvasView.getState().set({ wantedField: null });
+  }, [wanted, name]);
+  return body;
+}
+
+/** `inputs.prompt.0` and `prompt` are both about the port prompt. */
+function portOf(field: string): string {
+  const parts = field.replace(/^inputs\./, "").split(/[.[]/);
+  return parts[0] ?? field;
+}

@@ -1,0 +1,162 @@
+/** How the node runs: kept results, retries, timeout, condition, and running once for each item of a list. */
+import { clearInput, setLimits, setMap, setPolicy } from "@/editor/core/nodes";
+import { WHEN } from "@/editor/core/types";
+import type { NodeSpec } from "@/api/types";
+import { strings } from "@/strings";
+import { Button } from "@/ui/button";
+import { TextField } from "@/ui/fields";
+import { Switch } from "@/ui/switch";
+
+import { givenOf } from "./card-rows";
+import { edit } from "./commands";
+import { openTargets } from "./connecting";
+import { LinkWords } from "./InspectorInputs";
+import { type CardType, useNode, useTypeOf } from "./graph";
+
+const words = strings.editor.canvas;
+
+export function InspectorPolicy({ name }: { name: string }) {
+  const node = useNode(name);
+  const type = useTypeOf(name);
+  if (node === undefined) return null;
+  const policy = node.policy ?? {};
+  const set = (patch: Parameters<typeof setPolicy>[1]) => {
+    edit(setPolicy(name, patch), words.edits.policy, `policy:${name}`);
+  };
+  return (
+    <details className="border-t border-line pt-3">
+      <summary className="cursor-pointer text-sm font-semibold">{words.inspector.running}</summary>
+      <div className="flex flex-col gap-3 pt-2">
+        <Switch
+          label={words.inspector.cache}
+          checked={policy.cache !== "off"}
+          onChange={(isOn) => {
+            set({ cache: isOn ? undefined : "off" });
+          }}
+        />
+        <NumberField
+          label={words.inspector.retries}
+          value={policy.retries ?? 0}
+          min={0}
+          max={5}
+          onChange={(retries) => {
+            set({ retries: retries || undefined });
+          }}
+        />
+        <NumberField
+          label={words.inspector.timeout}
+          value={policy.timeoutSeconds ?? null}
+          min={1}
+          max={86_400}
+          placeholder={words.inspector.noTimeout}
+          onChange={(timeoutSeconds) => {
+            set({ timeoutSeconds: timeoutSeconds ?? undefined });
+          }}
+        />
+        <Condition name={name} node={node} />
+        <Mapping name={name} node={node} type={type} />
+      </div>
+    </details>
+  );
+}
+
+interface NumberFieldProps {
+  label: string;
+  value: number | null;
+  min: number;
+  max: number;
+  placeholder?: string;
+  onChange: (value: number | null) => void;
+}
+
+function NumberField({ label, value, min, max, placeholder, onChange }: NumberFieldProps) {
+  return (
+    <TextField
+      label={label}
+      type="number"
+      value={value ?? ""}
+      min={min}
+      max={max}
+      placeholder={placeholder}
+      onChange={(event) => {
+        const told = event.target.valueAsNumber;
+        onChange(Number.isFinite(told) ? Math.min(max, Math.max(min, told)) : null);
+      }}
+    />
+  );
+}
+
+function Condition({ name, node }: { name: string; node: NodeSpec }) {
+  const given = givenOf((node.when ?? undefined) as never);
+  const clear = () => {
+    edit(clearInput(name, WHEN), words.edits.when);
+  };
+  return (
+    <div className="flex items-center gap-2 text-sm" data-field="when">
+      <span className="text-muted">{words.inspector.when}</span>
+      <span className="min-w-0 flex-1 truncate text-right">
+        {given.by === "nothing" ? words.inspector.always : <LinkWords given={given} />}
+      </span>
+      {given.by === "nothing" ? (
+        <Button
+          kind="quiet"
+          aria-label={words.inspector.connectInput(words.inspector.when)}
+          onClick={(event) => {
+            openTargets({ node: name, port: WHEN, side: "input" }, event.currentTarget);
+          }}
+        >
+          {words.inspector.connect}
+        </Button>
+      ) : (
+        <Button kind="quiet" onClick={clear} aria-label={words.inspector.disconnectPort(words.inspector.when)}>
+          {words.inspector.disconnect}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+function Mapping({ name, node, type }: { name: string; node: NodeSpec; type: CardType | undefined }) {
+  const given = Object.keys(node.inputs ?? {});
+  const mapped = node.map ?? [];
+  const able = (type?.ports.inputs ?? []).filter((port) => given.includes(port.name) || mapped.includes(port.name));
+  if (able.length === 0) return null;
+  return (
+    <fieldset className="flex flex-col gap-1" data-field="map">
+      <legend className="text-sm text-muted">{words.inspector.mapOver}</legend>
+      <p className="text-sm text-faint">{words.inspector.mapHint}</p>
+      {able.map((port) => (
+        <Switch
+          key={port.name}
+          label={port.title}
+          checked={mapped.includes(port.name)}
+          onChange={(isOn) => {
+            edit(setMap(name, port.name, isOn), words.edits.map);
+          }}
+        />
+      ))}
+      {mapped.length > 0 && (
+        <div className="grid grid-cols-2 gap-2">
+          <NumberField
+            label={words.inspector.maxItems}
+            value={node.maxItems ?? 16}
+            min={1}
+            max={256}
+            onChange={(maxItems) => {
+              edit(setLimits(name, { maxItems: maxItems ?? undefined }), words.edits.map, `limits:${name}`);
+            }}
+          />
+          <NumberField
+            label={words.inspector.concurrency}
+            value={node.concurrency ?? 8}
+            min={1}
+            max={64}
+            onChange={(concurrency) => {
+              edit(setLimits(name, { concurrency: concurrency ?? undefined }), words.edits.map, `limits:${name}`);
+            }}
+          />
+        </div>
+      )}
+    </fieldset>
+  );
+}

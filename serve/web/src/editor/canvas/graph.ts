@@ -1,0 +1,233 @@
+/** What the canvas reads of the document: each part of it under a name of its own, so that a card draws itself anew only for its own. */
+import { useMemo } from "react";
+import { useShallow } from "zustand/react/shallow";
+
+import type { Json, NodeSpec, Problem } from "@/api/types";
+import { compatible } from "@/editor/core/compatible";
+import { type Link, linksFrom, linksInto } from "@/editor/core/links";
+import { orderOf } from "@/editor/core/ordering";
+import { declarationOf } from "@/editor/core/palette";
+import { notesOf } from "@/editor/core/placing";
+import { type NodePorts, portsOf } from "@/editor/core/ports";
+import { parseType, typeText } from "@/editor/core/port-types";
+import { type Doc, nodeOf, nodesOf, type Note, outputsOf, type Place, placeOf, WHEN } from "@/editor/core/types";
+import type { NodeType, Port } from "@/editor/node-types";
+import { useEditor } from "@/editor/store";
+import { strings } from "@/strings";
+
+import type { PortAt } from "./view";
+
+const words = strings.editor.canvas;
+
+/** A port as cards and panels show it. */
+export interface CardPort {
+  name: string;
+  title: string;
+  description: string;
+  /** As documents write it; `any` where it is not known. */
+  type: string;
+  required: boolean;
+  /** One that comes to be when something is joined to it. */
+  isFree: boolean;
+  /** As forms take it. */
+  declared: Port;
+}
+
+export interface CardType {
+  title: string;
+  description: string;
+  isKnown: boolean;
+  ports: { inputs: CardPort[]; outputs: CardPort[] };
+}
+
+const NONE: readonly never[] = [];
+
+export function currentDoc(): Doc {
+  return useEditor.getState().document;
+}
+
+export function currentTypes(): readonly NodeType[] {
+  return useEditor.getState().types;
+}
+
+export function useTypes(): readonly NodeType[] {
+  return useEditor((store) => store.types);
+}
+
+export function useNode(name: string): NodeSpec | undefined {
+  return useEditor((store) => nodeOf(store.document, name));
+}
+
+export function usePlace(name: string): Place | undefined {
+  return useEditor((store) => placeOf(store.document, name));
+}
+
+export function useNotes(): readonly Note[] {
+  return useEditor((store) => notesOf(store.document));
+}
+
+export function useNodeProblems(name: string): readonly Problem[] {
+  return useEditor(useShallow((store) => store.problems.filter((one) => one.node === name)));
+}
+
+/** The names under which the workflow answers a node's outputs, by port. */
+export function useExposedOutputs(name: string): Record<string, string> {
+  return useEditor(
+    useShallow((store) =>
+      Object.fromEntries(
+        outputsOf(store.document)
+          .filter(({ from }) => from[0] === name)
+          .map(({ from, name: outside }) => [from[1] ?? "", outside]),
+      ),
+    ),
+  );
+}
+
+export function useIsSelected(name: string): boolean {
+  return useEditor((store) => store.selection.includes(name));
+}
+
+/** The selected nodes, without notes. */
+export function useSelectedNodes(): string[] {
+  return useEditor(useShallow((store) => store.selection.filter((id) => nodeOf(store.document, id) !== undefined)));
+}
+
+export function useOrder(): string[] {
+  const nodes = useEditor((store) => store.document.nodes);
+  // The order follows from the nodes alone; the rest of the document may change.
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  return useMemo(() => orderOf(currentDoc()), [nodes]);
+}
+
+export function useLinksAt(name: string): { into: Link[]; from: Link[] } {
+  const nodes = useEditor((store) => store.document.nodes);
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  return useMemo(() => ({ into: linksInto(currentDoc(), name), from: linksFrom(currentDoc(), name) }), [nodes, name]);
+}
+
+/** The node's type with its ports as this node uses them. The same object while none of that changes. */
+export function useTypeOf(name: string): CardType | undefined {
+  return useEditor((store) => cardType(portsOf(store.document, store.types).get(name)));
+}
+
+const seen = new Map<string, { key: string; card: CardType }>();
+
+function cardType(ports: NodePorts | undefined): CardType | undefined {
+  if (ports === undefined) return undefined;
+  const key = JSON.stringify([
+    ports.type?.type,
+    ports.type?.task,
+    ports.inputs.map((one) => [one.name, one.type, one.isRequired, one.isFree]),
+    ports.outputs.map((one) => [one.name, one.type]),
+  ]);
+  const known = seen.get(ports.name);
+  if (known?.key === key) return known.card;
+  const card = made(ports);
+  seen.set(ports.name, { key, card });
+  return card;
+}
+
+function made({ name, type, inputs, outputs }: NodePorts): CardType {
+  return {
+    title: type?.title ?? name,
+    description: type?.description ?? "",
+    isKnown: type !== null,
+    ports: {
+      inputs: inputs.map((one) => ({
+        ...port(one.name, one.port, one.type && typeText(one.type)),
+        required: one.isRequired,
+        isFree: one.isFree,
+      })),
+      outputs: outputs.map((one) => port(one.name, one.port, one.type && typeText(one.type))),
+    },
+  };
+}
+
+function port(name: string, declared: Port | null, type: string | null): CardPort {
+  // What stands for many is told apart by its own name: `value_color` is not "Value".
+  const title = declared?.many ? titled(name) : declared?.title || titled(name);
+  const own: Port = declared ?? { name, type: null, schema: {} };
+  const schema = declared?.many ? { ...own.schema, title } : own.schema;
+  return {
+    name,
+    title,
+    description: declared?.description ?? "",
+    type: type ?? words.anyValue,
+    required: declared?.required ?? false,
+    isFree: false,
+    declared: { ...own, name, title, schema },
+  };
+}
+
+function titled(name: string): string {
+  const text = name.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Of operations that take any number of inputs: the next name, and a first value of its type. */
+export function useManyInputs(name: string): { stem: string; free: string; first: string | number | boolean }[] {
+  return useEditor(
+    useShallow((store) => {
+      const ports = portsOf(store.document, store.types).get(name);
+      const free = ports?.inputs.filter((one) => one.isFree) ?? [];
+      return free.map((one) => one.name);
+    }),
+  ).map((free) => ({ free, stem: stemOf(name, free), first: firstValue(name, free) }));
+}
+
+function stemOf(node: string, port: string): string {
+  const type = portsOf(currentDoc(), currentTypes()).get(node)?.type;
+  return (type && declarationOf(type, port)?.name) || port.replace(/_\d+$/, "");
+}
+
+function firstValue(node: string, port: string): string | number | boolean {
+  const type = typeOfPort({ node, port, side: "input" });
+  return type === "number" ? 0 : type === "boolean" ? false : "";
+}
+
+function cardOf(name: string): CardType | undefined {
+  const { document, types } = useEditor.getState();
+  return cardType(portsOf(document, types).get(name));
+}
+
+export function typeOfPort({ node, port: wanted, side }: PortAt): string {
+  if (wanted === WHEN) return "boolean";
+  const ports = cardOf(node)?.ports;
+  const found = (side === "input" ? ports?.inputs : ports?.outputs)?.find((one) => one.name === wanted);
+  return found?.type ?? words.anyValue;
+}
+
+export function titleOfNode(name: string): string {
+  return placeOf(currentDoc(), name)?.title || name;
+}
+
+export function titleOfPort(node: string, wanted: string, side: "input" | "output"): string {
+  if (wanted === WHEN) return words.when;
+  const ports = cardOf(node)?.ports;
+  return (side === "input" ? ports?.inputs : ports?.outputs)?.find((one) => one.name === wanted)?.title ?? wanted;
+}
+
+/** Every port of one node, outputs first. */
+export function portsAt(name: string): PortAt[] {
+  const ports = cardOf(name)?.ports;
+  return [
+    ...(ports?.outputs ?? []).map((one) => ({ node: name, port: one.name, side: "output" as const })),
+    ...(ports?.inputs ?? []).map((one) => ({ node: name, port: one.name, side: "input" as const })),
+  ];
+}
+
+export function allPorts(): PortAt[] {
+  return Object.keys(nodesOf(currentDoc())).flatMap(portsAt);
+}
+
+/** The node types that have a port for the link's end, the nearest first. */
+export function candidatesFor(held: PortAt): NodeType[] {
+  const type = parseType(typeOfPort(held));
+  return compatible(currentTypes(), type, held.side).map((fit) => fit.type);
+}
+
+export function valueOf(node: string, name: string): Json | undefined {
+  return nodeOf(currentDoc(), node)?.inputs?.[name] as Json | undefined;
+}
+
+export { NONE };

@@ -1,0 +1,59 @@
+/** The view of the canvas from outside of React: where it is, and moving it. Set while a canvas is on the page. */
+import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
+
+let flow: ReactFlowInstance | null = null;
+let element: HTMLElement | null = null;
+
+const QUICK = { duration: 120 };
+
+export function hold(instance: ReactFlowInstance | null, frame: HTMLElement | null): void {
+  flow = instance;
+  element = frame;
+}
+
+export function instance(): ReactFlowInstance | null {
+  return flow;
+}
+
+/** On the canvas, the place under a point of the window. */
+export function placeUnder(point: XYPosition): XYPosition {
+  return flow?.screenToFlowPosition(point) ?? point;
+}
+
+/** On the canvas, the middle of what is seen. */
+export function middle(): XYPosition {
+  const frame = element?.getBoundingClientRect();
+  if (!frame) return { x: 0, y: 0 };
+  return placeUnder({ x: frame.left + frame.width / 2, y: frame.top + frame.height / 2.5 });
+}
+
+/** In the window, beside a node: where a menu that the keyboard opened belongs. */
+export function besideNode(name: string): XYPosition {
+  const card = element?.querySelector(`.react-flow__node[data-id="${CSS.escape(name)}"]`);
+  const frame = (card ?? element)?.getBoundingClientRect();
+  return frame ? { x: frame.left + 24, y: frame.top + 40 } : { x: 100, y: 100 };
+}
+
+export function focusNode(name: string): void {
+  element?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(name)}"]`)?.focus();
+}
+
+export function fit(): void {
+  void flow?.fitView({ ...QUICK, padding: 0.12, maxZoom: 1 });
+}
+
+export function show(names: readonly string[]): void {
+  void flow?.fitView({ ...QUICK, nodes: names.map((id) => ({ id })), padding: 0.3, maxZoom: 1 });
+}
+
+export function zoomIn(): void {
+  void flow?.zoomIn(QUICK);
+}
+
+export function zoomOut(): void {
+  void flow?.zoomOut(QUICK);
+}
+
+export function zoomFull(): void {
+  void flow?.zoomTo(1, QUICK);
+}

@@ -1,0 +1,97 @@
+/** The numbers of the chart: by group, which is its legend, too, and over time. */
+import { type Column, Rows } from "@/pages/frame/Rows";
+import { strings } from "@/strings";
+import { count } from "@/ui/quantities";
+
+import { type Dimension, type Granularity, whenOf } from "./asked";
+import { colorOf } from "./colors";
+import { type Group, inWords, LARGEST, type Series, totalsOf } from "./series";
+import { quantitiesInWords } from "./units";
+
+const WORDS = strings.usage;
+
+interface GroupTableProps {
+  groups: Group[];
+  by: Dimension;
+  measure: string;
+}
+
+export function GroupTable({ groups, by, measure }: GroupTableProps) {
+  const all = groups.reduce((sum, group) => sum + group.total, 0);
+  const columns: Column<Group>[] = [
+    {
+      key: "name",
+      title: WORDS.dimensions[by],
+      cell: (group) => <Name group={group} place={groups.indexOf(group)} />,
+    },
+    {
+      key: "total",
+      title: WORDS.total,
+      isNumber: true,
+      className: "whitespace-nowrap font-medium",
+      cell: (group) => inWords(measure, group.total),
+    },
+    {
+      key: "share",
+      title: WORDS.share,
+      isNumber: true,
+      from: "sm",
+      cell: (group) => (all === 0 ? "" : `${String(Math.round((group.total / all) * 100))} %`),
+    },
+    {
+      key: "calls",
+      title: WORDS.calls,
+      isNumber: true,
+      from: "sm",
+      cell: (group) => count(totalsOf(group.rows).attempts),
+    },
+    {
+      key: "quantities",
+      title: WORDS.quantities,
+      from: "md",
+      className: "w-full pl-6 text-muted",
+      cell: (group) => quantitiesInWords(totalsOf(group.rows).quantities).join(" · "),
+    },
+  ];
+  return <Rows label={WORDS.title} columns={columns} rows={groups} keyOf={({ name }) => name} />;
+}
+
+function Name({ group, place }: { group: Group; place: number }) {
+  const color = `var(${colorOf(place < LARGEST ? group : { name: null }, place)})`;
+  return (
+    <span className="flex min-w-32 items-center gap-2 font-medium">
+      <span aria-hidden className="size-2.5 shrink-0 rounded-sm" style={{ background: color }} />
+      {group.name || <span className="font-normal text-muted">{WORDS.nothing}</span>}
+    </span>
+  );
+}
+
+interface TimeTableProps {
+  series: Series[];
+  starts: number[];
+  granularity: Granularity;
+  measure: string;
+}
+
+export function TimeTable({ series, starts, granularity, measure }: TimeTableProps) {
+  const rows = starts.map((start, index) => ({ start, index })).reverse();
+  const value = (index: number, values: number[]) => inWords(measure, values[index] ?? 0);
+  const sum = (index: number) => series.reduce((total, { values }) => total + (values[index] ?? 0), 0);
+  const columns: Column<{ start: number; index: number }>[] = [
+    { key: "when", title: WORDS.when, className: "whitespace-nowrap", cell: ({ start }) => whenOf(start, granularity) },
+    ...series.map(({ name, values }, place) => ({
+      key: String(place),
+      title: name === null ? WORDS.others(series.length - LARGEST) : name || WORDS.nothing,
+      isNumber: true,
+      className: "whitespace-nowrap",
+      cell: ({ index }: { index: number }) => value(index, values),
+    })),
+    { key: "total", title: WORDS.total, isNumber: true, cell: ({ index }) => inWords(measure, sum(index)) },
+  ];
+  return (
+    <details>
+      <summary className="cursor-pointer text-muted hover:text-fg">{WORDS.overTime}</summary>
+      <Rows label={WORDS.overTime} columns={columns} rows={rows} keyOf={({ start }) => String(start)} />
+    </details>
+  );
+}

@@ -1,0 +1,141 @@
+/** For Python with OpenAI's client: its own routes where it has one for the task, and runs through it. */
+import type { Json } from "@/api/types";
+import type { Values } from "@/schema-form/fields";
+
+import { fileOf, hasPictures, isPicture, python } from "./literals";
+import type { Call, Way } from "./snippets";
+
+/** Arguments that the client has itself; everything else goes into `extra_body`. */
+const OWN: Partial<Record<Call["task"], string[]>> = {
+  text_to_image: ["prompt", "n", "size", "output_format"],
+  image_to_image: ["prompt", "n", "size", "output_format"],
+  chat: [
+    "messages",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "n",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+  ],
+  completion: ["prompt", "max_tokens", "temperature", "top_p", "n", "stop", "seed"],
+  embedding: ["input", "dimensions"],
+};
+const METHODS: Partial<Record<Call["task"], string>> = {
+  text_to_image: "images.generate",
+  image_to_image: "images.edit",
+  chat: "chat.completions.create",
+  completion: "completions.create",
+  embedding: "embeddings.create",
+};
+
+export function openai(call: Call, way: Way): string {
+  return way === "async" || METHODS[call.task] === undefined ? asRun(call) : asCall(call, way === "stream");
+}
+
+function asCall(call: Call, streams: boolean): string {
+  const isPainting = call.task === "text_to_image" || call.task === "image_to_image";
+  const given = argumentsOf(call, streams, isPainting);
+  const modules = isPainting ? ["base64", "os"] : ["os"];
+  const fetches = given.some((line) => line.includes("httpx."));
+  const shown = streams ? STREAMED[kindOf(call)] : WHOLE[kindOf(call)];
+  return `${modules.map((name) => `import ${name}\n`).join("")}
+${fetches ? "import httpx\n" : ""}from openai import OpenAI
+
+client = OpenAI(base_url="${call.origin}/v1", api_key=os.environ["SLIPWAY_API_KEY"])
+answer = client.${METHODS[call.task] ?? ""}(
+${given.map((line) => `    ${line},\n`).join("")})
+${shown}`;
+}
+
+type Kind = "picture" | "chat" | "completion" | "embedding";
+
+function kindOf({ task }: Call): Kind {
+  return task === "text_to_image" || task === "image_to_image" ? "picture" : task;
+}
+
+const SAVED = (index: string, image: string) => `    with open(f"image-{${index}}.png", "wb") as file:
+        file.write(base64.b64decode(${image}))
+`;
+const WHOLE: Record<Kind, string> = {
+  picture: `for index, image in enumerate(answer.data):\n${SAVED("index", "image.b64_json")}`,
+  chat: "print(answer.choices[0].message.content)\n",
+  completion: "print(answer.choices[0].text)\n",
+  embedding: "print(answer.data[0].embedding)\n",
+};
+const STREAMED: Record<Kind, string> = {
+  picture: `for number, event in enumerate(answer):\n    print(event.type)\n${SAVED("number", "event.b64_json")}`,
+  chat: `for chunk in answer:
+    if chunk.choices:
+        print(chunk.choices[0].delta.content or "", end="", flush=True)
+`,
+  completion: `for chunk in answer:
+    if chunk.choices:
+        print(chunk.choices[0].text, end="", flush=True)
+`,
+  embedding: "print(answer.data[0].embedding)\n",
+};
+
+function argumentsOf(call: Call, streams: boolean, isPainting: boolean): string[] {
+  const input = isPainting ? inOpenAiWords(call.body.input) : { ...call.body.input };
+  const own: string[] = [`model=${JSON.stringify(call.model)}`];
+  const extra: Values = {};
+  for (const [name, value] of Object.entries(input)) {
+    if (name === "image" || name === "mask") own.push(`${name}=${fileArgument(name, value)}`);
+    else if (OWN[call.task]?.includes(name)) own.push(`${name}=${python(value, 1)}`);
+    else extra[name] = value;
+  }
+  if (isPainting && !streams) own.push(`response_format="b64_json"`);
+  if (isPainting && streams) own.push("stream=True", "partial_images=2");
+  if (!isPainting && streams && call.task !== "embedding") own.push("stream=True");
+  if (call.body.adapters) extra["adapters"] = call.body.adapters as unknown as Json;
+  if (Object.keys(extra).length > 0) own.push(`extra_body=${python(extra, 1)}`);
+  return own;
+}
+
+/** Our names for what OpenAI calls otherwise; previews exist in its streams alone. */
+function inOpenAiWords(input: Values): Values {
+  const { num_images: count, width, height, quality, previews: _previews, ...rest } = input;
+  const told: Values = { ...rest };
+  if (count !== undefined) told["n"] = count;
+  if (width !== undefined || height !== undefined)
+    told["size"] = `${String(width ?? height)}x${String(height ?? width)}`;
+  if (quality !== undefined) told["output_compression"] = quality;
+  return told;
+}
+
+/** The form takes files: the reader's own, or what the platform or another server has. */
+function fileArgument(name: string, value: Json): string {
+  if (isPicture(value)) return `open(${JSON.stringify(fileOf(name))}, "rb")`;
+  const source = String(value);
+  const bytes = source.startsWith("asset:")
+    ? `client.get(${JSON.stringify(`/assets/${source.slice(6)}/content`)}, cast_to=httpx.Response).content`
+    : `httpx.get(${JSON.stringify(source)}).content`;
+  return `(${JSON.stringify(fileOf(name))}, ${bytes})`;
+}
+
+function asRun({ origin, model, body }: Call): string {
+  const withPictures = hasPictures(body as unknown as Json);
+  const helper = `
+
+def picture(path):
+    return "data:image/png;base64," + base64.b64encode(open(path, "rb").read()).decode()
+
+`;
+  return `${withPictures ? "import base64\n" : ""}import os
+import time
+
+import httpx
+from openai import OpenAI
+${withPictures ? helper : ""}
+client = OpenAI(base_url="${origin}/v1", api_key=os.environ["SLIPWAY_API_KEY"])
+body = ${python(body as unknown as Json)}
+run = client.post("/models/${model}/runs", cast_to=httpx.Response, body=body).json()
+while run["status"] in ("queued", "running"):
+    time.sleep(0.5)
+    run = client.get(f"/runs/{run['id']}", cast_to=httpx.Response).json()
+print(run["status"], run["output"] or run["error"])
+`;
+}
