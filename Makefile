@@ -17,8 +17,9 @@ up: $(VENV)/.installed ## Start the platform in the foreground; Ctrl-C stops it
 down: $(VENV)/.installed ## Stop a platform that was started with `slipway up --detach`
 	@$(BIN)/slipway down
 
-# Two runs: files are spread over the cores, those that take longest first; what starts platforms has them to itself.
+# Files are spread over the cores, those that take longest first; what starts platforms has them to itself.
 test: $(VENV)/.installed ## Run the tests (skips, with a reason, what this machine lacks)
+	@./serve/web/build-page $(VENV) --optional
 	@$(BIN)/python -m pytest -m "not long" -n auto --dist loadfile --no-loadscope-reorder tests/on_engine tests/on_cluster tests/contract tests/unit
 	@$(BIN)/python -m pytest -m "not long" tests/on_ray
 	@$(WEB) npm run --silent test $(UNLESS_ABSENT)
@@ -34,6 +35,7 @@ check: $(VENV)/.installed ## Formatting, lint, types, layers, sizes
 
 fmt: $(VENV)/.installed ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
+	@$(WEB) npm run --silent format $(UNLESS_ABSENT)
 
 bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON (the other benchmarks: benchmarks/README.md)
 	@$(BIN)/python -m benchmarks.llm_overhead
@@ -41,8 +43,9 @@ bench: $(VENV)/.installed ## Measure the overhead over bare vLLM; prints JSON (t
 ui: ## Build the web app, if its sources have changed; a platform that runs shows it at the next reload
 	@./serve/web/build-page $(VENV)
 
-render: $(VENV)/.installed ## Make the generated files anew: OpenAPI, the README's table of settings, rules, dashboards, custom resources, the chart and k8s/
+render: $(VENV)/.installed ## Make the generated files anew: OpenAPI and its types, the README's table of settings, rules, dashboards, custom resources, the chart and k8s/
 	@$(BIN)/python -m serve.gateway.openapi > tests/contract/openapi.json && $(BIN)/python -m serve.cli.readme README.md && $(BIN)/python -m serve.telemetry.render k8s && $(BIN)/python -m operators.crds helm/slipway/crds && $(BIN)/python -m operators.chart
+	@$(WEB) npm run --silent types $(UNLESS_ABSENT)
 
 $(VENV)/.installed: pyproject.toml locks/cpu.txt locks/cpu-torch.txt locks/gpu.txt locks/tools.txt locks/install locks/unpack_tools.py
 	@./locks/install $(VENV)

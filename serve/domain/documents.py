@@ -102,7 +102,7 @@ class CardSpec(Spec):
     inputs: dict[str, InputOverride] = Field(default_factory=dict)
     """What it changes about the inputs of its family, by the input's name."""
     examples: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=16)
-    """Calls to show, each `{title, task, input, output}`. `output` is what came of it, to show beside: `{text: ...}`, or
+    """Calls to show, each `{title, task, input, output}`. `output` is what came of it, to show: `{text: ...}`, or
     `{images: [...]}` with up to four small pictures as data URIs."""
     playground: bool = False
     """Whether it may be called without a key, as the anonymous tenant, under that tenant's caps."""

@@ -85,7 +85,7 @@ async def test_a_session_that_has_ended_is_taken_back_so_that_the_playground_wor
         assert (await client.get("/v1/catalog", headers=ended)).status_code == 401
         site = await client.get("/v1/site", headers=ended)
         assert (site.status_code, site.json()["me"]) == (200, None)
-        assert {"slipway=\"\"", "Max-Age=0", "Path=/"} <= set(site.headers["set-cookie"].split("; "))
+        assert {'slipway=""', "Max-Age=0", "Path=/"} <= set(site.headers["set-cookie"].split("; "))
         assert (await client.get("/v1/catalog")).status_code == 200
 
 

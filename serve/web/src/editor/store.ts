@@ -163,7 +163,8 @@ const NONE: readonly Problem[] = [];
 export function problemsAt(problems: readonly Problem[], node: string | null, port?: string): readonly Problem[] {
   let byNode = grouped.get(problems);
   if (byNode === undefined) {
-    byNode = Map.groupBy(problems, (one) => one.node);
+    byNode = new Map();
+    for (const one of problems) byNode.set(one.node, [...(byNode.get(one.node) ?? []), one]);
     grouped.set(problems, byNode);
   }
   const found = byNode.get(node) ?? NONE;

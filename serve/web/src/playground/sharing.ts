@@ -37,12 +37,13 @@ export function sharedIn(fragment: string): Shared | null {
   }
 }
 
-/** Of `values` what the form has a field for, and what that field takes; pictures are never taken from a link. */
-export function accepted(fields: FormField[], values: Values): Values {
+/** Of `values` what the form has a field for, and what that field takes; from a link never a picture. */
+export function accepted(fields: FormField[], values: Values, withPictures = false): Values {
   const taken: Values = {};
   for (const field of fields) {
     const value = values[field.name];
-    if (value === undefined || value === null || PICTURES.has(field.widget ?? "")) continue;
+    if (value === undefined || value === null) continue;
+    if (!withPictures && PICTURES.has(field.widget ?? "")) continue;
     if (field.name === ADAPTERS ? areAdapters(value) : checkValue(field, value) === null) taken[field.name] = value;
   }
   return taken;

@@ -35,10 +35,12 @@ export interface Playground {
 export function usePlayground(card: Card, task: Task, shared: Shared | null): Playground {
   const { isSignedIn } = useSession();
   const fields = useMemo(() => fieldsOfTask(card, task, isSignedIn), [card, task, isSignedIn]);
-  const [values, setValues] = useState<Values>(() => ({
-    ...beginningOf(fields),
-    ...accepted(fields, shared?.task === task ? shared.values : draftOf(card.name, task)),
-  }));
+  const [values, setValues] = useState<Values>(() => {
+    const all = fieldsOfTask(card, task, true);
+    const isShared = shared?.task === task;
+    const written = isShared ? shared.values : draftOf(card.name, task);
+    return { ...beginningOf(all), ...accepted(all, written, !isShared) };
+  });
   const [isTried, setTried] = useState(false);
   const [changed, setChanged] = useState<ReadonlySet<string>>(new Set());
   const run = useRun();

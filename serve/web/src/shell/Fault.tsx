@@ -2,6 +2,7 @@
 import { Component, type ErrorInfo, type ReactNode } from "react";
 
 import { asApiError } from "@/api/errors";
+import { strings } from "@/strings";
 import { ErrorState } from "@/ui/states";
 
 interface State {
@@ -20,14 +21,26 @@ export class Fault extends Component<{ children: ReactNode }, State> {
   }
 
   override render(): ReactNode {
-    if (this.state.thrown === null) return this.props.children;
+    const { thrown } = this.state;
+    if (thrown === null) return this.props.children;
     return (
-      <ErrorState
-        error={asApiError(this.state.thrown)}
-        retry={() => {
-          this.setState({ thrown: null });
-        }}
-      />
+      <>
+        <h1 className="sr-only">{strings.errors.faultTitle}</h1>
+        <ErrorState error={asApiError(thrown)} retry={isMissingCode(thrown) ? reload : this.again} />
+      </>
     );
   }
+
+  private readonly again = () => {
+    this.setState({ thrown: null });
+  };
+}
+
+/** The view's own code did not come: the platform was away, or has a newer page. Only a reload asks for it again. */
+function isMissingCode(thrown: unknown): boolean {
+  return thrown instanceof TypeError && /import|module/i.test(thrown.message);
+}
+
+function reload(): void {
+  window.location.reload();
 }

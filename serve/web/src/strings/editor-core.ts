@@ -44,6 +44,7 @@ export const core = {
     error: "not saved",
     "read-only": "you may look at this workflow, not change it",
   },
+  edits: { theirs: "what somebody else saved", restore: "bringing back unsaved changes" },
   conflict: {
     title: "Somebody else has changed this workflow",
     text: (who: string, when: string) => `${who} saved it ${when}, while you had changes of your own.`,

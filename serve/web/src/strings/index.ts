@@ -5,6 +5,7 @@ import { chat } from "./chat";
 import { editor } from "./editor";
 import { errors } from "./errors";
 import { forms } from "./forms";
+import { keys } from "./keys";
 import { people } from "./people";
 import { platform } from "./platform";
 import { playground } from "./playground";
@@ -22,6 +23,7 @@ export const strings = {
   editor,
   errors,
   forms,
+  keys,
   people,
   platform,
   playground,

@@ -55,7 +55,8 @@ export const workflowRun = {
     noPrice: "no price set",
   },
   past: {
-    banner: (when: string) => `looking at a run of ${when}`,
+    label: "Past run",
+    banner: (address: string, when: string) => `Looking at a run of ${address}, ${when}. Nothing can be changed here.`,
     back: "Back to the draft",
     restore: "Use these values",
     restoreDocument: "Restore as draft",

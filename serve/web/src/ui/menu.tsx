@@ -76,12 +76,7 @@ function Row({ item }: { item: MenuItem | MenuHeading | null }) {
       </DropdownMenu.Item>
     );
   return (
-    <DropdownMenu.CheckboxItem
-      checked={item.isChecked}
-      disabled={item.isDisabled}
-      onSelect={item.run}
-      className={look}
-    >
+    <DropdownMenu.CheckboxItem checked={item.isChecked} disabled={item.isDisabled} onSelect={item.run} className={look}>
       {inside}
     </DropdownMenu.CheckboxItem>
   );

@@ -52,7 +52,11 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           <Radix.Track className="relative h-1 flex-1 rounded-full bg-line-strong">
             <Radix.Range className="absolute h-full rounded-full bg-accent" />
           </Radix.Track>
-          <Radix.Thumb {...ids} aria-label={label} className="block size-3.5 rounded-full bg-fg before:absolute before:-inset-1.5" />
+          <Radix.Thumb
+            {...ids}
+            aria-label={label}
+            className="block size-3.5 rounded-full bg-fg before:absolute before:-inset-1.5"
+          />
         </Radix.Root>
       )}
     </Field>

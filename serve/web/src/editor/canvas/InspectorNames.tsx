@@ -9,7 +9,8 @@ import { strings } from "@/strings";
 import { TextField } from "@/ui/fields";
 
 import { edit, select } from "./commands";
-import { currentDoc, usePlace, useTypeOf } from "./graph";
+import { usePlace, useTypeOf } from "./graph";
+import { currentDoc } from "./opened";
 
 const words = strings.editor.canvas;
 

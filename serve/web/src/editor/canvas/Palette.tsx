@@ -12,8 +12,9 @@ import { PortGlyph } from "@/ui/port-glyph";
 import { StateWord, type Tone } from "@/ui/words";
 
 import { addFromPalette, addNoteAt } from "./adding";
-import { candidatesFor, typeOfPort, useTypes } from "./graph";
+import { candidatesFor, typeOfPort } from "./graph";
 import { type Adding, useCanvasView } from "./view";
+import { useTypes } from "./opened";
 
 const words = strings.editor.canvas.add;
 

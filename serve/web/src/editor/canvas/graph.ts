@@ -12,9 +12,10 @@ import { type NodePorts, portsOf } from "@/editor/core/ports";
 import { parseType, typeText } from "@/editor/core/port-types";
 import { type Doc, nodeOf, nodesOf, type Note, outputsOf, type Place, placeOf, WHEN } from "@/editor/core/types";
 import type { NodeType, Port } from "@/editor/node-types";
-import { useEditor } from "@/editor/store";
+import { problemsAt } from "@/editor/store";
 import { strings } from "@/strings";
 
+import { currentDoc, currentTypes, useEditor, useTypes } from "./opened";
 import type { PortAt } from "./view";
 
 const words = strings.editor.canvas;
@@ -40,20 +41,6 @@ export interface CardType {
   ports: { inputs: CardPort[]; outputs: CardPort[] };
 }
 
-const NONE: readonly never[] = [];
-
-export function currentDoc(): Doc {
-  return useEditor.getState().document;
-}
-
-export function currentTypes(): readonly NodeType[] {
-  return useEditor.getState().types;
-}
-
-export function useTypes(): readonly NodeType[] {
-  return useEditor((store) => store.types);
-}
-
 export function useNode(name: string): NodeSpec | undefined {
   return useEditor((store) => nodeOf(store.document, name));
 }
@@ -67,7 +54,7 @@ export function useNotes(): readonly Note[] {
 }
 
 export function useNodeProblems(name: string): readonly Problem[] {
-  return useEditor(useShallow((store) => store.problems.filter((one) => one.node === name)));
+  return useEditor((store) => problemsAt(store.problems, name));
 }
 
 /** The names under which the workflow answers a node's outputs, by port. */
@@ -107,7 +94,8 @@ export function useLinksAt(name: string): { into: Link[]; from: Link[] } {
 
 /** The node's type with its ports as this node uses them. The same object while none of that changes. */
 export function useTypeOf(name: string): CardType | undefined {
-  return useEditor((store) => cardType(portsOf(store.document, store.types).get(name)));
+  const types = useTypes();
+  return useEditor((store) => cardType(portsOf(store.document, types).get(name)));
 }
 
 const seen = new Map<string, { key: string; card: CardType }>();
@@ -166,13 +154,7 @@ function titled(name: string): string {
 
 /** Of operations that take any number of inputs: the next name, and a first value of its type. */
 export function useManyInputs(name: string): { stem: string; free: string; first: string | number | boolean }[] {
-  return useEditor(
-    useShallow((store) => {
-      const ports = portsOf(store.document, store.types).get(name);
-      const free = ports?.inputs.filter((one) => one.isFree) ?? [];
-      return free.map((one) => one.name);
-    }),
-  ).map((free) => ({ free, stem: stemOf(name, free), first: firstValue(name, free) }));
+  return (useTypeOf(name)?.ports.inputs ?? []).filter((one) => one.isFree).map(({ name: free }) => free).map((free) => ({ free, stem: stemOf(name, free), first: firstValue(name, free) }));
 }
 
 function stemOf(node: string, port: string): string {
@@ -186,8 +168,7 @@ function firstValue(node: string, port: string): string | number | boolean {
 }
 
 function cardOf(name: string): CardType | undefined {
-  const { document, types } = useEditor.getState();
-  return cardType(portsOf(document, types).get(name));
+  return cardType(portsOf(currentDoc(), currentTypes()).get(name));
 }
 
 export function typeOfPort({ node, port: wanted, side }: PortAt): string {
@@ -229,5 +210,3 @@ export function candidatesFor(held: PortAt): NodeType[] {
 export function valueOf(node: string, name: string): Json | undefined {
   return nodeOf(currentDoc(), node)?.inputs?.[name] as Json | undefined;
 }
-
-export { NONE };

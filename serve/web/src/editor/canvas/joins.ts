@@ -6,9 +6,10 @@ import { strings } from "@/strings";
 import { toast } from "@/ui/toast";
 
 import { edit } from "./commands";
-import { allPorts, currentDoc, currentTypes, titleOfNode, titleOfPort } from "./graph";
+import { allPorts, titleOfNode, titleOfPort } from "./graph";
 import { useJoinable, keyOf } from "./joinable";
 import { type PortAt, say } from "./view";
+import { currentDoc, currentTypes } from "./opened";
 
 const words = strings.editor.canvas;
 

@@ -100,9 +100,8 @@ class Join {
     if (wanted !== null && isStatic(wanted)) return refused(words.reasons.isStatic(typeWords(wanted)));
     if (path && path.length > 0) return this.within(path);
     const declared = input.port?.type ?? null;
-    if (declared === "T") return this.toGeneric([], false);
-    if (declared === "list[T]")
-      return this.isItem(itemOf) ? this.toGeneric(this.nextPlace(), false) : this.toGeneric([], false);
+    if (declared === "T") return this.toGeneric([]);
+    if (declared === "list[T]") return this.toGeneric(given === null || given.isList ? [] : this.nextPlace());
     if (given === null || input.type === null || fits(given, input.type)) return this.joined([]);
     return this.otherwise(given, input.type);
   }
@@ -114,10 +113,6 @@ class Join {
 
   private value(): Json | undefined {
     return valueAt(this.doc, this.node.name, this.input.name);
-  }
-
-  private isItem(_of: typeof itemOf): boolean {
-    return this.given !== null && !this.given.isList;
   }
 
   /** A list is given to what takes one of its items, or an item to what takes a list. */
@@ -142,7 +137,7 @@ class Join {
   private within(path: Path): Joining {
     const { given, input } = this;
     const isGeneric = input.port?.type === "T" || input.port?.type === "list[T]";
-    if (isGeneric) return this.toGeneric(path, true);
+    if (isGeneric) return this.toGeneric(path);
     const wanted = input.type === null ? null : typeWithin(input.type, path);
     if (input.type !== null && wanted === null)
       return refused(words.reasons.wrongItem(typeWords(given), typeWords(input.type)));
@@ -151,13 +146,15 @@ class Join {
   }
 
   /** Tried out: what T stands for depends on all that the node is given. */
-  private toGeneric(path: Path, isExact: boolean): Joining {
+  private toGeneric(path: Path): Joining {
     const { doc, types, node, input, source, given } = this;
+    // Run over a list, and now given a single value: it becomes an item of the list that is written, or takes its place.
+    if (input.isMapped && given?.isList === false && path.length === 0)
+      return Array.isArray(this.value()) ? this.toGeneric(this.nextPlace()) : this.joined([], { unmaps: true });
     const list = path.length > 0 && !Array.isArray(this.value()) ? [] : this.value();
     const value = path.length === 0 ? refTo(source) : withAt(list, path, refTo(source));
     const tried = portsWith(doc, types, node.name, input.name, value);
     if (tried.odd === null) return this.joined(path);
-    if (!isExact && tried.odd.nested && given?.isList && input.port?.type === "T") return refused(words.reasons.nested);
     if (tried.odd.nested) return refused(words.reasons.nested);
     return refused(words.reasons.disagree(typeWords(tried.odd.type), typeWords(tried.generic)));
   }

@@ -1,8 +1,7 @@
 /** The links of a document: references from an input's value, at any depth, to an output of another node. */
-import type { NodeSpec } from "@/api/types";
-import type { Json } from "@/api/types";
+import type { Json, NodeSpec } from "@/api/types";
 
-import { nodesOf, type Doc, type Path, type Source, type Target, WHEN } from "./types";
+import { nodeOf, nodesOf, type Doc, type Path, type Source, type Target, WHEN } from "./types";
 import { partsOf } from "./values";
 
 export interface Link {
@@ -39,7 +38,7 @@ export function linksOf(doc: Doc): Link[] {
 
 /** The links that end at a node. */
 export function linksInto(doc: Doc, node: string, port?: string): Link[] {
-  const spec = nodesOf(doc)[node];
+  const spec = nodeOf(doc, node);
   const links = spec === undefined ? [] : referencesOf(node, spec).links;
   return port === undefined ? links : links.filter((link) => link.target.port === port);
 }
@@ -62,8 +61,17 @@ export function idOfTarget({ node, port, path = [] }: Target): string {
   return [node, port, ...path.map((step) => encodeURIComponent(String(step)))].join("/");
 }
 
+const needsOfDocs = new WeakMap<object, ReadonlyMap<string, ReadonlySet<string>>>();
+
 /** The nodes that each node waits for, each once. */
-export function needsOf(doc: Doc): Map<string, Set<string>> {
+export function needsOf(doc: Doc): ReadonlyMap<string, ReadonlySet<string>> {
+  const nodes = nodesOf(doc);
+  const known = needsOfDocs.get(nodes) ?? reckonedNeeds(doc);
+  needsOfDocs.set(nodes, known);
+  return known;
+}
+
+function reckonedNeeds(doc: Doc): ReadonlyMap<string, ReadonlySet<string>> {
   const needs = new Map<string, Set<string>>(Object.keys(nodesOf(doc)).map((name) => [name, new Set()]));
   for (const { source, target } of linksOf(doc)) if (needs.has(source.node)) needs.get(target.node)?.add(source.node);
   return needs;

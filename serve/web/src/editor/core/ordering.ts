@@ -20,8 +20,22 @@ export function orderOf(doc: Doc): string[] {
   return [...ready, ...Object.keys(nodesOf(doc)).filter((name) => !placed.has(name))];
 }
 
+const ancestors = new WeakMap<object, Map<string, Set<string>>>();
+
+/** The nodes that a node waits for, directly or not, and itself. */
+export function ancestorsOf(doc: Doc, name: string): ReadonlySet<string> {
+  const nodes = nodesOf(doc);
+  const known = ancestors.get(nodes) ?? new Map<string, Set<string>>();
+  ancestors.set(nodes, known);
+  const found = known.get(name) ?? new Set([name]);
+  if (!known.has(name)) for (const one of found) for (const other of needsOf(doc).get(one) ?? []) found.add(other);
+  known.set(name, found);
+  return found;
+}
+
 /** A way along links from `from` to `to`, both included; null where there is none. */
 export function wayBetween(doc: Doc, from: string, to: string): string[] | null {
+  if (!ancestorsOf(doc, to).has(from)) return null;
   const needs = needsOf(doc);
   const next = new Map<string, string>();
   const waiting = [to];

@@ -52,7 +52,7 @@ export function portsOf(doc: Doc, types: readonly NodeType[]): Map<string, NodeP
   const kept = known.get(nodes);
   if (kept && kept.types === types && kept.doc.interface === doc.interface) return kept.ports;
   const ports = new Map<string, NodePorts>();
-  for (const name of orderOf(doc)) ports.set(name, portsOfNode(doc, types, name, ports));
+  for (const name of orderOf(doc)) ports.set(name, portsKept(doc, types, name, nodes[name] as NodeSpec, ports));
   known.set(nodes, { doc, types, ports });
   return ports;
 }
@@ -65,9 +65,40 @@ export function outputPort(ports: NodePorts | undefined, name: string): OutputPo
   return ports?.outputs.find((one) => one.name === name);
 }
 
+interface Kept {
+  types: readonly NodeType[];
+  given: readonly (PortType | null)[];
+  ports: NodePorts;
+}
+
+const keptPorts = new WeakMap<NodeSpec, Kept>();
+
+/** The same object while nothing of it is otherwise, so that only the cards draw anew whose ports have changed. */
+function portsKept(
+  doc: Doc,
+  types: readonly NodeType[],
+  name: string,
+  node: NodeSpec,
+  before: ReadonlyMap<string, NodePorts>,
+): NodePorts {
+  const given = Object.values(givenInputs(node)).flatMap((value) => partTypes(doc, value, before));
+  const kept = keptPorts.get(node);
+  const isSame = kept?.types === types && kept.ports.name === name && kept.given.length === given.length;
+  if (kept && isSame && kept.ports.type !== null && kept.given.every((one, index) => one === given[index]))
+    return kept.ports;
+  const ports = portsOfNode(doc, types, name, node, before);
+  keptPorts.set(node, { types, given, ports });
+  return ports;
+}
+
 /** `before` are the ports of the nodes that it needs. */
-function portsOfNode(doc: Doc, types: readonly NodeType[], name: string, before: Map<string, NodePorts>): NodePorts {
-  const node = nodesOf(doc)[name] as NodeSpec;
+function portsOfNode(
+  doc: Doc,
+  types: readonly NodeType[],
+  name: string,
+  node: NodeSpec,
+  before: ReadonlyMap<string, NodePorts>,
+): NodePorts {
   const type = typeOfNode(node, types);
   if (type === null) return portsOfUnknown(doc, name, node);
   const scope = (value: Json) => typeGiven(doc, value, before);
@@ -148,14 +179,18 @@ export function givenInputs(node: NodeSpec): Record<string, Json> {
   return Object.fromEntries(entries.filter(([, value]) => value !== null));
 }
 
-/** The type of a value with references in it; null where that is in doubt. */
-function typeGiven(doc: Doc, value: Json, before: Map<string, NodePorts>): PortType | null {
-  const parts = partsOf(value);
-  const types = parts.map(({ reference }) =>
+function partTypes(doc: Doc, value: Json, before: ReadonlyMap<string, NodePorts>): (PortType | null)[] {
+  return partsOf(value).map(({ reference }) =>
     reference.kind === "node"
       ? (outputPort(before.get(reference.node), reference.port)?.type ?? null)
       : parseType(inputsOf(doc).find((one) => one.name === reference.name)?.type),
   );
+}
+
+/** The type of a value with references in it; null where that is in doubt. */
+function typeGiven(doc: Doc, value: Json, before: ReadonlyMap<string, NodePorts>): PortType | null {
+  const parts = partsOf(value);
+  const types = partTypes(doc, value, before);
   const [first] = types;
   if (first === undefined || types.includes(null)) return null;
   if (referenceOf(value) !== null) return first;
@@ -167,9 +202,6 @@ function typeGiven(doc: Doc, value: Json, before: Map<string, NodePorts>): PortT
 /** The ports that a node would have, were one of its inputs given something else. */
 export function portsWith(doc: Doc, types: readonly NodeType[], name: string, port: string, value: Json): NodePorts {
   const node = nodesOf(doc)[name] as NodeSpec;
-  const tried: Doc = {
-    ...doc,
-    nodes: { ...doc.nodes, [name]: { ...node, inputs: { ...node.inputs, [port]: value } } },
-  };
-  return portsOfNode(tried, types, name, portsOf(doc, types));
+  const tried = { ...node, inputs: { ...node.inputs, [port]: value } };
+  return portsOfNode(doc, types, name, tried, portsOf(doc, types));
 }

@@ -9,6 +9,8 @@ export interface CanvasDraft {
   revision: string | null;
   /** Resolves once what is on the canvas is saved; rejects with an ApiError where it cannot be. */
   saved: () => Promise<void>;
+  /** Have the canvas show `document`, as one step that can be undone. */
+  replace: (document: WorkflowSpec, label: string) => void;
   /** Show a node, and one of its fields. */
   focusField: (node: string, field: string | null) => void;
 }

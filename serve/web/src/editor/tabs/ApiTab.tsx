@@ -88,7 +88,10 @@ function Snippets({ request }: { request: SnippetRequest }) {
       <p className="text-muted">{words.waysText[way]}</p>
       <CodeBlock code={snippetOf(request, language, way)} label={words.snippet} />
       <p className="text-sm text-muted">
-        {words.key} <Link href="/keys" className="text-fg underline">{words.makeKey}</Link>
+        {words.key}{" "}
+        <Link href="/keys" className="text-fg underline">
+          {words.makeKey}
+        </Link>
         {isForm(request) && ` ${words.files(Object.values(request.files))}`}
       </p>
       {way === "webhook" && (

@@ -141,7 +141,11 @@ export function namesIn(text: string): string[] {
   return text.split(/[\s,]+/).filter((one) => one !== "");
 }
 
-async function published(draft: CanvasDraft, note: string, aliases: string[]): Promise<{ version: Version; isNew: boolean }> {
+async function published(
+  draft: CanvasDraft,
+  note: string,
+  aliases: string[],
+): Promise<{ version: Version; isNew: boolean }> {
   const headers: Record<string, string> = { "content-type": "application/json" };
   // Of what was compared above, or nothing: another's save in the meantime is a conflict, not a surprise.
   if (draft.revision !== null) headers["if-match"] = `"${draft.revision}"`;

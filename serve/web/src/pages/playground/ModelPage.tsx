@@ -1,3 +1,80 @@
+/** A model: what it is, and trying it. */
+import { lazy, Suspense, useState } from "react";
+import { useParams, useSearchParams } from "wouter";
+
+import { asApiError } from "@/api/errors";
+import type { Card, Task } from "@/api/types";
+import { sharedIn } from "@/playground/sharing";
+import { useCard } from "@/playground/usePlayground";
+import { Waiting } from "@/shell/Waiting";
+import { strings } from "@/strings";
+import { Button } from "@/ui/button";
+import { EmptyState, ErrorState } from "@/ui/states";
+
+import { AboutTab } from "./AboutTab";
+import { ModelHeader, type ModelTab } from "./ModelHeader";
+
+const ImagePlayground = lazy(async () => ({ default: (await import("./ImagePlayground")).ImagePlayground }));
+
 export default function ModelPage() {
-  return <h1>ModelPage</h1>;
+  const { id = "" } = useParams();
+  const name = decodeURIComponent(id);
+  const card = useCard(name);
+  if (card.data) return <Model key={name} card={card.data} />;
+  if (!card.isError) return <Waiting />;
+  const error = asApiError(card.error);
+  if (error.status !== 401) return <ErrorState error={error} retry={() => void card.refetch()} />;
+  const back = encodeURIComponent(`/models/${id}`);
+  return (
+    <EmptyState
+      title={strings.playground.signInForModel}
+      action={
+        <Button asChild kind="primary">
+          <a href={`/signin?return_to=${back}`}>{strings.shell.signIn}</a>
+        </Button>
+      }
+    />
+  );
+}
+
+const IMAGE_TASKS: Task[] = ["text_to_image", "image_to_image"];
+
+function Model({ card }: { card: Card }) {
+  const [shared] = useState(() => sharedIn(window.location.hash));
+  const [search, setSearch] = useSearchParams();
+  const asked = search.get("task") as Task | null;
+  const isServed = (task: Task | null | undefined): task is Task => task != null && card.tasks.includes(task);
+  const task = [asked, shared?.task, card.tasks[0]].find(isServed) ?? "text_to_image";
+  const tab = (search.get("tab") ?? "playground") as ModelTab;
+  const choose = (name: string, value: string) => {
+    setSearch((before) => {
+      before.set(name, value);
+      if (name === "task") before.delete("run");
+      return before;
+    });
+  };
+  return (
+    <div className="flex min-h-full flex-col lg:h-full">
+      <ModelHeader
+        card={card}
+        task={task}
+        tab={tab}
+        onTask={(next) => {
+          choose("task", next);
+        }}
+        onTab={(next) => {
+          choose("tab", next);
+        }}
+      />
+      {tab === "about" ? (
+        <AboutTab card={card} />
+      ) : (
+        <Suspense fallback={<Waiting />}>
+          {IMAGE_TASKS.includes(task) ? (
+            <ImagePlayground key={task} card={card} task={task} shared={shared} showsApi={tab === "api"} />
+          ) : null}
+        </Suspense>
+      )}
+    </div>
+  );
 }

@@ -131,7 +131,7 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
           }}
         />
         {/* A drawing surface that keys move a brush over is what `application` is for. */}
-        {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+        {/* eslint-disable-next-line jsx-a11y/no-interactive-element-to-noninteractive-role */}
         <canvas
           ref={canvas}
           width={size?.width ?? 1}

@@ -1,0 +1,68 @@
+/** New nodes and notes: where they go, what they are joined to, and that they are looked at next. */
+import { bestPort } from "@/editor/core/compatible";
+import { connect } from "@/editor/core/connecting";
+import { addNode, newNode } from "@/editor/core/nodes";
+import { addNote as withNote, noteId, notesOf, placeOf } from "@/editor/core/document";
+import { parseType } from "@/editor/core/port-types";
+import type { Doc, Edit, Point } from "@/editor/core/types";
+import type { NodeType } from "@/editor/node-types";
+import { strings } from "@/strings";
+
+import { edit } from "./commands";
+import { typeOfPort } from "./graph";
+import { currentDoc, currentTypes } from "./opened";
+import { type Adding, type PortAt, say, SNAP_GRID, useCanvasView } from "./view";
+import { focusNode, middle } from "./viewport";
+
+const words = strings.editor.canvas;
+const CARD_WIDTH = 224;
+const BESIDE = 96;
+
+export function openPalette(): void {
+  useCanvasView.getState().set({ adding: { at: null, join: null } });
+}
+
+export function addFromPalette(type: NodeType, { at, join }: Adding): void {
+  const types = currentTypes();
+  const doc = currentDoc();
+  const place = at ?? (join ? besideCard(doc, join) : middle());
+  const node = newNode(doc, type, types, onGrid(place));
+  const added = addNode(node);
+  const linked = join ? joinedTo(added, type, node.name, join) : added;
+  edit(linked, words.edits.add, undefined, [node.name]);
+  say(words.said.added(type.title));
+  requestAnimationFrame(() => {
+    focusNode(node.name);
+  });
+}
+
+/** The new node joined to the port that the link was dragged from, at the port of it that fits best. */
+function joinedTo(added: Edit, type: NodeType, name: string, held: PortAt): Edit {
+  const port = bestPort(type, parseType(typeOfPort(held)), held.side)?.port.name;
+  if (port === undefined) return added;
+  const [one, other] = [{ node: held.node, port: held.port }, { node: name, port }];
+  const link = held.side === "output" ? connect(currentTypes(), one, other) : connect(currentTypes(), other, one);
+  return (doc) => link(added(doc));
+}
+
+function besideCard(doc: Doc, { node, side }: PortAt): Point {
+  const { x = 0, y = 0 } = placeOf(doc, node) ?? {};
+  return { x: side === "output" ? x + CARD_WIDTH + BESIDE : x - CARD_WIDTH - BESIDE, y };
+}
+
+function onGrid({ x, y }: Point): Point {
+  const step = useCanvasView.getState().isSnapping ? SNAP_GRID : 1;
+  return { x: Math.round(x / step) * step, y: Math.round(y / step) * step };
+}
+
+export function addNoteAt(at: Point | null): void {
+  const index = notesOf(currentDoc()).length;
+  const note = { text: words.add.newNote, ...onGrid(at ?? middle()), width: 208, height: 96 };
+  edit(withNote(note), words.edits.note, undefined, [noteId(index)]);
+  say(words.said.added(words.add.note));
+}
+
+export function addNoteHere(): void {
+  addNoteAt(null);
+}
+
