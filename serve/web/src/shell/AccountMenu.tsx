@@ -54,7 +54,7 @@ export function AccountMenu() {
       align="end"
       items={items}
       trigger={
-        <Button kind="quiet" aria-label={words.account(me === null ? null : nameOf(me))} className="max-w-44 px-1.5">
+        <Button kind="quiet" aria-label={words.account(me === null ? null : nameOf(me))} className="max-w-44">
           <CircleUser size={16} aria-hidden />
           {me !== null && <span className="truncate max-lg:hidden">{me.tenant ?? nameOf(me)}</span>}
         </Button>

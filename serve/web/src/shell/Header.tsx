@@ -94,7 +94,7 @@ function NarrowMenu({ session, location }: { session: Session; location: string 
     <Menu
       items={items}
       trigger={
-        <Button kind="quiet" aria-label={words.places} className="-ml-1.5 w-7 px-0 md:hidden">
+        <Button kind="quiet" square aria-label={words.places} className="-ml-1.5 md:hidden">
           <MenuIcon size={16} aria-hidden />
         </Button>
       }

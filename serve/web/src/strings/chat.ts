@@ -80,7 +80,7 @@ export const chat = {
     text: "Text",
     facts: (texts: number, dimensions: number) =>
       `${texts === 1 ? "1 text" : `${String(texts)} texts`}, ${String(dimensions)} numbers each`,
-    used: (tokens: number) => `${String(tokens)} tokens`,
+    used: (tokens: string) => `${tokens} tokens`,
     took: (time: string) => `answered in ${time}`,
     copyVectors: "Copy the vectors as JSON",
   },

@@ -18,19 +18,22 @@ export interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   kind?: Kind;
   /** 36 px high: the one primary act of a page. */
   large?: boolean;
+  /** As wide as it is high, for one picture. */
+  square?: boolean;
   /** The child is drawn as the button, as a link is. */
   asChild?: boolean;
 }
 
-export function Button({ kind = "secondary", large = false, asChild = false, className, ...rest }: ButtonProps) {
+export function Button({ kind = "secondary", large = false, square = false, asChild = false, className, ...rest }: ButtonProps) {
   const Drawn = asChild ? Slot.Root : "button";
   return (
     <Drawn
       {...(asChild ? {} : { type: "button" as const })}
       {...rest}
       className={classes(
-        "inline-flex items-center justify-center gap-1.5 rounded-sm px-2.5 whitespace-nowrap transition-colors select-none",
-        large ? "h-9 px-4" : "h-7",
+        "inline-flex items-center justify-center gap-1.5 rounded-sm whitespace-nowrap transition-colors select-none [&>svg]:shrink-0",
+        large ? "h-9" : "h-7",
+        square ? (large ? "w-9" : "w-7") : large ? "px-4" : "px-2.5",
         KINDS[kind],
         className,
       )}
@@ -48,7 +51,7 @@ export interface IconButtonProps extends Omit<ButtonProps, "children" | "large">
 export function IconButton({ label, kind = "quiet", className, ...rest }: IconButtonProps) {
   return (
     <Tip text={label}>
-      <Button kind={kind} aria-label={label} className={classes("w-7 px-0", className)} {...rest} />
+      <Button square kind={kind} aria-label={label} className={className} {...rest} />
     </Tip>
   );
 }

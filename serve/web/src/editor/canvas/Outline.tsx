@@ -7,7 +7,8 @@ import { strings } from "@/strings";
 import { Button, IconButton } from "@/ui/button";
 import { TextArea } from "@/ui/fields";
 
-import { edit, isReadOnly, openPalette } from "./commands";
+import { openPalette } from "./adding";
+import { edit, isReadOnly } from "./commands";
 import { useNotes, useOrder } from "./graph";
 import { OutlineItem } from "./OutlineItem";
 import { useCanvasView } from "./view";

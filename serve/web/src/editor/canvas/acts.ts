@@ -2,7 +2,10 @@
 import { strings } from "@/strings";
 import type { MenuItem } from "@/ui/menu";
 
-import * as do_ from "./commands";
+import { addNoteHere, openPalette } from "./adding";
+import * as arranging from "./arranging";
+import * as clipboard from "./clipboard";
+import * as commands from "./commands";
 import { useCanvasView } from "./view";
 import * as viewport from "./viewport";
 
@@ -24,21 +27,21 @@ const toggle = (name: "isOutlineOpen" | "isInspectorOpen" | "isMinimapShown" | "
 };
 
 export const ACTS = {
-  addNode: { label: words.addNode, keys: "Space Ctrl+K", run: () => void do_.openPalette(), isEdit: true },
-  addNote: { label: words.addNote, keys: "N", run: () => void do_.addNote(), isEdit: true },
-  undo: { label: words.undo, keys: "Ctrl+Z", run: do_.undo, isEdit: true },
-  redo: { label: words.redo, keys: "Ctrl+Shift+Z Ctrl+Y", run: do_.redo, isEdit: true },
-  cut: { label: words.cut, keys: "Ctrl+X", run: do_.cut, isEdit: true },
-  copy: { label: words.copy, keys: "Ctrl+C", run: do_.copy },
-  paste: { label: words.paste, keys: "Ctrl+V", run: () => void do_.paste(false), isEdit: true },
-  pasteLinked: { label: words.pasteLinked, keys: "Ctrl+Shift+V", run: () => void do_.paste(true), isEdit: true },
-  duplicate: { label: words.duplicate, keys: "Ctrl+D", run: do_.duplicate, isEdit: true },
-  remove: { label: words.remove, keys: "Delete Backspace", run: do_.removeSelected, isEdit: true, isDanger: true },
-  selectAll: { label: words.selectAll, keys: "Ctrl+A", run: do_.selectAll },
-  group: { label: words.group, keys: "Ctrl+G", run: do_.groupSelected, isEdit: true },
-  ungroup: { label: words.ungroup, keys: "Ctrl+Shift+G", run: do_.ungroupSelected, isEdit: true },
-  collapse: { label: words.collapse, keys: "C", run: do_.toggleCollapsed, isEdit: true },
-  tidy: { label: words.tidy, keys: "Shift+T", run: do_.tidyUp, isEdit: true },
+  addNode: { label: words.addNode, keys: "Space Ctrl+K", run: openPalette, isEdit: true },
+  addNote: { label: words.addNote, keys: "N", run: addNoteHere, isEdit: true },
+  undo: { label: words.undo, keys: "Ctrl+Z", run: commands.undo, isEdit: true },
+  redo: { label: words.redo, keys: "Ctrl+Shift+Z Ctrl+Y", run: commands.redo, isEdit: true },
+  cut: { label: words.cut, keys: "Ctrl+X", run: clipboard.cut, isEdit: true },
+  copy: { label: words.copy, keys: "Ctrl+C", run: () => void clipboard.copy() },
+  paste: { label: words.paste, keys: "Ctrl+V", run: () => void clipboard.paste(false), isEdit: true },
+  pasteLinked: { label: words.pasteLinked, keys: "Ctrl+Shift+V", run: () => void clipboard.paste(true), isEdit: true },
+  duplicate: { label: words.duplicate, keys: "Ctrl+D", run: clipboard.duplicate, isEdit: true },
+  remove: { label: words.remove, keys: "Delete Backspace", run: commands.removeSelected, isEdit: true, isDanger: true },
+  selectAll: { label: words.selectAll, keys: "Ctrl+A", run: commands.selectAll },
+  group: { label: words.group, keys: "Ctrl+G", run: commands.groupSelected, isEdit: true },
+  ungroup: { label: words.ungroup, keys: "Ctrl+Shift+G", run: commands.ungroupSelected, isEdit: true },
+  collapse: { label: words.collapse, keys: "C", run: commands.toggleCollapsed, isEdit: true },
+  tidy: { label: words.tidy, keys: "Shift+T", run: arranging.tidyUp, isEdit: true },
   snap: { label: words.snap, keys: "Shift+S", run: toggle("isSnapping") },
   minimap: { label: words.minimap, keys: "Shift+M", run: toggle("isMinimapShown") },
   outline: { label: words.outline, keys: "Shift+O", run: toggle("isOutlineOpen") },
@@ -48,14 +51,14 @@ export const ACTS = {
   zoomOut: { label: words.zoomOut, keys: "-", run: viewport.zoomOut },
   zoomFull: { label: words.zoomFull, keys: "Shift+0", run: viewport.zoomFull },
   help: { label: words.help, keys: "?", run: toggle("isHelpOpen") },
-  alignLeft: { label: words.alignLeft, run: () => void do_.alignTo("left"), isEdit: true },
-  alignCenter: { label: words.alignCenter, run: () => void do_.alignTo("center"), isEdit: true },
-  alignRight: { label: words.alignRight, run: () => void do_.alignTo("right"), isEdit: true },
-  alignTop: { label: words.alignTop, run: () => void do_.alignTo("top"), isEdit: true },
-  alignMiddle: { label: words.alignMiddle, run: () => void do_.alignTo("middle"), isEdit: true },
-  alignBottom: { label: words.alignBottom, run: () => void do_.alignTo("bottom"), isEdit: true },
-  distributeAcross: { label: words.distributeAcross, run: () => void do_.distributeAlong("x"), isEdit: true },
-  distributeDown: { label: words.distributeDown, run: () => void do_.distributeAlong("y"), isEdit: true },
+  alignLeft: { label: words.alignLeft, run: () => void arranging.alignTo("left"), isEdit: true },
+  alignCenter: { label: words.alignCenter, run: () => void arranging.alignTo("center"), isEdit: true },
+  alignRight: { label: words.alignRight, run: () => void arranging.alignTo("right"), isEdit: true },
+  alignTop: { label: words.alignTop, run: () => void arranging.alignTo("top"), isEdit: true },
+  alignMiddle: { label: words.alignMiddle, run: () => void arranging.alignTo("middle"), isEdit: true },
+  alignBottom: { label: words.alignBottom, run: () => void arranging.alignTo("bottom"), isEdit: true },
+  distributeAcross: { label: words.distributeAcross, run: () => void arranging.distributeAlong("horizontal"), isEdit: true },
+  distributeDown: { label: words.distributeDown, run: () => void arranging.distributeAlong("vertical"), isEdit: true },
 } satisfies Record<string, Act>;
 
 export type ActName = keyof typeof ACTS;
@@ -76,7 +79,7 @@ export function act(name: ActName): Act {
 }
 
 /** Acts as the items of a menu; those that change something are left out where nothing may be changed. */
-export function itemsOf(names: readonly (ActName | null)[], isReadOnly = do_.isReadOnly()): (MenuItem | null)[] {
+export function itemsOf(names: readonly (ActName | null)[], isReadOnly = commands.isReadOnly()): (MenuItem | null)[] {
   const items = names.map((name) => (name === null ? null : { act: act(name) }));
   return items
     .filter((item) => item === null || !isReadOnly || !item.act.isEdit)

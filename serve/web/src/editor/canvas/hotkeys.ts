@@ -2,6 +2,7 @@
 import { useEffect } from "react";
 
 import { type Act, ACTS } from "./acts";
+import { pasteText } from "./clipboard";
 import { isReadOnly } from "./commands";
 
 interface Pressed {
@@ -40,6 +41,8 @@ function isElsewhere(event: KeyboardEvent): boolean {
   const at = event.target instanceof Element ? event.target : null;
   if (at === null) return false;
   if (at.closest("input, textarea, select, [contenteditable], dialog, [role=menu], [role=slider]")) return true;
+  // On a focused card Space and Enter select it; that is React Flow's own.
+  if (event.key === " " && at.classList.contains("react-flow__node")) return true;
   const isPressing = event.key === " " || event.key === "Enter";
   return isPressing && at.closest("button, a, summary, [role=switch], [role=treeitem]") !== null;
 }
@@ -60,9 +63,16 @@ export function useHotkeys(): void {
       event.preventDefault();
       if (!act.isEdit || !isReadOnly()) act.run();
     };
+    const onPaste = (event: ClipboardEvent) => {
+      const at = event.target instanceof Element ? event.target : null;
+      if (isReadOnly() || at?.closest("input, textarea, [contenteditable], dialog")) return;
+      if (pasteText(event.clipboardData?.getData("text/plain") ?? "")) event.preventDefault();
+    };
     window.addEventListener("keydown", onKeyDown);
+    window.addEventListener("paste", onPaste);
     return () => {
       window.removeEventListener("keydown", onKeyDown);
+      window.removeEventListener("paste", onPaste);
     };
   }, []);
 }

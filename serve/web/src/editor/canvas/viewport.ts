@@ -57,3 +57,14 @@ export function zoomOut(): void {
 export function zoomFull(): void {
   void flow?.zoomTo(1, QUICK);
 }
+
+let flush: () => Promise<void> = () => Promise.resolve();
+
+/** How the canvas is saved before a run; set with the canvas. */
+export function holdFlush(save: () => Promise<void>): void {
+  flush = save;
+}
+
+export function flushed(): Promise<void> {
+  return flush();
+}

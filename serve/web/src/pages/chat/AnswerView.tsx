@@ -17,15 +17,18 @@ interface AnswerViewProps {
   card: Card;
   /** Shown above where two stand side by side. */
   isNamed: boolean;
+  /** Its words stand in a text of their own: only what it took is told here. */
+  isTextElsewhere?: boolean;
   again: (() => void) | null;
 }
 
-export function AnswerView({ answer, card, isNamed, again }: AnswerViewProps) {
+export function AnswerView({ answer, card, isNamed, isTextElsewhere = false, again }: AnswerViewProps) {
   const isEmpty = answer.text === "";
   return (
     <div className="flex min-w-0 flex-col gap-1.5" aria-busy={answer.status === "streaming"}>
       {isNamed && <p className="truncate font-mono text-xs text-muted">{answer.model}</p>}
-      {isEmpty && answer.status === "streaming" ? <Waiting card={card} /> : <AnswerText text={answer.text} />}
+      {isEmpty && answer.status === "streaming" && <Waiting card={card} />}
+      {!isEmpty && !isTextElsewhere && <AnswerText text={answer.text} />}
       {answer.error !== null && <Failure answer={answer} again={again} />}
       {answer.status !== "streaming" && (
         <div className="flex flex-wrap items-center gap-x-3 gap-y-1 text-sm text-faint">

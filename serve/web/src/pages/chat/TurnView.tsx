@@ -89,8 +89,6 @@ function Asked({ text, isBusy, resend }: { text: string; isBusy: boolean; resend
         label={strings.chat.edit}
         hint={strings.chat.editHint}
         value={draft}
-        // The person has just asked to write here.
-        // eslint-disable-next-line jsx-a11y/no-autofocus
         autoFocus
         onChange={(event) => {
           setDraft(event.target.value);

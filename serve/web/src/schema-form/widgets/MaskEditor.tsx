@@ -131,11 +131,11 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
           }}
         />
         {/* A drawing surface that keys move a brush over is what `application` is for. */}
-        {/* eslint-disable-next-line jsx-a11y/no-interactive-element-to-noninteractive-role */}
         <canvas
           ref={canvas}
           width={size?.width ?? 1}
           height={size?.height ?? 1}
+          // eslint-disable-next-line jsx-a11y/no-interactive-element-to-noninteractive-role
           role="application"
           aria-label={words.maskCanvas}
           tabIndex={0}
