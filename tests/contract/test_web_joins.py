@@ -38,15 +38,20 @@ class _One(Quick):
 
 
 def _gives(written: str) -> Operation:
-    return type("Gives", (_One,), {"name": f"gives.{written}", "inputs": {}, "outputs": {"out": Out(written)}})()
+    made: Operation = type(
+        "Gives", (_One,), {"name": f"gives.{written}", "inputs": {}, "outputs": {"out": Out(written)}}
+    )()
+    return made
 
 
 def _takes(written: str) -> Operation:
     ends = {"name": f"takes.{written}", "inputs": {"in": In(written, "")}, "outputs": {"out": Out("json")}}
-    return type("Takes", (_One,), ends)()
+    made: Operation = type("Takes", (_One,), ends)()
+    return made
 
 
-MADE = {one.name: one for written in TYPES for one in (_gives(written), _takes(written))} | OPERATIONS
+MADE: dict[str, Operation] = {one.name: one for written in TYPES for one in (_gives(written), _takes(written))}
+MADE |= OPERATIONS
 
 
 def _compiled(nodes: dict[str, Any], port: str = "out") -> Graph | None:
@@ -56,7 +61,7 @@ def _compiled(nodes: dict[str, Any], port: str = "out") -> Graph | None:
 def _joins(given: str, wanted: str) -> str | None:
     """How a value of one type goes into a port of another: as a whole, as an item of a list, item by item; or not."""
     ref = {"$ref": ["from", "out"]}
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "whole": {"inputs": {"in": ref}},
         "item": {"inputs": {"in": [ref]}},
         "map": {"inputs": {"in": ref}, "map": ["in"]},
@@ -74,7 +79,7 @@ def _generic(name: str, one: str, other: str) -> str | None:
     """The type of what comes out of an operation that is given both; None where they do not go together."""
     first, second = GENERIC[name]
     given = {first: {"$ref": ["one", "out"]}, second: {"$ref": ["other", "out"]}}
-    more = {"if": True} if name == "condition" else {}
+    more: dict[str, Any] = {"if": True} if name == "condition" else {}
     nodes = {
         "one": {"type": f"op:gives.{one}"},
         "other": {"type": f"op:gives.{other}"},

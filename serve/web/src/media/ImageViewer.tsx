@@ -43,7 +43,7 @@ export function ImageViewer({ pictures, index, onIndex }: ImageViewerProps) {
         onIndex(null);
       }}
       title={words.pictureOf((index ?? 0) + 1, pictures.length)}
-      className="max-w-[min(96vw,1100px)]"
+      className="max-w-[min(96vw,1100px)]!"
       footer={
         shown && (
           <>

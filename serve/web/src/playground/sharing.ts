@@ -20,7 +20,12 @@ export function fragmentOf(task: Task, fields: FormField[], values: Values): str
     if (value === undefined || value === null || PICTURES.has(widget ?? "")) continue;
     if (!isSame(value, schema.default)) told[name] = value;
   }
-  return MARK + encodeURIComponent(JSON.stringify({ task, values: told }));
+  return fragmentWith(task, told);
+}
+
+/** The fragment for values that somebody else chose, as the pages of adapters and runs do. */
+export function fragmentWith(task: Task, values: Values): string {
+  return MARK + encodeURIComponent(JSON.stringify({ task, values }));
 }
 
 /** What a fragment says, as far as it can be read. It was written by somebody else: see `accepted`. */

@@ -39,6 +39,7 @@ export type Drawing = Pick<
   | "lineJoin"
   | "globalCompositeOperation"
   | "fillRect"
+  | "clearRect"
   | "drawImage"
   | "beginPath"
   | "moveTo"
@@ -46,43 +47,53 @@ export type Drawing = Pick<
   | "stroke"
 >;
 
-const WHITE = "#fff";
-const BLACK = "#000";
+interface Sides {
+  width: number;
+  height: number;
+}
 
-/** Draws the mask: white is painted anew, black stays. `start` is the mask that was there before. */
+/**
+ * Draws what is masked in `colour`, and leaves the rest transparent, so that it is seen over any picture. `start` is
+ * the mask that was there before, drawn likewise.
+ */
 export function drawMask(
   on: Drawing,
-  size: { width: number; height: number },
+  size: Sides,
   acts: MaskAct[],
   start: CanvasImageSource | null,
+  colour: string,
 ): void {
-  fill(on, size, BLACK);
-  if (start !== null) on.drawImage(start, 0, 0, size.width, size.height);
+  on.globalCompositeOperation = "source-over";
+  on.clearRect(0, 0, size.width, size.height);
+  if (start !== null) {
+    on.drawImage(start, 0, 0, size.width, size.height);
+    fill(on, size, "source-in", colour);
+  }
   for (const act of acts) {
-    if (act.kind === "clear") fill(on, size, BLACK);
-    else if (act.kind === "invert") invert(on, size);
-    else stroke(on, act);
+    if (act.kind === "clear") on.clearRect(0, 0, size.width, size.height);
+    else if (act.kind === "invert") fill(on, size, "source-out", colour);
+    else stroke(on, act, colour);
   }
 }
 
-function fill(on: Drawing, { width, height }: { width: number; height: number }, colour: string): void {
-  on.globalCompositeOperation = "source-over";
+/** Makes of what `drawMask` drew the mask that the API takes: white is painted anew, black stays. */
+export function asBlackAndWhite(on: Drawing, size: Sides): void {
+  fill(on, size, "source-in", "#fff");
+  fill(on, size, "destination-over", "#000");
+}
+
+function fill(on: Drawing, { width, height }: Sides, how: GlobalCompositeOperation, colour: string): void {
+  on.globalCompositeOperation = how;
   on.fillStyle = colour;
   on.fillRect(0, 0, width, height);
-}
-
-function invert(on: Drawing, size: { width: number; height: number }): void {
-  on.globalCompositeOperation = "difference";
-  on.fillStyle = WHITE;
-  on.fillRect(0, 0, size.width, size.height);
   on.globalCompositeOperation = "source-over";
 }
 
-function stroke(on: Drawing, act: MaskAct & { kind: "stroke" }): void {
+function stroke(on: Drawing, act: MaskAct & { kind: "stroke" }, colour: string): void {
   const [first, ...rest] = act.points;
   if (first === undefined) return;
-  on.globalCompositeOperation = "source-over";
-  on.strokeStyle = act.erases ? BLACK : WHITE;
+  on.globalCompositeOperation = act.erases ? "destination-out" : "source-over";
+  on.strokeStyle = colour;
   on.lineWidth = act.size;
   on.lineCap = "round";
   on.lineJoin = "round";
@@ -91,4 +102,10 @@ function stroke(on: Drawing, act: MaskAct & { kind: "stroke" }): void {
   // A line of no length is a dot, where the ends are round.
   for (const point of rest.length > 0 ? rest : [first]) on.lineTo(point.x, point.y);
   on.stroke();
+  on.globalCompositeOperation = "source-over";
+}
+
+/** Light becomes cover: what of a black and white mask is painted anew is what is seen of it. In place, RGBA. */
+export function coverOfLight(pixels: Uint8ClampedArray): void {
+  for (let at = 0; at < pixels.length; at += 4) pixels[at + 3] = pixels[at] ?? 0;
 }

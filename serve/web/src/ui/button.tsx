@@ -24,7 +24,14 @@ export interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   asChild?: boolean;
 }
 
-export function Button({ kind = "secondary", large = false, square = false, asChild = false, className, ...rest }: ButtonProps) {
+export function Button({
+  kind = "secondary",
+  large = false,
+  square = false,
+  asChild = false,
+  className,
+  ...rest
+}: ButtonProps) {
   const Drawn = asChild ? Slot.Root : "button";
   return (
     <Drawn

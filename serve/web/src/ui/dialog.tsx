@@ -25,7 +25,11 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
   useEffect(() => {
     const dialog = element.current;
     if (dialog === null) return;
-    if (open && !dialog.open) dialog.showModal();
+    if (open && !dialog.open) {
+      dialog.showModal();
+      // The browser would focus the first thing that can be pressed, which closes it; a field is what was asked for.
+      (dialog.querySelector<HTMLElement>("input:enabled, textarea:enabled, select:enabled") ?? dialog).focus();
+    }
     if (!open && dialog.open) dialog.close();
   }, [open]);
   return (
@@ -33,13 +37,14 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
     // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions, jsx-a11y/click-events-have-key-events
     <dialog
       ref={element}
+      tabIndex={-1}
       aria-labelledby={titleId}
       onClose={onClose}
       onClick={(event) => {
         if (event.target === element.current) onClose();
       }}
       className={classes(
-        "m-auto w-[calc(100%-2rem)] max-w-lg rounded-lg border border-line bg-surface p-0 text-fg shadow-float backdrop:bg-(--veil)",
+        "m-auto w-[calc(100%-2rem)] max-w-lg rounded-lg border border-line bg-surface p-0 text-fg shadow-float outline-none backdrop:bg-(--veil)",
         className,
       )}
     >

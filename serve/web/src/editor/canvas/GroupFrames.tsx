@@ -20,11 +20,11 @@ const MARGIN = 16;
 const TITLE = 28;
 
 export function GroupFrames() {
-  const groups = useEditor((store) => groupsOf(store.document));
+  const groups = useEditor((store) => store.document.layout?.groups);
   return (
     <>
       <ViewportPortal>
-        {groups.map((group, index) => (
+        {groups?.map((group, index) => (
           <Frame key={index} group={group} index={index} />
         ))}
       </ViewportPortal>

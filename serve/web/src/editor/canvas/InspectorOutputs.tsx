@@ -8,7 +8,7 @@ import { Switch } from "@/ui/switch";
 
 import { edit } from "./commands";
 import { openTargets } from "./connecting";
-import { useExposedOutputs, useNode, useTypeOf } from "./graph";
+import { useExposedOutputs, useTypeOf } from "./graph";
 import { NamedField } from "./NamedField";
 
 const words = strings.editor.canvas;

@@ -2,12 +2,13 @@
 import { type Node, type NodeProps, useUpdateNodeInternals } from "@xyflow/react";
 import { memo, useEffect, useRef } from "react";
 
+import type { NodeSpec } from "@/api/types";
 import { useNodeState } from "@/editor/run/state";
 import { strings } from "@/strings";
 import { classes } from "@/ui/classes";
 
-import { rowsOf } from "./card-rows";
-import { useExposedOutputs, useNode, useNodeProblems, usePlace, useTypeOf } from "./graph";
+import { outputsShown, rowsOf } from "./card-rows";
+import { type CardType, useExposedOutputs, useLinkedOutputs, useNode, useNodeProblems, usePlace, useTypeOf } from "./graph";
 import { InputLine, OutputLine } from "./PortLines";
 import { StateBar, StateError, StateMark, StatePreview, Trouble } from "./NodeState";
 import { PortHandle } from "./PortHandle";
@@ -80,7 +81,8 @@ function useCardPorts(name: string) {
   const type = useTypeOf(name);
   const exposed = useExposedOutputs(name);
   const isSpread = useCanvasView((view) => view.spread.has(name));
-  const shown = node && { ...rowsOf(type?.ports.inputs ?? [], node, isSpread), outputs: type?.ports.outputs ?? [] };
+  const linked = useLinkedOutputs(name);
+  const shown = node && shownPorts(type, node, isSpread, new Set([...linked, ...Object.keys(exposed)]));
   const order = shown ? [...shown.outputs, ...shown.rows.map((row) => row.port)].map((one) => one.name).join() : "";
   const measure = useUpdateNodeInternals();
   const measured = useRef(order);
@@ -89,6 +91,13 @@ function useCardPorts(name: string) {
     measured.current = order;
   }, [order, name, measure]);
   return node && shown ? { node, type, exposed, isSpread, ...shown } : null;
+}
+
+function shownPorts(type: CardType | undefined, node: NodeSpec, isSpread: boolean, used: ReadonlySet<string>) {
+  const all = type?.ports ?? { inputs: [], outputs: [] };
+  const { rows, rest } = rowsOf(all.inputs, node, isSpread);
+  const outputs = outputsShown(all.outputs, used, isSpread);
+  return { rows, outputs, rest: rest + all.outputs.length - outputs.length };
 }
 
 function SpreadButton({ name, rest, isSpread }: { name: string; rest: number; isSpread: boolean }) {

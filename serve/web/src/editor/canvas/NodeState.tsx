@@ -76,7 +76,7 @@ export function StatePreview({ name, title }: { name: string; title: string }) {
   if (picture !== null)
     return (
       <div className="mx-2 mb-2 overflow-hidden rounded-sm">
-        <AssetImage {...picture} alt={words.preview(title)} />
+        <AssetImage id={picture.id} width={picture.width} height={picture.height} alt={words.preview(title)} />
       </div>
     );
   const text = state.text || textOf(state.outputs);

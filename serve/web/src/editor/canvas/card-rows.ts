@@ -64,6 +64,13 @@ export function rowsOf(inputs: readonly CardPort[], node: NodeSpec, isSpread: bo
   return { rows, rest: all.length - rows.length };
 }
 
+/** The outputs of a card: the first, and those that go somewhere. */
+export function outputsShown(all: readonly CardPort[], used: ReadonlySet<string>, isSpread: boolean): readonly CardPort[] {
+  if (isSpread || all.length <= 2) return all;
+  const shown = all.filter((port) => used.has(port.name));
+  return shown.length > 0 ? shown : all.slice(0, 1);
+}
+
 function isJoined(given: Given): boolean {
   return given.by === "link" || given.by === "input" || given.by === "parts";
 }

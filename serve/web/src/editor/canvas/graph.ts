@@ -4,13 +4,12 @@ import { useShallow } from "zustand/react/shallow";
 
 import type { Json, NodeSpec, Problem } from "@/api/types";
 import { compatible } from "@/editor/core/compatible";
-import { type Link, linksFrom, linksInto } from "@/editor/core/links";
+import { type Link, linksFrom, linksInto, linksOf } from "@/editor/core/links";
 import { orderOf } from "@/editor/core/ordering";
 import { declarationOf } from "@/editor/core/palette";
-import { notesOf } from "@/editor/core/placing";
 import { type NodePorts, portsOf } from "@/editor/core/ports";
 import { parseType, typeText } from "@/editor/core/port-types";
-import { type Doc, nodeOf, nodesOf, type Note, outputsOf, type Place, placeOf, WHEN } from "@/editor/core/types";
+import { nodeOf, nodesOf, type Note, outputsOf, type Place, placeOf, WHEN } from "@/editor/core/types";
 import type { NodeType, Port } from "@/editor/node-types";
 import { problemsAt } from "@/editor/store";
 import { strings } from "@/strings";
@@ -41,6 +40,8 @@ export interface CardType {
   ports: { inputs: CardPort[]; outputs: CardPort[] };
 }
 
+const NO_NOTES: readonly Note[] = [];
+
 export function useNode(name: string): NodeSpec | undefined {
   return useEditor((store) => nodeOf(store.document, name));
 }
@@ -50,7 +51,7 @@ export function usePlace(name: string): Place | undefined {
 }
 
 export function useNotes(): readonly Note[] {
-  return useEditor((store) => notesOf(store.document));
+  return useEditor((store) => store.document.layout?.notes) ?? NO_NOTES;
 }
 
 export function useNodeProblems(name: string): readonly Problem[] {
@@ -67,6 +68,25 @@ export function useExposedOutputs(name: string): Record<string, string> {
           .map(({ from, name: outside }) => [from[1] ?? "", outside]),
       ),
     ),
+  );
+}
+
+/** The outputs of each node that go somewhere, reckoned once for each state of the nodes. */
+const taken = new WeakMap<object, Map<string, string[]>>();
+const NONE: string[] = [];
+
+export function useLinkedOutputs(name: string): string[] {
+  return useEditor(
+    useShallow(({ document }) => {
+      const nodes = nodesOf(document);
+      let byNode = taken.get(nodes);
+      if (byNode === undefined) {
+        byNode = new Map();
+        for (const { source } of linksOf(document)) byNode.set(source.node, [...(byNode.get(source.node) ?? []), source.port]);
+        taken.set(nodes, byNode);
+      }
+      return byNode.get(name) ?? NONE;
+    }),
   );
 }
 

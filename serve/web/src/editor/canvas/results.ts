@@ -1,21 +1,14 @@
 /** Pure: of a node's outputs, what a small card can show. */
 import type { Json } from "@/api/types";
+import { assetsOf, type AssetValue, isPicture } from "@/editor/run/output-values";
 
-/** The first picture of `outputs`, as the API's asset; null without one. */
-export function pictureOf(outputs: Record<string, Json> | null): { asset: string } | null {
+/** The first picture of `outputs`; null without one. */
+export function pictureOf(outputs: Record<string, Json> | null): AssetValue | null {
   for (const value of Object.values(outputs ?? {})) {
-    const found = assetIn(value);
-    if (found !== null) return { asset: found };
+    const found = assetsOf(value).find(isPicture);
+    if (found !== undefined) return found;
   }
   return null;
-}
-
-function assetIn(value: Json): string | null {
-  if (Array.isArray(value)) return value.length === 0 ? null : assetIn(value[0] ?? null);
-  if (value === null || typeof value !== "object") return null;
-  const media = value["media_type"];
-  const id = value["id"] ?? value["asset"];
-  return typeof id === "string" && typeof media === "string" && media.startsWith("image/") ? id : null;
 }
 
 /** The first text or number of `outputs`; empty without one. */

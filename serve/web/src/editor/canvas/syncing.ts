@@ -80,7 +80,7 @@ export function useDragging(told: Told) {
   );
   /** Arrows on the canvas: React Flow has moved the nodes already. */
   const moveByKeys = useCallback((nodes: readonly { id: string; position: Point }[]) => {
-    if (isDragging.current || isReadOnly()) return;
+    if (nodes.length === 0 || isDragging.current || isReadOnly()) return;
     edit(moveNodes(placesOf(nodes)), words.edits.move, `keys:${nodes.map(({ id }) => id).join()}`);
   }, []);
   return { start, stop, moveByKeys };

@@ -1,9 +1,11 @@
 /** The view of the canvas from outside of React: where it is, and moving it. Set while a canvas is on the page. */
-import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
+import type { FitViewOptions, ReactFlowInstance, XYPosition } from "@xyflow/react";
 
 let flow: ReactFlowInstance | null = null;
 let element: HTMLElement | null = null;
 
+/** Leaves room for the tools at the left and the plan bar at the foot. */
+export const FIT: FitViewOptions = { padding: { left: "64px", right: "24px", top: "24px", bottom: "88px" }, maxZoom: 1 };
 const QUICK = { duration: 120 };
 
 export function hold(instance: ReactFlowInstance | null, frame: HTMLElement | null): void {
@@ -39,7 +41,7 @@ export function focusNode(name: string): void {
 }
 
 export function fit(): void {
-  void flow?.fitView({ ...QUICK, padding: 0.12, maxZoom: 1 });
+  void flow?.fitView({ ...QUICK, ...FIT });
 }
 
 export function show(names: readonly string[]): void {

@@ -6,9 +6,18 @@ import { strings } from "@/strings";
 import { type Link, linksInto } from "./links";
 import { wayBetween } from "./ordering";
 import { declarationOf } from "./palette";
-import { type InputPort, inputPort, type NodePorts, outputPort, portsOf, portsWith } from "./ports";
+import {
+  givenInputs,
+  type InputPort,
+  inputPort,
+  type NodePorts,
+  outputPort,
+  partTypes,
+  portsOf,
+  portsWith,
+} from "./ports";
 import { fits, isStatic, itemOf, JSON_TYPE, parseType, type PortType, typeOf } from "./port-types";
-import { type Doc, nodeOf, type Path, type Source, type Target, valueAt, WHEN } from "./types";
+import { type Doc, nodeOf, own, type Path, type Source, type Target, valueAt, WHEN } from "./types";
 import { refTo, withAt } from "./values";
 
 export type Joining =
@@ -154,9 +163,26 @@ class Join {
     const list = path.length > 0 && !Array.isArray(this.value()) ? [] : this.value();
     const value = path.length === 0 ? refTo(source) : withAt(list, path, refTo(source));
     const tried = portsWith(doc, types, node.name, input.name, value);
-    if (tried.odd === null) return this.joined(path);
+    if (tried.generic !== null && isStatic(tried.generic))
+      return refused(words.reasons.isStatic(typeWords(tried.generic)));
+    if (tried.odd === null) return this.unlike(tried, value) ?? this.joined(path);
     if (tried.odd.nested) return refused(words.reasons.nested);
     return refused(words.reasons.disagree(typeWords(tried.odd.type), typeWords(tried.generic)));
+  }
+
+  /** Refuses a value among others that T, as it is then, has no room for: an image in a list of JSON. */
+  private unlike(tried: NodePorts, value: Json): Joining | null {
+    const before = portsOf(this.doc, this.types);
+    const given = { ...givenInputs(nodeOf(this.doc, this.node.name) ?? { type: "" }), [this.input.name]: value };
+    for (const { name, type, port } of tried.inputs) {
+      if (type === null || (port?.type !== "T" && port?.type !== "list[T]")) continue;
+      for (const part of partTypes(this.doc, own(given, name) ?? null, before)) {
+        const wanted = typeWithin(type, part.path);
+        if (part.type !== null && part.path.length > 0 && !(wanted && fits(part.type, wanted)))
+          return refused(words.reasons.disagree(typeWords(part.type), typeWords(tried.generic)));
+      }
+    }
+    return null;
   }
 
   /** After the items of a list; what is there as a whole is replaced. */

@@ -9,7 +9,7 @@ import { linksFrom } from "./links";
 import { outputTypesByValue } from "./output-types";
 import { declarationOf, portsGiven, typeOfNode } from "./palette";
 import { JSON_TYPE, listed, parseType, type PortType } from "./port-types";
-import { type Doc, inputsOf, nodesOf, own } from "./types";
+import { type Doc, inputsOf, nodesOf, own, type Path } from "./types";
 import { type Given, givenItem, unified } from "./unifying";
 import { partsOf, referenceOf } from "./values";
 import { orderOf } from "./ordering";
@@ -81,7 +81,9 @@ function portsKept(
   node: NodeSpec,
   before: ReadonlyMap<string, NodePorts>,
 ): NodePorts {
-  const given = Object.values(givenInputs(node)).flatMap((value) => partTypes(doc, value, before));
+  const given = Object.values(givenInputs(node)).flatMap((value) =>
+    partTypes(doc, value, before).map((part) => part.type),
+  );
   const kept = keptPorts.get(node);
   const isSame = kept?.types === types && kept.ports.name === name && kept.given.length === given.length;
   if (kept && isSame && kept.ports.type !== null && kept.given.every((one, index) => one === given[index]))
@@ -179,18 +181,20 @@ export function givenInputs(node: NodeSpec): Record<string, Json> {
   return Object.fromEntries(entries.filter(([, value]) => value !== null));
 }
 
-function partTypes(doc: Doc, value: Json, before: ReadonlyMap<string, NodePorts>): (PortType | null)[] {
-  return partsOf(value).map(({ reference }) =>
-    reference.kind === "node"
-      ? (outputPort(before.get(reference.node), reference.port)?.type ?? null)
-      : parseType(inputsOf(doc).find((one) => one.name === reference.name)?.type),
-  );
+/** The types of the references in a value; null where one is in doubt. */
+export function partTypes(doc: Doc, value: Json, before: ReadonlyMap<string, NodePorts>) {
+  return partsOf(value).map(({ path, reference }): { path: Path; type: PortType | null } => {
+    if (reference.kind === "node") {
+      return { path, type: outputPort(before.get(reference.node), reference.port)?.type ?? null };
+    }
+    return { path, type: parseType(inputsOf(doc).find((one) => one.name === reference.name)?.type) };
+  });
 }
 
 /** The type of a value with references in it; null where that is in doubt. */
 function typeGiven(doc: Doc, value: Json, before: ReadonlyMap<string, NodePorts>): PortType | null {
   const parts = partsOf(value);
-  const types = partTypes(doc, value, before);
+  const types = partTypes(doc, value, before).map((part) => part.type);
   const [first] = types;
   if (first === undefined || types.includes(null)) return null;
   if (referenceOf(value) !== null) return first;

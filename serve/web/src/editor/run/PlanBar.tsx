@@ -18,7 +18,6 @@ import { Button, IconButton } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
 import { Menu } from "@/ui/menu";
 import { toast } from "@/ui/toast";
-import { Kbd } from "@/ui/words";
 
 interface PlanBarProps {
   draft: CanvasDraft;
@@ -165,7 +164,7 @@ function RunButtons({ run, selected, hasInputs, onValues }: RunButtonsProps) {
       >
         <Play size={12} aria-hidden />
         {words.run}
-        <Kbd>{words.runKeys}</Kbd>
+        <kbd className="rounded-sm border border-current px-1 font-mono text-xs">{words.runKeys}</kbd>
       </Button>
     </div>
   );

@@ -13,7 +13,8 @@ export function planSentence(plan: Plan): string {
   if (num.cached > 0) parts.push(words.cached(num.cached));
   if (num.depends > 0) parts.push(words.depends(num.depends));
   if (plan.nodes.length === 0) return words.nothing;
-  if (num.runs + num.depends > 0) parts.push(...timeAndCost(plan));
+  if (num.runs + num.depends === 0) return [...parts, words.nothing].join(", ");
+  parts.push(...timeAndCost(plan));
   return parts.join(", ");
 }
 

@@ -21,7 +21,6 @@ import { Button } from "@/ui/button";
 import { Select } from "@/ui/fields";
 import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 import { toast } from "@/ui/toast";
-import { Kbd } from "@/ui/words";
 
 import { type Callable, useInterface } from "./useInterface";
 import { useWhichOptions } from "./useWhich";
@@ -119,7 +118,7 @@ function AppForm({ draft, which, callable }: { draft: CanvasDraft; which: string
           <Button kind="primary" large onClick={run} disabled={problems.length > 0}>
             <Play size={14} aria-hidden />
             {words.run}
-            <Kbd>{words.runKeys}</Kbd>
+            <kbd className="rounded-sm border border-current px-1 font-mono text-xs">{words.runKeys}</kbd>
           </Button>
         )}
       </div>

@@ -7,7 +7,7 @@ import { changedOf, defaultsOf } from "@/schema-form/values";
 import { strings } from "@/strings";
 
 import { ChatSettings } from "./ChatSettings";
-import { CodeButton } from "./CodeDialog";
+import { CodeButton, CodePanel } from "./CodeDialog";
 import { Composer } from "./Composer";
 import { ConversationList } from "./ConversationList";
 import { type Conversation, messagesFor, withAnswer, withTurn } from "./conversations";
@@ -22,7 +22,14 @@ import { useConversations } from "./useConversations";
 
 const PATH = "/v1/chat/completions";
 
-export function ChatPlayground({ card, task }: { card: Card; task: Task }) {
+interface ChatPlaygroundProps {
+  card: Card;
+  task: Task;
+  /** The call as code in place of the conversation. */
+  showsApi?: boolean;
+}
+
+export function ChatPlayground({ card, task, showsApi = false }: ChatPlaygroundProps) {
   const fields = useMemo(() => parametersOf(card, task), [card, task]);
   const held = useConversations(card.name, defaultsOf(fields));
   const { live, ask, stop, isBusy } = useAnswers();
@@ -78,35 +85,43 @@ export function ChatPlayground({ card, task }: { card: Card; task: Task }) {
       }
       history={<ConversationList held={held} isBusy={isBusy} />}
     >
-      <Thread
-        conversation={current}
-        card={card}
-        isBusy={isBusy}
-        liveOf={(turnId, column) => live[keyOf(turnId, column)]}
-        resend={send}
-        regenerate={regenerate}
-        begin={
-          <ExampleChips
+      {showsApi ? (
+        <div className="mx-auto w-full max-w-[860px] overflow-y-auto p-4 md:p-6">
+          <CodePanel endpoint="chat" body={code} />
+        </div>
+      ) : (
+        <>
+          <Thread
+            conversation={current}
             card={card}
-            task={task}
-            choose={(text) => {
-              send(0, text);
-            }}
+            isBusy={isBusy}
+            liveOf={(turnId, column) => live[keyOf(turnId, column)]}
+            resend={send}
+            regenerate={regenerate}
+            begin={
+              <ExampleChips
+                card={card}
+                task={task}
+                choose={(text) => {
+                  send(0, text);
+                }}
+              />
+            }
+            acts={<CodeButton endpoint="chat" body={code} />}
           />
-        }
-        acts={<CodeButton endpoint="chat" body={code} />}
-      />
-      <div className="flex shrink-0 flex-col gap-2 border-t border-line px-4 py-3 md:px-6">
-        <Composer
-          isBusy={isBusy}
-          refusal={Object.keys(errors).length > 0 ? strings.chat.invalid : null}
-          send={(text) => {
-            send(current.turns.length, text);
-          }}
-          stop={stop}
-        />
-        <Quota />
-      </div>
+          <div className="flex shrink-0 flex-col gap-2 border-t border-line bg-bg px-4 py-3 max-lg:sticky max-lg:bottom-0 md:px-6">
+            <Composer
+              isBusy={isBusy}
+              refusal={Object.keys(errors).length > 0 ? strings.chat.invalid : null}
+              send={(text) => {
+                send(current.turns.length, text);
+              }}
+              stop={stop}
+            />
+            <Quota />
+          </div>
+        </>
+      )}
     </PlaygroundFrame>
   );
 }

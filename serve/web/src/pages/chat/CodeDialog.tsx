@@ -13,10 +13,37 @@ import { type Body, type EndpointName, ENDPOINTS, type Language, snippet } from 
 
 const LANGUAGES: Language[] = ["curl", "python", "javascript"];
 
-export function CodeButton({ endpoint, body }: { endpoint: EndpointName; body: () => Body }) {
-  const [isOpen, setOpen] = useState(false);
+interface CodeProps {
+  endpoint: EndpointName;
+  body: () => Body;
+}
+
+/** The same, as a part of the page. */
+export function CodePanel({ endpoint, body }: CodeProps) {
   const [isStream, setStream] = useState(true);
   const canStream = ENDPOINTS[endpoint].chunk !== null;
+  return (
+    <div className="flex flex-col gap-2">
+      {canStream && <Switch label={strings.chat.streaming} checked={isStream} onChange={setStream} />}
+      <Tabs
+        label={strings.chat.language}
+        tabs={LANGUAGES.map((language) => ({
+          value: language,
+          label: strings.chat.languages[language],
+          content: (
+            <CodeBlock
+              code={snippet(language, endpoint, body(), window.location.origin, isStream)}
+              label={strings.chat.codeOf(strings.chat.languages[language])}
+            />
+          ),
+        }))}
+      />
+    </div>
+  );
+}
+
+export function CodeButton({ endpoint, body }: CodeProps) {
+  const [isOpen, setOpen] = useState(false);
   return (
     <>
       <Button
@@ -34,20 +61,7 @@ export function CodeButton({ endpoint, body }: { endpoint: EndpointName; body: (
         title={strings.chat.codeTitle}
         className="max-w-2xl"
       >
-        {canStream && <Switch label={strings.chat.streaming} checked={isStream} onChange={setStream} />}
-        <Tabs
-          label={strings.chat.language}
-          tabs={LANGUAGES.map((language) => ({
-            value: language,
-            label: strings.chat.languages[language],
-            content: (
-              <CodeBlock
-                code={snippet(language, endpoint, body(), window.location.origin, isStream)}
-                label={strings.chat.codeOf(strings.chat.languages[language])}
-              />
-            ),
-          }))}
-        />
+        <CodePanel endpoint={endpoint} body={body} />
       </Dialog>
     </>
   );

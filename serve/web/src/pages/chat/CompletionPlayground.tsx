@@ -13,7 +13,7 @@ import { Kbd } from "@/ui/words";
 
 import type { Answer } from "./answers";
 import { AnswerView } from "./AnswerView";
-import { CodeButton } from "./CodeDialog";
+import { CodeButton, CodePanel } from "./CodeDialog";
 import { ExampleChips } from "./ExampleChips";
 import { parametersOf } from "./parameters";
 import { PlaygroundFrame } from "./PlaygroundFrame";
@@ -29,7 +29,7 @@ interface Completed {
   answer: Answer;
 }
 
-export function CompletionPlayground({ card, task }: { card: Card; task: Task }) {
+export function CompletionPlayground({ card, task, showsApi = false }: { card: Card; task: Task; showsApi?: boolean }) {
   const fields = useMemo(() => parametersOf(card, task), [card, task]);
   const [values, setValues] = useState<Record<string, Json>>(() => defaultsOf(fields));
   const [model, setModel] = useState(card.name);
@@ -49,6 +49,7 @@ export function CompletionPlayground({ card, task }: { card: Card; task: Task })
     };
     ask({ key: KEY, path: "/v1/completions", model, body: bodyOf(text), onEnd });
   };
+  const body = () => ({ model, ...bodyOf(prompt) });
   const running = live[KEY];
   const shown = running === undefined ? ended : { prompt: asked, answer: running };
 
@@ -109,15 +110,17 @@ export function CompletionPlayground({ card, task }: { card: Card; task: Task })
               {strings.chat.completion.run} <Kbd>Ctrl ↵</Kbd>
             </Button>
           )}
-          <CodeButton endpoint="completion" body={() => ({ model, ...bodyOf(prompt) })} />
+          {!showsApi && <CodeButton endpoint="completion" body={body} />}
           <Quota />
         </div>
-        {shown === null ? (
+        {showsApi && <CodePanel endpoint="completion" body={body} />}
+        {!showsApi && shown === null && (
           <div className="flex flex-col gap-6 py-8 text-center text-muted">
             <p>{strings.chat.completion.empty}</p>
             <ExampleChips card={card} task={task} choose={setPrompt} />
           </div>
-        ) : (
+        )}
+        {!showsApi && shown !== null && (
           <Result shown={shown} card={card} isBusy={isBusy} run={run} adopt={setPrompt} />
         )}
       </div>

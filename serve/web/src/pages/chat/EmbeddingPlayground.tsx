@@ -13,7 +13,7 @@ import { TextArea } from "@/ui/fields";
 import { ErrorState } from "@/ui/states";
 import { Kbd } from "@/ui/words";
 
-import { CodeButton } from "./CodeDialog";
+import { CodeButton, CodePanel } from "./CodeDialog";
 import { parametersOf } from "./parameters";
 import { PlaygroundFrame } from "./PlaygroundFrame";
 import { Quota } from "./Quota";
@@ -24,7 +24,7 @@ import { useEmbedding } from "./useEmbedding";
 /** A table of more has no room on a screen. */
 const MAX_LINES = 24;
 
-export function EmbeddingPlayground({ card, task }: { card: Card; task: Task }) {
+export function EmbeddingPlayground({ card, task, showsApi = false }: { card: Card; task: Task; showsApi?: boolean }) {
   const fields = useMemo(() => parametersOf(card, task), [card, task]);
   const [values, setValues] = useState<Record<string, Json>>(() => defaultsOf(fields));
   const [text, setText] = useState(() => examplesOf(card).find((one) => one.task === task)?.asked ?? "");
@@ -34,6 +34,7 @@ export function EmbeddingPlayground({ card, task }: { card: Card; task: Task }) 
   const refusal = texts.length > MAX_LINES ? strings.chat.embedding.tooMany(MAX_LINES) : null;
   const canRun = texts.length > 0 && refusal === null && !embedding.isPending && Object.keys(errors).length === 0;
   const given = changedOf(fields, values);
+  const body = () => ({ model: card.name, input: texts, ...given });
   const run = () => {
     if (canRun) embedding.mutate({ model: card.name, texts, values: given });
   };
@@ -70,10 +71,11 @@ export function EmbeddingPlayground({ card, task }: { card: Card; task: Task }) 
           <Button kind="primary" large disabled={!canRun} onClick={run}>
             {strings.chat.embedding.run} <Kbd>Ctrl ↵</Kbd>
           </Button>
-          <CodeButton endpoint="embedding" body={() => ({ model: card.name, input: texts, ...given })} />
+          {!showsApi && <CodeButton endpoint="embedding" body={body} />}
           <Quota />
         </div>
-        <div aria-live="polite" aria-busy={embedding.isPending}>
+        {showsApi && <CodePanel endpoint="embedding" body={body} />}
+        <div hidden={showsApi} aria-live="polite" aria-busy={embedding.isPending}>
           {embedding.isPending && <p className="py-8 text-center text-muted">{strings.chat.embedding.busy}</p>}
           {embedding.isIdle && <p className="py-8 text-center text-muted">{strings.chat.embedding.empty}</p>}
           {embedding.isError && <ErrorState error={asApiError(embedding.error)} retry={run} />}

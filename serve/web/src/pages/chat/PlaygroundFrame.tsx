@@ -16,17 +16,17 @@ export function PlaygroundFrame({ settings, history, children }: PlaygroundFrame
   const isWide = useIsWide();
   if (!isWide) {
     return (
-      <div className="flex h-full min-h-0 flex-col">
-        <div className="max-h-[60dvh] shrink-0 overflow-y-auto">
+      <div className="flex flex-1 flex-col">
+        <div className="shrink-0">
           <Folded title={strings.chat.settings}>{settings}</Folded>
           {history && <Folded title={strings.chat.conversations}>{history}</Folded>}
         </div>
-        <div className="flex min-h-80 flex-1 flex-col">{children}</div>
+        <div className="flex flex-1 flex-col">{children}</div>
       </div>
     );
   }
   return (
-    <div className="flex h-full min-h-0">
+    <div className="flex min-h-0 flex-1">
       <aside
         aria-label={strings.chat.settings}
         className="w-72 shrink-0 overflow-y-auto border-r border-line p-4 xl:w-80"

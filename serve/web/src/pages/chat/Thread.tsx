@@ -31,9 +31,13 @@ export function Thread({ conversation, card, isBusy, liveOf, resend, regenerate,
   useEffect(() => {
     isFollowing.current = true;
   }, [conversation.id, turns.length]);
+  const answers = turns.map((turn) =>
+    models.map((_, column) => liveOf(turn.id, column) ?? turn.answers[column] ?? null),
+  );
+  const length = answers.flat().reduce((sum, answer) => sum + (answer?.text.length ?? 0), turns.length);
   useEffect(() => {
     if (isFollowing.current) end.current?.scrollIntoView({ block: "end" });
-  });
+  }, [length]);
   return (
     <>
       <div className="flex shrink-0 items-center justify-between gap-3 px-4 pt-3 md:px-6">
@@ -58,7 +62,7 @@ export function Thread({ conversation, card, isBusy, liveOf, resend, regenerate,
             <TurnView
               key={turn.id}
               turn={turn}
-              answers={models.map((_, column) => liveOf(turn.id, column) ?? turn.answers[column] ?? null)}
+              answers={answers[index] ?? []}
               card={card}
               isBusy={isBusy}
               resend={(text) => {

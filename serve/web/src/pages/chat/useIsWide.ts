@@ -1,7 +1,7 @@
 /** Whether there is room for columns side by side. */
 import { useSyncExternalStore } from "react";
 
-const WIDE = "(min-width: 900px)";
+const WIDE = "(min-width: 1024px)";
 
 export function useIsWide(): boolean {
   return useSyncExternalStore(

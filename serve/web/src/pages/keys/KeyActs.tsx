@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { Confirm } from "@/pages/frame/Confirm";
+import { useNow } from "@/pages/frame/now";
 import { useForgetSession, useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -22,7 +23,8 @@ interface KeyActsProps {
 
 export function KeyActs({ keyView, onSecret }: KeyActsProps) {
   const [asking, setAsking] = useState<"rotate" | "revoke" | null>(null);
-  if (stateOf(keyView, Date.now()) !== "live") return null;
+  const now = useNow(false);
+  if (stateOf(keyView, now) !== "live") return null;
   const close = () => {
     setAsking(null);
   };
@@ -40,7 +42,7 @@ export function KeyActs({ keyView, onSecret }: KeyActsProps) {
       )}
       <Button
         kind="quiet"
-        className="text-bad"
+        className="text-bad!"
         onClick={() => {
           setAsking("revoke");
         }}

@@ -1,8 +1,10 @@
 /** Keys as rows, with what each may do. */
 import { type Column, Rows } from "@/pages/frame/Rows";
+import { useNow } from "@/pages/frame/now";
+import { limitsInWords } from "@/pages/people/limits";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
-import { ago, count } from "@/ui/quantities";
+import { ago } from "@/ui/quantities";
 import { StateWord } from "@/ui/words";
 
 import { KeyActs } from "./KeyActs";
@@ -27,7 +29,13 @@ export function KeyRows({ label, keys, onSecret }: KeyRowsProps) {
     },
     { key: "project", title: WORDS.columns.project, from: "md", cell: (key) => key.project },
     { key: "may", title: WORDS.columns.may, from: "sm", className: "w-1/3 text-muted", cell: May },
-    { key: "limits", title: WORDS.columns.limits, from: "lg", className: "text-muted", cell: limitsInWords },
+    {
+      key: "limits",
+      title: WORDS.columns.limits,
+      from: "lg",
+      className: "text-muted",
+      cell: ({ limits }) => limitsInWords(limits),
+    },
     {
       key: "made",
       title: WORDS.columns.made,
@@ -35,7 +43,12 @@ export function KeyRows({ label, keys, onSecret }: KeyRowsProps) {
       className: "whitespace-nowrap text-muted",
       cell: (key) => ago(key.created_at),
     },
-    { key: "state", title: WORDS.columns.state, className: "whitespace-nowrap", cell: State },
+    {
+      key: "state",
+      title: WORDS.columns.state,
+      className: "whitespace-nowrap",
+      cell: (key) => <State keyView={key} />,
+    },
     {
       key: "actions",
       title: WORDS.columns.actions,
@@ -79,17 +92,8 @@ function modelInWords(entry: string): string {
   return entry.endsWith(":*") ? WORDS.withAdapters(entry.slice(0, -2)) : entry;
 }
 
-function limitsInWords({ limits }: Key): string {
-  const names = ["requests_per_minute", "tokens_per_minute", "images_per_minute"] as const;
-  const given = names.flatMap((name) => {
-    const limit = limits[name];
-    return limit === null ? [] : [WORDS.limit[name](count(limit))];
-  });
-  return given.length === 0 ? WORDS.unlimited : given.join(", ");
-}
-
-function State(key: Key) {
-  const state = stateOf(key, Date.now());
+function State({ keyView: key }: { keyView: Key }) {
+  const state = stateOf(key, useNow(false));
   if (state !== "live") return <StateWord tone={state === "revoked" ? "bad" : "warn"}>{WORDS[state]}</StateWord>;
   const end = endOf(key);
   return (

@@ -12,12 +12,15 @@ interface ModelHeaderProps {
   card: Card;
   task: Task;
   tab: ModelTab;
+  /** Whether its code has a tab of its own. */
+  hasApi: boolean;
   onTask: (task: Task) => void;
   onTab: (tab: ModelTab) => void;
 }
 
-export function ModelHeader({ card, task, tab, onTask, onTab }: ModelHeaderProps) {
+export function ModelHeader({ card, task, tab, hasApi, onTask, onTab }: ModelHeaderProps) {
   const words = strings.playground;
+  const tabs: ModelTab[] = hasApi ? ["playground", "api", "about"] : ["playground", "about"];
   const facts = [
     card.state === "ready" && card.cold_start_seconds !== null && words.coldStart(duration(card.cold_start_seconds)),
     priceInWords(card),
@@ -53,7 +56,7 @@ export function ModelHeader({ card, task, tab, onTask, onTab }: ModelHeaderProps
           </div>
         )}
         <nav aria-label={words.tabs.label} className="flex gap-4">
-          {(["playground", "api", "about"] as const).map((one) => (
+          {tabs.map((one) => (
             <button
               key={one}
               type="button"

@@ -1,5 +1,5 @@
 /** A model: what it is, and trying it. */
-import { lazy, Suspense, useState } from "react";
+import { type ComponentType, lazy, Suspense, useState } from "react";
 import { useParams, useSearchParams } from "wouter";
 
 import { asApiError } from "@/api/errors";
@@ -15,6 +15,13 @@ import { AboutTab } from "./AboutTab";
 import { ModelHeader, type ModelTab } from "./ModelHeader";
 
 const ImagePlayground = lazy(async () => ({ default: (await import("./ImagePlayground")).ImagePlayground }));
+
+/** Tasks that speak have playgrounds of their own, with their code beside them. */
+const SPEAKING: Partial<Record<Task, ComponentType<{ card: Card; task: Task; showsApi: boolean }>>> = {
+  chat: lazy(async () => ({ default: (await import("@/pages/chat/ChatPlayground")).ChatPlayground })),
+  completion: lazy(async () => ({ default: (await import("@/pages/chat/CompletionPlayground")).CompletionPlayground })),
+  embedding: lazy(async () => ({ default: (await import("@/pages/chat/EmbeddingPlayground")).EmbeddingPlayground })),
+};
 
 export default function ModelPage() {
   const { id = "" } = useParams();
@@ -37,14 +44,13 @@ export default function ModelPage() {
   );
 }
 
-const IMAGE_TASKS: Task[] = ["text_to_image", "image_to_image"];
-
 function Model({ card }: { card: Card }) {
   const [shared] = useState(() => sharedIn(window.location.hash));
   const [search, setSearch] = useSearchParams();
   const asked = search.get("task") as Task | null;
   const isServed = (task: Task | null | undefined): task is Task => task != null && card.tasks.includes(task);
   const task = [asked, shared?.task, card.tasks[0]].find(isServed) ?? "text_to_image";
+  const Speaking = SPEAKING[task];
   const tab = (search.get("tab") ?? "playground") as ModelTab;
   const choose = (name: string, value: string) => {
     setSearch((before) => {
@@ -59,6 +65,7 @@ function Model({ card }: { card: Card }) {
         card={card}
         task={task}
         tab={tab}
+        hasApi
         onTask={(next) => {
           choose("task", next);
         }}
@@ -70,9 +77,13 @@ function Model({ card }: { card: Card }) {
         <AboutTab card={card} />
       ) : (
         <Suspense fallback={<Waiting />}>
-          {IMAGE_TASKS.includes(task) ? (
+          {Speaking ? (
+            <div className="flex min-h-0 flex-1 flex-col">
+              <Speaking key={task} card={card} task={task} showsApi={tab === "api"} />
+            </div>
+          ) : (
             <ImagePlayground key={task} card={card} task={task} shared={shared} showsApi={tab === "api"} />
-          ) : null}
+          )}
         </Suspense>
       )}
     </div>

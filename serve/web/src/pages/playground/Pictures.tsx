@@ -11,6 +11,7 @@ import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { EmptyState } from "@/ui/states";
 
+import { ExampleButtons } from "./ExampleButtons";
 import { PictureTile } from "./PictureTile";
 import { ResultBar } from "./ResultBar";
 import { RunNews } from "./RunNews";
@@ -60,7 +61,13 @@ export function Pictures({ card, task, playground }: PicturesProps) {
           </Button>
         </p>
       )}
-      {run.state === "idle" && <EmptyState title={words.empty} text={words.emptyText} />}
+      {run.state === "idle" && (
+        <EmptyState
+          title={words.empty}
+          text={words.emptyText}
+          action={<ExampleButtons card={card} task={task} playground={playground} />}
+        />
+      )}
       {left && right ? (
         <div className="mx-auto w-full max-w-[72dvh]">
           <ImageCompare before={left} after={right} />

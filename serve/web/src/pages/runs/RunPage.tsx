@@ -6,6 +6,7 @@ import { Answered } from "@/pages/frame/Answered";
 import { Facts, PageFrame, Section } from "@/pages/frame/PageFrame";
 import { RequireSession } from "@/shell/RequireSession";
 import { usePageTitle } from "@/shell/usePageTitle";
+import { useNow } from "@/pages/frame/now";
 import { strings } from "@/strings";
 import { CodeBlock } from "@/ui/code";
 import { ago, duration, money } from "@/ui/quantities";
@@ -14,7 +15,7 @@ import { StateWord } from "@/ui/words";
 
 import { Deliveries } from "./Deliveries";
 import { isLive, nameOf, tookSeconds, toneOf, waitedSeconds } from "./facts";
-import { useNow, useRunOf } from "./queries";
+import { useRunOf } from "./queries";
 import { RunActs } from "./RunActs";
 import { RunUsage } from "./RunUsage";
 import { RunInput, RunOutput } from "./RunValues";

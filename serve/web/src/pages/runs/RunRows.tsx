@@ -5,6 +5,7 @@ import { asApiError } from "@/api/errors";
 import type { Run } from "@/api/types";
 import { type Column, Rows } from "@/pages/frame/Rows";
 import { useSession } from "@/shell/session";
+import { useNow } from "@/pages/frame/now";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { ago, duration, money } from "@/ui/quantities";
@@ -12,7 +13,7 @@ import { toast } from "@/ui/toast";
 import { StateWord } from "@/ui/words";
 
 import { assetsWithin, contentOf, gist, isLive, isPicture, nameOf, tookSeconds, toneOf } from "./facts";
-import { useCancel, useNow, useRetry } from "./queries";
+import { useCancel, useRetry } from "./queries";
 
 const WORDS = strings.runs;
 const THUMBNAILS = 3;
@@ -34,6 +35,7 @@ function columns(now: number): Column<Run>[] {
     {
       key: "what",
       title: WORDS.columns.what,
+      className: "sm:whitespace-nowrap",
       cell: (run) => (
         <Link
           href={`/runs/${run.id}`}

@@ -4,6 +4,7 @@ import { useState } from "react";
 import type { Run } from "@/api/types";
 import { Answered } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
+import { useNow } from "@/pages/frame/now";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { classes } from "@/ui/classes";
@@ -12,7 +13,7 @@ import { StateWord } from "@/ui/words";
 
 import { isLive, toneOf } from "./facts";
 import { type Bar, barsOf } from "./gantt";
-import { useNow, useSteps } from "./queries";
+import { useSteps } from "./queries";
 
 const WORDS = strings.runs;
 const FIRST = 40;

@@ -1,6 +1,5 @@
 /** What the pages of runs ask the API, asked again while something goes on. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
 
 import { api, call, unwrap } from "@/api/client";
 import type { Run, Schemas, Step } from "@/api/types";
@@ -112,19 +111,4 @@ export function useTargets() {
     staleTime: 60_000,
   });
   return { models: models.data ?? [], workflows: workflows.data ?? [] };
-}
-
-/** The time, told anew each second while `isTicking`: for what goes on. */
-export function useNow(isTicking: boolean): number {
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    if (!isTicking) return undefined;
-    const timer = setInterval(() => {
-      setNow(Date.now());
-    }, 1_000);
-    return () => {
-      clearInterval(timer);
-    };
-  }, [isTicking]);
-  return now;
 }

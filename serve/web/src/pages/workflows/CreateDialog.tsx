@@ -1,6 +1,6 @@
 /** Names a new workflow, saves it as a draft and opens it. */
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 
 import { asApiError } from "@/api/errors";
@@ -27,6 +27,11 @@ export function CreateDialog({ beginning, heading, taken, onClose, children }: C
   const [name, setName] = useState(() => freshName(beginning.name, taken));
   const [fault, setFault] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    // Once it is open: a dialog gives the focus to its first button, and the name is what one changes.
+    form.current?.querySelector("input")?.select();
+  }, []);
   const [, go] = useLocation();
   const queries = useQueryClient();
   const create = async (event: FormEvent) => {
@@ -48,11 +53,10 @@ export function CreateDialog({ beginning, heading, taken, onClose, children }: C
   };
   return (
     <Dialog open onClose={onClose} title={heading}>
-      <form className="flex flex-col gap-4" onSubmit={(event) => void create(event)}>
+      <form ref={form} className="flex flex-col gap-4" onSubmit={(event) => void create(event)}>
         {beginning.note && <p className="text-warn">▲ {beginning.note}</p>}
         {children}
         <TextField
-          autoFocus
           label={words.name}
           hint={words.nameHint}
           error={fault}

@@ -24,6 +24,8 @@ const CARD =
 export function Templates({ onChoose }: { onChoose: (beginning: Beginning) => void }) {
   const { data, error, isPending } = useTemplates();
   const words = strings.workflows;
+  // What can run here comes first.
+  const shown = [...(data ?? [])].sort((one, other) => one.missing.length - other.missing.length);
   if (error) return <ErrorState error={asApiError(error)} />;
   return (
     <ul className="grid gap-3 sm:grid-cols-2 lg:grid-cols-3 xl:grid-cols-5">
@@ -43,7 +45,7 @@ export function Templates({ onChoose }: { onChoose: (beginning: Beginning) => vo
         </button>
       </li>
       {isPending && [1, 2, 3].map((one) => <Skeleton key={one} className="h-48" />)}
-      {data?.map((template) => (
+      {shown.map((template) => (
         <li key={template.name}>
           <TemplateCard template={template} onChoose={onChoose} />
         </li>

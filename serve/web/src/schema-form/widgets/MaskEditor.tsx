@@ -5,7 +5,7 @@ import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
 
-import { done, drawMask, type MaskAct, type MaskHistory, type Point, redone, undone, UNTOUCHED } from "../mask";
+import { asBlackAndWhite, coverOfLight, done, drawMask, type MaskAct, type MaskHistory, type Point, redone, undone, UNTOUCHED } from "../mask";
 import { MaskTools } from "./MaskTools";
 import { useMaskHand } from "./useMaskHand";
 
@@ -27,7 +27,7 @@ function changed(history: MaskHistory, change: Change): MaskHistory {
 export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [size, setSize] = useState<{ width: number; height: number } | null>(null);
-  const [start, setStart] = useState<HTMLImageElement | null>(null);
+  const [start, setStart] = useState<HTMLCanvasElement | null>(null);
   const [history, change] = useReducer(changed, UNTOUCHED);
   const [erases, setErases] = useState(false);
   const [brush, setBrush] = useState(0);
@@ -41,7 +41,7 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
     if (mask === null) return;
     const image = new Image();
     image.onload = () => {
-      setStart(image);
+      setStart(coverOf(image));
     };
     image.src = mask;
   }, [mask]);
@@ -50,7 +50,7 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
     const on = canvas.current?.getContext("2d");
     if (!on || size === null) return;
     const current: MaskAct[] = stroke.length > 0 ? [{ kind: "stroke", erases, size: brushSize, points: stroke }] : [];
-    drawMask(on, size, [...history.past, ...current], start);
+    drawMask(on, size, [...history.past, ...current], start, getComputedStyle(on.canvas).color);
   }, [history, stroke, size, start, erases, brushSize]);
 
   const finish = (points: Point[]) => {
@@ -82,7 +82,7 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
       open
       onClose={onClose}
       title={words.maskTitle}
-      className="max-w-[min(96vw,860px)]"
+      className="max-w-[min(96vw,860px)]!"
       footer={
         <>
           <Button onClick={onClose}>{strings.shell.cancel}</Button>
@@ -90,9 +90,7 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
             kind="primary"
             disabled={size === null}
             onClick={() => {
-              canvas.current?.toBlob((blob) => {
-                if (blob !== null) onMask(blob);
-              }, "image/png");
+              if (canvas.current !== null && size !== null) void maskIn(canvas.current, size).then(onMask);
             }}
           >
             {words.useMask}
@@ -140,7 +138,7 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
           aria-label={words.maskCanvas}
           tabIndex={0}
           {...hand}
-          className="absolute inset-0 size-full cursor-crosshair touch-none opacity-60 mix-blend-screen"
+          className="absolute inset-0 size-full cursor-crosshair touch-none text-accent opacity-60"
         />
         {cursor !== null && size !== null && (
           <div
@@ -165,4 +163,36 @@ function frameOf(size: { width: number; height: number } | null) {
   if (size === null) return { width: "100%", aspectRatio: "1" };
   const ratio = size.width / size.height;
   return { aspectRatio: String(ratio), width: `min(100%, ${String(Math.round(52 * ratio))}dvh)` };
+}
+
+function contextOf({ width, height }: { width: number; height: number }): CanvasRenderingContext2D | null {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  return canvas.getContext("2d");
+}
+
+/** A black and white mask as the editor draws masks. */
+function coverOf(image: HTMLImageElement): HTMLCanvasElement | null {
+  const size = { width: image.naturalWidth, height: image.naturalHeight };
+  const on = contextOf(size);
+  if (on === null) return null;
+  on.drawImage(image, 0, 0);
+  const read = on.getImageData(0, 0, size.width, size.height);
+  coverOfLight(read.data);
+  on.putImageData(read, 0, 0);
+  return on.canvas;
+}
+
+/** What was drawn, as the file that the API takes. */
+function maskIn(drawn: HTMLCanvasElement, size: { width: number; height: number }): Promise<Blob> {
+  return new Promise((resolve, reject) => {
+    const on = contextOf(size);
+    on?.drawImage(drawn, 0, 0);
+    if (on) asBlackAndWhite(on, size);
+    on?.canvas.toBlob((blob) => {
+      if (blob === null) reject(new Error("The browser made no file of the mask."));
+      else resolve(blob);
+    }, "image/png");
+  });
 }

@@ -43,7 +43,7 @@ export function MaskTools(props: MaskToolsProps) {
       >
         <Eraser size={16} aria-hidden />
       </Tool>
-      <div className="w-48">
+      <div className="w-56">
         <Slider
           label={words.brushSize}
           value={props.brush}

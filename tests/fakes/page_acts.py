@@ -1,0 +1,76 @@
+"""What people do on the page, by the names that they see and hear."""
+
+import json
+import re
+from typing import Any
+
+from fakes.platform import TestPlatform
+from playwright.sync_api import Locator, Page, expect
+
+SLOW_MS = 90_000
+"""For what a model does on a machine that has other work: only a bound, nothing is measured."""
+
+_NUM_COLORS = """async (picture) => {
+  await picture.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = picture.naturalWidth;
+  canvas.height = picture.naturalHeight;
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const pixels = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  return new Set(pixels).size;
+}"""
+
+
+def num_colors(picture: Locator) -> int:
+    """How many different colours a picture has, once it is there: a blank one has one."""
+    expect(picture).to_be_visible()
+    found: int = picture.evaluate(_NUM_COLORS)
+    return found
+
+
+def kept_by(page: Page) -> str:
+    """All that this browser keeps of the page where a script can read it, in one text."""
+    kept: str = page.evaluate(
+        "() => JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href, history.state])"
+    )
+    return kept
+
+
+def save_workflow(site: TestPlatform, name: str, document: dict[str, Any]) -> None:
+    """A draft, new or anew."""
+    with site.client() as client:
+        client.put(f"/v1/workflows/{name}/draft", json=document).raise_for_status()
+
+
+def saved_workflow(site: TestPlatform, name: str) -> str:
+    """The draft's document as it is stored: its text, the keys in their order."""
+    with site.client() as client:
+        answer = client.get(f"/v1/workflows/{name}/draft")
+        answer.raise_for_status()
+        return json.dumps(answer.json()["workflow"])
+
+
+def open_workflow(page: Page, name: str) -> None:
+    """The editor, ready to be worked in."""
+    page.goto(f"/w/{name}")
+    expect(page.get_by_role("toolbar", name="Canvas tools")).to_be_visible()
+
+
+def card(page: Page, title: str) -> Locator:
+    """A node's card on the canvas."""
+    return page.get_by_role("article", name=re.compile(rf"^{re.escape(title)}, "))
+
+
+def choose(page: Page, title: str) -> Locator:
+    """Selects a node by its card's title; gives the inspector, which then shows it."""
+    card(page, title).get_by_role("heading", name=title).click()
+    return page.get_by_role("complementary", name="Inspector")
+
+
+def run_workflow(page: Page) -> None:
+    """Runs what is on the canvas, to a good end."""
+    bar = page.get_by_role("region", name="Run", exact=True)
+    bar.get_by_role("button", name=re.compile("^Run Ctrl")).click()
+    expect(bar.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(bar.get_by_text("done", exact=True)).to_be_visible(timeout=SLOW_MS)
