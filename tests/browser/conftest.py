@@ -4,51 +4,17 @@ Each test has browsers' windows of its own. Whatever it does, no window may log 
 page's policy, or ask anybody but the platform for anything.
 """
 
-import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fakes.page_acts import sign_in
+from fakes.page_watch import Watch
 from fakes.platform import TestPlatform, running_platform
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 DIST = Path(__file__).parents[2] / "serve/web/dist/index.html"
-
-
-@dataclass
-class Watch:
-    """What went wrong in the windows of one test."""
-
-    origin: str
-    told: list[str] = field(default_factory=list)
-    excused: list[str] = field(default_factory=list)
-    """Patterns of what a test brings about on purpose."""
-
-    def page(self, page: Page) -> None:
-        """Look at `page` from now on."""
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.told.append(f"an exception: {error}"))
-        page.on("request", self._request)
-
-    def excuse(self, pattern: str) -> None:
-        """What matches `pattern` is meant to happen in this test."""
-        self.excused.append(pattern)
-
-    @property
-    def complaints(self) -> list[str]:
-        """What nobody excused."""
-        return [one for one in self.told if not any(re.search(pattern, one) for pattern in self.excused)]
-
-    def _console(self, message: ConsoleMessage) -> None:
-        # The browser tells of every answer that is no success, also of those that the page handles.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            self.told.append(f"the console: {message.text}")
-
-    def _request(self, request: Request) -> None:
-        if not request.url.startswith((self.origin, "data:", "blob:")):
-            self.told.append(f"a request to {request.url}")
 
 
 @pytest.fixture(scope="session")
@@ -107,13 +73,3 @@ def window(chromium: Browser, site: TestPlatform, watch: Watch) -> Iterator[Call
     yield opened
     for context in contexts:
         context.close()
-
-
-def sign_in(page: Page, site: TestPlatform) -> None:
-    """As `make up` has it: by a link that opens once."""
-    told = site.run("login-link")
-    assert told.returncode == 0, told.stderr
-    found = re.search(r"http://\S+/signin#code=\S+", told.stdout)
-    assert found is not None, told.stdout
-    page.goto(found[0])
-    page.wait_for_url(re.compile(r"/(models)?$"))

@@ -40,7 +40,7 @@ def test_an_answer_comes_word_by_word_and_can_be_stopped(window: Callable[..., P
     page.goto(f"/models/{slow_model}")
     said = " ".join(f"word{number}" for number in range(300))
     _say(page, said)
-    answer = page.get_by_text(re.compile(r"^word0 word1(?!.*word299)"))
+    answer = page.get_by_role("log", name="Conversation").get_by_text(re.compile(r"^word0 word1(?!.*word299)"))
     expect(answer).to_be_visible(timeout=SLOW_MS)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("stopped", exact=True)).to_be_visible()

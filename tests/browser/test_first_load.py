@@ -16,7 +16,7 @@ NUM_REQUESTS = 40
 def test_the_first_page_keeps_its_budget(window: Callable[..., Page]) -> None:
     page = window()
     answers: list[Response] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto("/models")
     settle(page)
     sizes = {answer.url: answer.request.sizes()["responseBodySize"] for answer in answers}

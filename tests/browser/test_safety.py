@@ -6,8 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Watch, sign_in
-from fakes.page_acts import SLOW_MS, kept_by, open_workflow, save_workflow
+from fakes.page_acts import SLOW_MS, kept_by, open_workflow, save_workflow, sign_in
 from fakes.page_audit import settle
 from fakes.platform import TestPlatform, echo_document
 from playwright.sync_api import Page, expect
@@ -164,7 +163,7 @@ def test_a_code_of_a_link_is_kept_nowhere(window: Callable[..., Page], site: Tes
     assert not [url for url in visited if "code=" in url.partition("#")[0]]
 
 
-def test_who_signs_out_leaves_nothing(window: Callable[..., Page], site: TestPlatform, watch: Watch) -> None:
+def test_who_signs_out_leaves_nothing(window: Callable[..., Page], site: TestPlatform) -> None:
     secret = "a-title-that-only-this-tenant-knows"
     save_workflow(site, "secret", {"title": secret, "nodes": {}})
     page = window(signed_in=True)

@@ -2698,8 +2698,8 @@ export interface components {
             description?: string;
             /**
              * Examples
-             * @description Calls to show, each `{title, task, input, output}`: `output`, what came of it, is `{text: ...}` or `{images: [...]}`
-             *     with up to four small pictures as data URIs.
+             * @description Calls to show, each `{title, task, input, output}`. `output` is what came of it, to show: `{text: ...}`, or
+             *     `{images: [...]}` with up to four small pictures as data URIs.
              */
             examples?: {
                 [key: string]: components["schemas"]["JsonValue"];

@@ -88,8 +88,10 @@ export class Autosave {
 
   /** Saves again at once, where the last try had no answer. */
   retry(): void {
-    const { status } = this.store.getState();
-    if (status !== "offline" && status !== "error") return;
+    const { status, error } = this.store.getState();
+    // A refusal stays one until something is changed; who has signed in anew is let in.
+    const mayHelp = error !== null && (error.isTransient || error.status === 401);
+    if ((status !== "offline" && status !== "error") || !mayHelp) return;
     this.retryMs = FIRST_RETRY_MS;
     this.schedule(0);
   }

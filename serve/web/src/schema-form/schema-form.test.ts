@@ -74,7 +74,11 @@ describe("fields", () => {
 
   it("have sliders that keep to open bounds and whole steps", () => {
     expect(rangeOf(steps)).toEqual({ minimum: 1, maximum: 100, step: 1 });
-    expect(rangeOf({ type: "number", exclusiveMinimum: 0, maximum: 1 })).toEqual({ minimum: 0.01, maximum: 1, step: 0.01 });
+    expect(rangeOf({ type: "number", exclusiveMinimum: 0, maximum: 1 })).toEqual({
+      minimum: 0.01,
+      maximum: 1,
+      step: 0.01,
+    });
     expect(rangeOf({ type: "number", minimum: 0 })).toBeNull();
   });
 });
@@ -91,7 +95,9 @@ describe("values", () => {
   });
 
   it("of adapters leave out what was not chosen", () => {
-    expect(adaptersOf({ adapters: [{ name: "moon", scale: 0.5 }, { name: "" }] })).toEqual([{ name: "moon", scale: 0.5 }]);
+    expect(adaptersOf({ adapters: [{ name: "moon", scale: 0.5 }, { name: "" }] })).toEqual([
+      { name: "moon", scale: 0.5 },
+    ]);
   });
 });
 

@@ -30,7 +30,7 @@ export function AccountMenu() {
   const switchTenant = useTenantSwitch();
   const show = useShellView((view) => view.show);
   const items: (MenuItem | MenuHeading | null)[] = [
-    ...(me === null ? [] : [{ heading: me.user?.email ?? nameOf(me) }, ...tenantItems(me, switchTenant), null]),
+    ...(me === null ? [] : [{ heading: me.user?.email || nameOf(me) }, ...tenantItems(me, switchTenant), null]),
     { heading: words.theme.label },
     ...THEMES.map((theme) => ({
       label: words.theme[theme],

@@ -21,6 +21,8 @@ export function useSignOut(): () => Promise<void> {
       }
       navigate("/models");
       await forget();
+      // Drafts of prompts are whose they were; the next one at this browser begins anew.
+      sessionStorage.clear();
       toast(strings.shell.signedOut);
     } catch (thrown) {
       toast(asApiError(thrown).message, "bad");

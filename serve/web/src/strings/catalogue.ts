@@ -53,6 +53,6 @@ export const catalogue = {
   noMatchText: "Try fewer words, or look among all outputs and tasks.",
   clear: "Clear search and filters",
   signedOut: "These models work without signing in; sign in to see the others.",
-  left: (left: number, limit: number) => `${String(left)} of ${String(limit)} calls left today`,
+  left: (left: number, limit: number) => `${String(left)} of ${String(limit)} calls are left today.`,
   stale: "The list is from before; the platform does not answer now.",
 };

@@ -15,6 +15,7 @@ export const chat = {
   resend: "Send again",
   cancelEdit: "Keep it as it was",
   regenerate: "Answer anew",
+  answer: "Answer this",
   copyAnswer: "Copy the answer",
   retry: "Try again",
   retryIn: (seconds: number) => `It may work in ${String(seconds)} s.`,

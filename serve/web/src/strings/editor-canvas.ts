@@ -276,7 +276,8 @@ export const canvas = {
       error: "not saved",
       "read-only": "read only",
     },
-    conflict: (by: string, when: string) => `${by} saved another state of this workflow ${when}. Which one is to be kept?`,
+    conflict: (by: string, when: string) =>
+      `${by} saved another state of this workflow ${when}. Which one is to be kept?`,
     takeTheirs: "Show theirs",
     keepMine: "Keep mine",
     notSaved: (reason: string) => `The draft is not saved: ${reason} What you changed is kept in this browser.`,
@@ -285,6 +286,7 @@ export const canvas = {
     restorable: (when: string) => `There are changes from ${when} that were never saved.`,
     restore: "Bring them back",
     discard: "Discard them",
-    takenOver: (by: string) => `${by} has changed this workflow; what you see is the new state. Undo brings yours back.`,
+    takenOver: (by: string) =>
+      `${by} has changed this workflow; what you see is the new state. Undo brings yours back.`,
   },
 };

@@ -2,6 +2,7 @@
 import { adapters } from "./adapters";
 import { catalogue } from "./catalogue";
 import { chat } from "./chat";
+import { design } from "./design";
 import { editor } from "./editor";
 import { errors } from "./errors";
 import { forms } from "./forms";
@@ -20,6 +21,7 @@ export const strings = {
   adapters,
   catalogue,
   chat,
+  design,
   editor,
   errors,
   forms,

@@ -84,7 +84,6 @@ export const playground = {
   history: "History",
   historyEmpty: "Runs of this model are listed here.",
   historyHere: "Kept in this browser only.",
-  openRun: (what: string) => `Show the run: ${what}`,
   restoreRun: (what: string) => `Use the parameters of: ${what}`,
   steps: (steps: number) => `${String(steps)} steps`,
   noPrompt: "no prompt",

@@ -85,12 +85,9 @@ function shapesOf(): Map<string, string> {
 }
 
 describe.each(THEMES)("in the %s theme", (theme) => {
-  it.each(GROUNDS.flatMap((ground) => TEXTS.map((text) => [text, ground])))(
-    "%s can be read on %s",
-    (text, ground) => {
-      expect(contrast(colorOf(theme, text), colorOf(theme, ground))).toBeGreaterThanOrEqual(4.5);
-    },
-  );
+  it.each(GROUNDS.flatMap((ground) => TEXTS.map((text) => [text, ground])))("%s can be read on %s", (text, ground) => {
+    expect(contrast(colorOf(theme, text), colorOf(theme, ground))).toBeGreaterThanOrEqual(4.5);
+  });
 
   it.each([
     ["fg", "accent-soft"],

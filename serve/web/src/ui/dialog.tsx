@@ -44,7 +44,8 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
         if (event.target === element.current) onClose();
       }}
       className={classes(
-        "m-auto w-[calc(100%-2rem)] max-w-lg rounded-lg border border-line bg-surface p-0 text-fg shadow-float outline-none backdrop:bg-(--veil)",
+        "m-auto w-[calc(100%-2rem)] rounded-lg border border-line bg-surface p-0 text-fg shadow-float outline-none backdrop:bg-(--veil)",
+        className?.includes("max-w-") !== true && "max-w-lg",
         className,
       )}
     >

@@ -68,5 +68,9 @@ export function ago(moment: string, now: number = Date.now()): string {
   if (seconds < DAY) return `${String(Math.round(seconds / HOUR))} h ago`;
   if (seconds < 2 * DAY) return "yesterday";
   const isOtherYear = date.getFullYear() !== new Date(now).getFullYear();
-  return date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: isOtherYear ? "numeric" : undefined });
+  return date.toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "short",
+    year: isOtherYear ? "numeric" : undefined,
+  });
 }

@@ -33,7 +33,7 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           onChange={(event) => {
             if (event.target.value !== "") onChange(event.target.valueAsNumber);
           }}
-          className="h-6 w-20 rounded-sm border border-transparent bg-transparent px-1 text-right text-fg [appearance:textfield] hover:border-line-strong [&::-webkit-inner-spin-button]:appearance-none"
+          className="-mr-1 h-6 w-20 rounded-sm border border-transparent bg-transparent px-1 text-right text-fg [appearance:textfield] hover:border-line-strong [&::-webkit-inner-spin-button]:appearance-none"
         />
       }
     >

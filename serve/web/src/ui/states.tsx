@@ -16,7 +16,7 @@ export function Skeleton({ className }: { className?: string }) {
 interface EmptyStateProps {
   title: string;
   /** "h1" where it stands for the whole page. */
-  heading?: "h1" | "h2";
+  heading?: "h1" | "h2" | "h3";
   /** What would be here. */
   text?: string;
   /** The one act that fills it. */

@@ -15,7 +15,9 @@ const words = strings.editor.canvas;
 
 export function AddInput({ name }: { name: string }) {
   const stems = useManyInputs(name);
-  return stems.map(({ stem, free, first }) => <OneMore key={`${stem}:${free}`} node={name} stem={stem} free={free} first={first} />);
+  return stems.map(({ stem, free, first }) => (
+    <OneMore key={`${stem}:${free}`} node={name} stem={stem} free={free} first={first} />
+  ));
 }
 
 interface OneMoreProps {

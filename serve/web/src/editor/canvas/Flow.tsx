@@ -37,7 +37,6 @@ const EDGE_TYPES = { link: LinkEdge };
 const GRID: [number, number] = [SNAP_GRID, SNAP_GRID];
 const MINIMAP = { width: 148, height: 92 };
 const SELECT_MORE = ["Shift", "Control", "Meta"];
-const NO_CREDIT = { hideAttribution: true };
 
 interface FlowProps {
   store: EditorStore;
@@ -131,11 +130,20 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
           event.preventDefault();
           openCanvasMenu(pointOf(event));
         }}
-        proOptions={NO_CREDIT}
+        attributionPosition="bottom-left"
       >
         <Background variant={BackgroundVariant.Dots} gap={SNAP_GRID * 2} size={1} />
         <GroupFrames />
-        {isMinimapShown && <MiniMap style={MINIMAP} pannable zoomable ariaLabel={words.acts.minimap} nodeColor={colorOf} className="max-md:hidden" />}
+        {isMinimapShown && (
+          <MiniMap
+            style={MINIMAP}
+            pannable
+            zoomable
+            ariaLabel={words.acts.minimap}
+            nodeColor={colorOf}
+            className="max-md:hidden"
+          />
+        )}
       </ReactFlow>
     </div>
   );

@@ -115,7 +115,10 @@ function useFrameDrag(names: readonly string[]) {
       from.current = null;
       if (started === null || (started.x === event.clientX && started.y === event.clientY)) return;
       const [across, down] = [(event.clientX - started.x) / getZoom(), (event.clientY - started.y) / getZoom()];
-      const moved = [...started.places].map(([name, at]) => [name, { x: Math.round(at.x + across), y: Math.round(at.y + down) }]);
+      const moved = [...started.places].map(([name, at]) => [
+        name,
+        { x: Math.round(at.x + across), y: Math.round(at.y + down) },
+      ]);
       edit(moveNodes(Object.fromEntries(moved)), words.edits.move);
     },
   };
@@ -133,7 +136,8 @@ function NamingDialog() {
         onSubmit={(event) => {
           event.preventDefault();
           const title = new FormData(event.currentTarget).get("title");
-          if (index !== null) edit(setGroup(index, { title: typeof title === "string" ? title : "" }), words.edits.title);
+          if (index !== null)
+            edit(setGroup(index, { title: typeof title === "string" ? title : "" }), words.edits.title);
           close();
         }}
       >

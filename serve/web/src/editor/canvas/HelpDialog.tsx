@@ -23,7 +23,11 @@ export function HelpDialog() {
       <dl className="grid gap-x-8 gap-y-1 sm:grid-cols-2">
         <Row label={words.helpKeys.run} keys={[words.helpKeys.runKeys]} />
         {rows.map(({ label, keys }) => (
-          <Row key={label} label={label} keys={(keys ?? "").split(" ").map((one) => one.replaceAll(/(?<=.)\+/g, " "))} />
+          <Row
+            key={label}
+            label={label}
+            keys={(keys ?? "").split(" ").map((one) => one.replaceAll(/(?<=.)\+/g, " "))}
+          />
         ))}
         <Row label={words.acts.addNode} keys={[words.helpKeys.doubleClick]} />
         <Row label={words.helpKeys.addJoined} keys={[words.helpKeys.dropLink]} />

@@ -69,7 +69,11 @@ function OneNode({ name }: { name: string }) {
         </div>
         <CloseButton />
       </div>
-      {type?.description && <p className="text-sm text-faint">{type.description}</p>}
+      {type?.description && (
+        <p className="line-clamp-3 text-sm text-faint" title={type.description}>
+          {type.description}
+        </p>
+      )}
       <Problems name={name} />
       <fieldset disabled={isReadOnly()} className="contents">
         <InspectorNames name={name} />

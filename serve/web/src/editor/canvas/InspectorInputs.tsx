@@ -30,7 +30,9 @@ export function InspectorInputs({ name }: { name: string }) {
     .filter((port) => !port.isFree)
     .map((port) => ({ port, given: givenOf(node.inputs?.[port.name] as Json | undefined) }));
   const plain = rows.filter(({ given }) => given.by === "value" || given.by === "nothing");
-  const values = Object.fromEntries(plain.flatMap(({ port, given }) => (given.by === "value" ? [[port.name, given.value]] : [])));
+  const values = Object.fromEntries(
+    plain.flatMap(({ port, given }) => (given.by === "value" ? [[port.name, given.value]] : [])),
+  );
   return (
     <section className="flex flex-col gap-3 border-t border-line pt-3">
       <h3 className="text-sm font-semibold">{words.inspector.inputs}</h3>

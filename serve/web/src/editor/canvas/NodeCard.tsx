@@ -8,7 +8,15 @@ import { strings } from "@/strings";
 import { classes } from "@/ui/classes";
 
 import { outputsShown, rowsOf } from "./card-rows";
-import { type CardType, useExposedOutputs, useLinkedOutputs, useNode, useNodeProblems, usePlace, useTypeOf } from "./graph";
+import {
+  type CardType,
+  useExposedOutputs,
+  useLinkedOutputs,
+  useNode,
+  useNodeProblems,
+  usePlace,
+  useTypeOf,
+} from "./graph";
 import { InputLine, OutputLine } from "./PortLines";
 import { StateBar, StateError, StateMark, StatePreview, Trouble } from "./NodeState";
 import { PortHandle } from "./PortHandle";
@@ -67,7 +75,9 @@ function OpenCard({ name, title }: { name: string; title: string }) {
       ))}
       {(rest > 0 || isSpread) && <SpreadButton name={name} rest={rest} isSpread={isSpread} />}
       <div className="h-1.5" />
-      {type?.isKnown === false && <p className="mx-2.5 mb-2 font-mono text-xs text-bad">{`${node.type} · ${words.unknownType}`}</p>}
+      {type?.isKnown === false && (
+        <p className="mx-2.5 mb-2 font-mono text-xs text-bad">{`${node.type} · ${words.unknownType}`}</p>
+      )}
       <StatePreview name={name} title={title} />
       <StateError name={name} />
       <Problems name={name} />
@@ -108,7 +118,12 @@ function SpreadButton({ name, rest, isSpread }: { name: string; rest: number; is
     view.set({ spread });
   };
   return (
-    <button type="button" aria-expanded={isSpread} className="nodrag px-2.5 text-xs text-faint hover:text-fg" onClick={toggle}>
+    <button
+      type="button"
+      aria-expanded={isSpread}
+      className="nodrag px-2.5 text-xs text-faint hover:text-fg"
+      onClick={toggle}
+    >
       {isSpread ? words.fewerInputs : words.moreInputs(rest)}
     </button>
   );
@@ -119,10 +134,26 @@ function CollapsedPorts({ name }: { name: string }) {
   return (
     <div className="absolute inset-x-0 top-4 h-0">
       {ports?.rows.map(({ port }) => (
-        <PortHandle key={port.name} node={name} port={port.name} title={port.title} type={port.type} side="input" isHidden />
+        <PortHandle
+          key={port.name}
+          node={name}
+          port={port.name}
+          title={port.title}
+          type={port.type}
+          side="input"
+          isHidden
+        />
       ))}
       {ports?.outputs.map((port) => (
-        <PortHandle key={port.name} node={name} port={port.name} title={port.title} type={port.type} side="output" isHidden />
+        <PortHandle
+          key={port.name}
+          node={name}
+          port={port.name}
+          title={port.title}
+          type={port.type}
+          side="output"
+          isHidden
+        />
       ))}
     </div>
   );

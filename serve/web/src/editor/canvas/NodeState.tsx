@@ -70,7 +70,12 @@ export function StatePreview({ name, title }: { name: string; title: string }) {
   const state = useNodeState(name);
   if (state.preview !== null)
     return (
-      <img src={state.preview} alt={words.onTheWay(title)} draggable={false} className="mx-2 mb-2 w-[calc(100%-16px)] rounded-sm" />
+      <img
+        src={state.preview}
+        alt={words.onTheWay(title)}
+        draggable={false}
+        className="mx-2 mb-2 w-[calc(100%-16px)] rounded-sm"
+      />
     );
   const picture = pictureOf(state.outputs);
   if (picture !== null)

@@ -50,7 +50,11 @@ export const NoteCard = memo(
           <p className="whitespace-pre-wrap">{note.text || words.note.empty}</p>
         )}
         {selected && !isEditing && !isReadOnly() && (
-          <button type="button" className="nodrag absolute right-1 bottom-full mb-1 text-xs text-faint hover:text-fg" onClick={write}>
+          <button
+            type="button"
+            className="nodrag absolute right-1 bottom-full mb-1 text-xs text-faint hover:text-fg"
+            onClick={write}
+          >
             {words.note.edit}
           </button>
         )}

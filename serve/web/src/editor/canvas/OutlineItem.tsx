@@ -8,7 +8,16 @@ import { classes } from "@/ui/classes";
 
 import { disconnectLinks, isReadOnly, nudge, removeNamed, select } from "./commands";
 import { openPorts } from "./connecting";
-import { portsAt, titleOfNode, titleOfPort, useIsSelected, useLinksAt, useNode, useNodeProblems, useTypeOf } from "./graph";
+import {
+  portsAt,
+  titleOfNode,
+  titleOfPort,
+  useIsSelected,
+  useLinksAt,
+  useNode,
+  useNodeProblems,
+  useTypeOf,
+} from "./graph";
 import { openNodeMenu } from "./menus";
 import { show } from "./viewport";
 

@@ -36,7 +36,7 @@ export function Palette() {
     useCanvasView.getState().set({ adding: null });
   };
   return (
-    <Dialog open={adding !== null} onClose={close} title={titleOf(adding)} className="mt-[12dvh]">
+    <Dialog open={adding !== null} onClose={close} title={titleOf(adding)} className="mt-[12dvh] max-w-2xl">
       {adding && <Choices adding={adding} close={close} />}
     </Dialog>
   );
@@ -53,7 +53,7 @@ function Choices({ adding, close }: { adding: Adding; close: () => void }) {
   const { join } = adding;
   const groups = useMemo(() => byCategory(join ? candidatesFor(join) : types), [join, types]);
   return (
-    <Command label={words.search} loop className="flex flex-col gap-2">
+    <Command label={words.search} filter={rank} loop className="flex flex-col gap-2">
       <Command.Input
         autoFocus
         placeholder={words.placeholder}
@@ -61,7 +61,9 @@ function Choices({ adding, close }: { adding: Adding; close: () => void }) {
         className="h-9 w-full rounded-sm border border-line-strong bg-bg px-3 text-fg"
       />
       <Command.List label={words.title} className="max-h-[50dvh] overflow-y-auto">
-        <Command.Empty className="py-6 text-center text-muted">{groups.length ? words.nothing : words.nothingFits}</Command.Empty>
+        <Command.Empty className="py-6 text-center text-muted">
+          {groups.length ? words.nothing : words.nothingFits}
+        </Command.Empty>
         {groups.map(([category, inside]) => (
           <Command.Group
             key={category}
@@ -112,18 +114,38 @@ function Choice({ type, state, pick }: ChoiceProps) {
   const gives = type.outputs[0]?.type;
   return (
     <Command.Item
-      value={`${type.title} ${type.type} ${type.task ?? ""}`}
-      keywords={[...type.tags, type.category, type.description]}
+      value={`${type.title} · ${type.type} · ${type.task ?? ""}`}
+      keywords={[[...type.tags, type.category].join(" "), type.description]}
       onSelect={pick}
       className={ITEM}
     >
-      <PortGlyph type={gives ?? "json"} />
+      <span className="shrink-0">
+        <PortGlyph type={gives ?? "json"} />
+      </span>
       <span className="shrink-0 truncate font-medium">{type.title}</span>
       <span className="min-w-0 flex-1 truncate text-sm text-faint">{type.description}</span>
       {state && <StateWord tone={TONES[state]}>{words.states[state]}</StateWord>}
       <code className="max-w-40 truncate font-mono text-xs text-faint">{type.type}</code>
     </Command.Item>
   );
+}
+
+/** Every word must be somewhere; in the name it counts most, in the description least. */
+function rank(value: string, search: string, [tags = "", description = ""]: string[] = []): number {
+  const places: [string, number][] = [
+    [value, 1],
+    [tags, 0.5],
+    [description, 0.2],
+  ];
+  const scores = search
+    .toLowerCase()
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => {
+      const found = places.find(([text]) => text.toLowerCase().includes(word));
+      return found === undefined ? 0 : found[1] - (found[0].toLowerCase().startsWith(word) ? 0 : 0.1);
+    });
+  return Math.max(0, Math.min(1, ...scores));
 }
 
 function byCategory(types: readonly NodeType[]): [string, NodeType[]][] {

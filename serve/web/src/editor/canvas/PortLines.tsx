@@ -12,13 +12,24 @@ const words = strings.editor.canvas;
 
 function Mark({ text, told }: { text: string; told: string }) {
   return (
-    <span title={told} className="shrink-0 rounded-sm border border-accent px-1 text-[9px] leading-3.5 font-bold text-accent uppercase">
+    <span
+      title={told}
+      className="shrink-0 rounded-sm border border-accent px-1 text-[9px] leading-3.5 font-bold text-accent uppercase"
+    >
       {text}
     </span>
   );
 }
 
-export const InputLine = memo(function InputLine({ node, row, isMapped }: { node: string; row: InputRow; isMapped: boolean }) {
+export const InputLine = memo(function InputLine({
+  node,
+  row,
+  isMapped,
+}: {
+  node: string;
+  row: InputRow;
+  isMapped: boolean;
+}) {
   const { port, given } = row;
   const title = port.title;
   const isMissing = port.required && given.by === "nothing";
@@ -42,10 +53,20 @@ function Value({ given, port }: { given: Given; port: CardPort }) {
   if (given.by === "input") return <span className="text-muted">{given.name === port.name ? "" : given.name}</span>;
   if (given.by !== "nothing") return null;
   const standard = port.declared.default;
-  return standard === undefined || standard === null ? null : <span className="text-faint">{shortValue(standard)}</span>;
+  return standard === undefined || standard === null ? null : (
+    <span className="text-faint">{shortValue(standard)}</span>
+  );
 }
 
-export const OutputLine = memo(function OutputLine({ node, port, exposed }: { node: string; port: CardPort; exposed?: string }) {
+export const OutputLine = memo(function OutputLine({
+  node,
+  port,
+  exposed,
+}: {
+  node: string;
+  port: CardPort;
+  exposed?: string;
+}) {
   const title = port.title;
   return (
     <div className="relative flex h-6 items-center justify-end gap-2 px-2.5 text-sm">

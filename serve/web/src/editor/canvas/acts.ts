@@ -57,7 +57,11 @@ export const ACTS = {
   alignTop: { label: words.alignTop, run: () => void arranging.alignTo("top"), isEdit: true },
   alignMiddle: { label: words.alignMiddle, run: () => void arranging.alignTo("middle"), isEdit: true },
   alignBottom: { label: words.alignBottom, run: () => void arranging.alignTo("bottom"), isEdit: true },
-  distributeAcross: { label: words.distributeAcross, run: () => void arranging.distributeAlong("horizontal"), isEdit: true },
+  distributeAcross: {
+    label: words.distributeAcross,
+    run: () => void arranging.distributeAlong("horizontal"),
+    isEdit: true,
+  },
   distributeDown: { label: words.distributeDown, run: () => void arranging.distributeAlong("vertical"), isEdit: true },
 } satisfies Record<string, Act>;
 
@@ -83,7 +87,15 @@ export function itemsOf(names: readonly (ActName | null)[], isReadOnly = command
   const items = names.map((name) => (name === null ? null : { act: act(name) }));
   return items
     .filter((item) => item === null || !isReadOnly || !item.act.isEdit)
-    .map((item) => item && { label: item.act.label, run: item.act.run, keys: shownKeys(item.act.keys), isDanger: item.act.isDanger });
+    .map(
+      (item) =>
+        item && {
+          label: item.act.label,
+          run: item.act.run,
+          keys: shownKeys(item.act.keys),
+          isDanger: item.act.isDanger,
+        },
+    );
 }
 
 /** The first of the keys, as people read it: "Ctrl Shift Z". */

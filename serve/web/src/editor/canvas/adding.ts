@@ -17,6 +17,7 @@ import { focusNode, middle } from "./viewport";
 const words = strings.editor.canvas;
 const CARD_WIDTH = 224;
 const BESIDE = 96;
+const NEAR = 32;
 
 export function openPalette(): void {
   useCanvasView.getState().set({ adding: { at: null, join: null } });
@@ -25,24 +26,32 @@ export function openPalette(): void {
 export function addFromPalette(type: NodeType, { at, join }: Adding): void {
   const types = currentTypes();
   const doc = currentDoc();
-  const place = at ?? (join ? besideCard(doc, join) : middle());
+  const place = at ?? (join ? besideCard(doc, join) : uncovered(doc, middle()));
   const node = newNode(doc, type, types, onGrid(place));
   const added = addNode(node);
   const linked = join ? joinedTo(added, type, node.name, join) : added;
   edit(linked, words.edits.add, undefined, [node.name]);
   say(words.said.added(type.title));
-  requestAnimationFrame(() => {
-    focusNode(node.name);
-  });
+  focusNode(node.name);
 }
 
 /** The new node joined to the port that the link was dragged from, at the port of it that fits best. */
 function joinedTo(added: Edit, type: NodeType, name: string, held: PortAt): Edit {
   const port = bestPort(type, parseType(typeOfPort(held)), held.side)?.port.name;
   if (port === undefined) return added;
-  const [one, other] = [{ node: held.node, port: held.port }, { node: name, port }];
+  const [one, other] = [
+    { node: held.node, port: held.port },
+    { node: name, port },
+  ];
   const link = held.side === "output" ? connect(currentTypes(), one, other) : connect(currentTypes(), other, one);
   return (doc) => link(added(doc));
+}
+
+/** The same place, or the next below to the right of it where no card begins. */
+function uncovered(doc: Doc, { x, y }: Point): Point {
+  const isNear = (one: Point) => Math.abs(one.x - x) < NEAR && Math.abs(one.y - y) < NEAR;
+  const places = Object.values(doc.layout?.nodes ?? {}).map((one) => ({ x: one.x ?? 0, y: one.y ?? 0 }));
+  return places.some(isNear) ? uncovered(doc, { x: x + NEAR, y: y + NEAR }) : { x, y };
 }
 
 function besideCard(doc: Doc, { node, side }: PortAt): Point {
@@ -65,4 +74,3 @@ export function addNoteAt(at: Point | null): void {
 export function addNoteHere(): void {
   addNoteAt(null);
 }
-

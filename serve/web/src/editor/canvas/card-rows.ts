@@ -53,7 +53,11 @@ export function numReferences(value: Json): number {
 }
 
 /** The rows of a card: what is linked, exposed, set or needed; with `isSpread` everything, and the rest counted. */
-export function rowsOf(inputs: readonly CardPort[], node: NodeSpec, isSpread: boolean): { rows: InputRow[]; rest: number } {
+export function rowsOf(
+  inputs: readonly CardPort[],
+  node: NodeSpec,
+  isSpread: boolean,
+): { rows: InputRow[]; rest: number } {
   const given = node.inputs ?? {};
   const all = inputs.map((port) => ({ port, given: givenOf(given[port.name] as Json | undefined) }));
   if (isSpread) return { rows: all, rest: 0 };
@@ -65,7 +69,11 @@ export function rowsOf(inputs: readonly CardPort[], node: NodeSpec, isSpread: bo
 }
 
 /** The outputs of a card: the first, and those that go somewhere. */
-export function outputsShown(all: readonly CardPort[], used: ReadonlySet<string>, isSpread: boolean): readonly CardPort[] {
+export function outputsShown(
+  all: readonly CardPort[],
+  used: ReadonlySet<string>,
+  isSpread: boolean,
+): readonly CardPort[] {
   if (isSpread || all.length <= 2) return all;
   const shown = all.filter((port) => used.has(port.name));
   return shown.length > 0 ? shown : all.slice(0, 1);

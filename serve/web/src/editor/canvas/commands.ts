@@ -116,4 +116,3 @@ export function nudge(name: string, across: number, down: number): void {
   edit(moveNodes({ [name]: to }), words.edits.move, `nudge:${name}`);
   say(words.said.moved(titleOfNode(name)));
 }
-

@@ -30,7 +30,9 @@ export function openTargetsAt(from: PortAt, { x, y }: { x: number; y: number }):
     },
   };
   const label = words.outline.pickTarget(titleOfPort(from.node, from.port, from.side));
-  useCanvasView.getState().set({ menu: { label, x, y, items: [...(items.length > 0 ? items : [none]), null, adding] } });
+  useCanvasView
+    .getState()
+    .set({ menu: { label, x, y, items: [...(items.length > 0 ? items : [none]), null, adding] } });
 }
 
 /** Opens a menu of the ports themselves first, where only the node was named. */

@@ -22,7 +22,16 @@ export function nodesFor(doc: Doc, selection: readonly string[], before: readonl
     const isSelected = selected.has(id);
     if (old && isPlaced && (old.selected ?? false) === isSelected && old.ariaLabel === label) return old;
     const position = isPlaced ? old.position : { x: place?.x ?? 0, y: place?.y ?? 0 };
-    return { ...old, ...sizeOf(type, place), id, type, position, selected: isSelected, ariaLabel: label, data: NO_DATA };
+    return {
+      ...old,
+      ...sizeOf(type, place),
+      id,
+      type,
+      position,
+      selected: isSelected,
+      ariaLabel: label,
+      data: NO_DATA,
+    };
   };
   const cards = Object.keys(nodesOf(doc)).map((name) => {
     const place = placeOf(doc, name);

@@ -82,7 +82,8 @@ export function useLinkedOutputs(name: string): string[] {
       let byNode = taken.get(nodes);
       if (byNode === undefined) {
         byNode = new Map();
-        for (const { source } of linksOf(document)) byNode.set(source.node, [...(byNode.get(source.node) ?? []), source.port]);
+        for (const { source } of linksOf(document))
+          byNode.set(source.node, [...(byNode.get(source.node) ?? []), source.port]);
         taken.set(nodes, byNode);
       }
       return byNode.get(name) ?? NONE;
@@ -174,7 +175,10 @@ function titled(name: string): string {
 
 /** Of operations that take any number of inputs: the next name, and a first value of its type. */
 export function useManyInputs(name: string): { stem: string; free: string; first: string | number | boolean }[] {
-  return (useTypeOf(name)?.ports.inputs ?? []).filter((one) => one.isFree).map(({ name: free }) => free).map((free) => ({ free, stem: stemOf(name, free), first: firstValue(name, free) }));
+  return (useTypeOf(name)?.ports.inputs ?? [])
+    .filter((one) => one.isFree)
+    .map(({ name: free }) => free)
+    .map((free) => ({ free, stem: stemOf(name, free), first: firstValue(name, free) }));
 }
 
 function stemOf(node: string, port: string): string {

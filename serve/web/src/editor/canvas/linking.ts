@@ -68,7 +68,10 @@ function joinToCard(from: PortAt, name: string, point: { x: number; y: number })
     refuse(nothing);
   } else if (partners.length === 1) join(from, only);
   else {
-    const items = partners.map((to) => ({ label: titleOfPort(name, to.port, to.side), run: () => void join(from, to) }));
+    const items = partners.map((to) => ({
+      label: titleOfPort(name, to.port, to.side),
+      run: () => void join(from, to),
+    }));
     useCanvasView.getState().set({ menu: { label: words.joinTo(titleOfNode(name)), ...point, items } });
   }
 }
@@ -93,7 +96,12 @@ export function moveLink(old: Edge, connection: Connection): void {
 }
 
 /** An end of a link dropped where nothing is: the link goes. */
-export function dropLink(_event: Pointer, edge: Edge, _type: unknown, { isValid, toHandle, fromHandle }: FinalConnectionState): void {
+export function dropLink(
+  _event: Pointer,
+  edge: Edge,
+  _type: unknown,
+  { isValid, toHandle, fromHandle }: FinalConnectionState,
+): void {
   endJoining();
   if (isValid) return;
   if (toHandle && fromHandle) refuseAt(portAt(fromHandle), portAt(toHandle));

@@ -49,9 +49,15 @@ export function openNodeMenu(name: string, at: At): void {
 }
 
 export function openSelectionMenu(at: At): void {
-  const aligning = editor().selection.length > 1 ? itemsOf([null, "alignLeft", "alignTop", "distributeAcross", "distributeDown"]) : [];
+  const aligning =
+    editor().selection.length > 1 ? itemsOf([null, "alignLeft", "alignTop", "distributeAcross", "distributeDown"]) : [];
   const items = itemsOf(["cut", "copy", "duplicate", "collapse", "group", "ungroup", "tidy"]);
-  openMenu(words.inspector.severalSelected(editor().selection.length), at, [...items, ...aligning, null, ...itemsOf(["remove"])]);
+  openMenu(words.inspector.severalSelected(editor().selection.length), at, [
+    ...items,
+    ...aligning,
+    null,
+    ...itemsOf(["remove"]),
+  ]);
 }
 
 export function openLinkMenu(id: string, told: string, at: At): void {

@@ -103,9 +103,16 @@ function leaveCopy(
   }
   const ids = Object.keys(places);
   const notes = ids.map(noteIndex).filter((index) => index !== null);
-  const clip = copy(currentDoc(), ids.filter((id) => noteIndex(id) === null), notes);
+  const clip = copy(
+    currentDoc(),
+    ids.filter((id) => noteIndex(id) === null),
+    notes,
+  );
   if (clip === null) return;
-  const corner = { x: Math.min(...Object.values(places).map(({ x }) => x)), y: Math.min(...Object.values(places).map(({ y }) => y)) };
+  const corner = {
+    x: Math.min(...Object.values(places).map(({ x }) => x)),
+    y: Math.min(...Object.values(places).map(({ y }) => y)),
+  };
   const { document, ids: fresh } = paste(currentDoc(), clip, { at: corner });
   edit(() => document, words.edits.duplicate, undefined, fresh);
   say(words.said.duplicated(fresh.length));

@@ -5,7 +5,10 @@ let flow: ReactFlowInstance | null = null;
 let element: HTMLElement | null = null;
 
 /** Leaves room for the tools at the left and the plan bar at the foot. */
-export const FIT: FitViewOptions = { padding: { left: "64px", right: "24px", top: "24px", bottom: "88px" }, maxZoom: 1 };
+export const FIT: FitViewOptions = {
+  padding: { left: "64px", right: "24px", top: "24px", bottom: "88px" },
+  maxZoom: 1,
+};
 const QUICK = { duration: 120 };
 
 export function hold(instance: ReactFlowInstance | null, frame: HTMLElement | null): void {
@@ -36,8 +39,16 @@ export function besideNode(name: string): XYPosition {
   return frame ? { x: frame.left + 24, y: frame.top + 40 } : { x: 100, y: 100 };
 }
 
-export function focusNode(name: string): void {
-  element?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(name)}"]`)?.focus();
+const MAX_FRAMES = 20;
+
+/** Focuses a card, as soon as it is drawn and measured. */
+export function focusNode(name: string, frames = 0): void {
+  const card = element?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(name)}"]`);
+  if (card && card.style.visibility !== "hidden") card.focus({ preventScroll: true });
+  else if (frames < MAX_FRAMES)
+    requestAnimationFrame(() => {
+      focusNode(name, frames + 1);
+    });
 }
 
 export function fit(): void {

@@ -2,7 +2,7 @@
 import type { Json, Schemas } from "@/api/types";
 
 import { freshName, isName, nameFrom } from "./names";
-import { changedReferences, changeNode, setInput, setMap } from "./nodes";
+import { changedReferences, setInput } from "./nodes";
 import { filterItems, mapItems, mapValues, patched, withItemMoved, withKey, withPart } from "./records";
 import { type Doc, type Edit, type InterfaceInput, type InterfaceOutput, inputsOf, nodesOf, outputsOf } from "./types";
 import { type Source, valueAt } from "./types";
@@ -207,5 +207,3 @@ function keptNothing<T>(items: readonly T[] | undefined, change: (items: readonl
   const next = change(items ?? []);
   return next.length === 0 && items === undefined ? undefined : next;
 }
-
-export { changeNode, setMap };

@@ -1,5 +1,3 @@
-import fs from "node:fs";
-
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
@@ -217,12 +215,6 @@ it("never draws a link that it then finds wrong", () => {
     }),
     { numRuns: 60 },
   );
-});
-
-// For the compiler to look at: SLIPWAY_DOCUMENTS=/some/file.json npx vitest run src/editor/core/joining.test.ts
-it.runIf(process.env["SLIPWAY_DOCUMENTS"])("writes documents out", () => {
-  const documents = fc.sample(anyGraph(), 400);
-  fs.writeFileSync(process.env["SLIPWAY_DOCUMENTS"] ?? "", JSON.stringify(documents));
 });
 
 it("leaves a list that is mapped alone where an item is added to it", () => {

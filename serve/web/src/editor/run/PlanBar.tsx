@@ -47,6 +47,8 @@ export function PlanBar({ draft, selected }: PlanBarProps) {
     if (!isBusy && past === null) run();
   });
   const words = strings.workflowRun;
+  // A past run is looked at, not run: its banner has the ways on.
+  if (past !== null) return null;
   return (
     <section
       aria-label={words.region}

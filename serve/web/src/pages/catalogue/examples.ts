@@ -1,11 +1,15 @@
 /** The examples of a card, read as what they are: other people's documents. */
-import type { Card, Task } from "@/api/types";
+import type { Card, Json, Task } from "@/api/types";
 
 export interface Example {
   title: string;
   task: Task | null;
   /** What was asked, in words. */
   asked: string;
+  /** How a chat's model was told to behave. */
+  system: string;
+  /** The parameters it was asked with. */
+  values: Record<string, Json>;
   text: string | null;
   /** Data URIs of pictures. */
   images: string[];
@@ -21,6 +25,8 @@ export function examplesOf(card: Pick<Card, "examples" | "tasks">): Example[] {
       title: textOf(example["title"]),
       task: (example["task"] as Task | undefined) ?? card.tasks[0] ?? null,
       asked: askedOf(recordOf(example["input"])),
+      system: saidBy("system", recordOf(example["input"])["messages"]),
+      values: valuesOf(recordOf(example["input"])),
       text: textOf(output["text"]) || null,
       images: images.filter((one): one is string => typeof one === "string" && PICTURE.test(one)),
     };
@@ -41,14 +47,23 @@ export function shownPictures(card: Pick<Card, "examples" | "tasks">): { source:
 
 function askedOf(input: Record<string, unknown>): string {
   if (typeof input["prompt"] === "string") return input["prompt"];
-  const { messages } = input;
-  if (Array.isArray(messages)) {
-    const users = messages.map(recordOf).filter((message) => message["role"] === "user");
-    return textOf(users.at(-1)?.["content"]);
-  }
+  if (Array.isArray(input["messages"])) return saidBy("user", input["messages"]);
   const texts = input["input"];
   if (Array.isArray(texts)) return texts.filter((one) => typeof one === "string").join("\n");
   return textOf(texts);
+}
+
+/** The last that `role` says in a list of messages. */
+function saidBy(role: string, messages: unknown): string {
+  if (!Array.isArray(messages)) return "";
+  const said = messages.map(recordOf).filter((message) => message["role"] === role);
+  return textOf(said.at(-1)?.["content"]);
+}
+
+const ASKED = new Set(["messages", "prompt", "input"]);
+
+function valuesOf(input: Record<string, unknown>): Record<string, Json> {
+  return Object.fromEntries(Object.entries(input).filter(([name]) => !ASKED.has(name))) as Record<string, Json>;
 }
 
 function recordOf(value: unknown): Record<string, unknown> {

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { api, unwrap } from "@/api/client";
 import type { Card } from "@/api/types";
+import { useSite } from "@/shell/session";
 
 const CALM_MS = 15_000;
 const STARTING_MS = 2_000;
@@ -34,11 +35,6 @@ export function byBase(models: { id: string; parent?: string | null }[]): Adapte
   const found: AdaptersByBase = new Map();
   for (const { id, parent } of models) if (parent) found.set(parent, [...(found.get(parent) ?? []), id]);
   return found;
-}
-
-/** What the platform offers to whoever has not signed in, and how much of it is left. */
-export function useSite() {
-  return useQuery({ queryKey: ["site"], queryFn: () => unwrap(api.GET("/v1/site")), staleTime: 10_000 });
 }
 
 /** The tightest count of today's calls without a key; null where there is none. */

@@ -50,8 +50,8 @@ export function ChatPlayground({ card, task, showsApi = false }: ChatPlaygroundP
     ask({ key: keyOf(turn.id, column), path: PATH, model, body: bodyOf(conversation, index, column), onEnd });
   };
   /** Asks turn `index` anew, of every column. */
-  const send = (index: number, text: string) => {
-    const asked = withTurn(current, index, text, Date.now());
+  const send = (index: number, text: string, told: Partial<Conversation> = {}) => {
+    const asked = withTurn({ ...current, ...told }, index, text, Date.now());
     held.put(asked);
     asked.models.forEach((_, column) => {
       askColumn(asked, index, column);
@@ -102,8 +102,8 @@ export function ChatPlayground({ card, task, showsApi = false }: ChatPlaygroundP
               <ExampleChips
                 card={card}
                 task={task}
-                choose={(text) => {
-                  send(0, text);
+                choose={({ asked, system, values }) => {
+                  send(0, asked, { system, values: { ...defaultsOf(fields), ...values } });
                 }}
               />
             }

@@ -9,12 +9,12 @@ import { changedOf, defaultsOf } from "@/schema-form/values";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Select, TextArea } from "@/ui/fields";
-import { Kbd } from "@/ui/words";
 
 import type { Answer } from "./answers";
 import { AnswerView } from "./AnswerView";
 import { CodeButton, CodePanel } from "./CodeDialog";
 import { ExampleChips } from "./ExampleChips";
+import { KeyOnAccent } from "./KeyOnAccent";
 import { parametersOf } from "./parameters";
 import { PlaygroundFrame } from "./PlaygroundFrame";
 import { Quota } from "./Quota";
@@ -107,7 +107,7 @@ export function CompletionPlayground({ card, task, showsApi = false }: { card: C
                 run(prompt);
               }}
             >
-              {strings.chat.completion.run} <Kbd>Ctrl ↵</Kbd>
+              {strings.chat.completion.run} <KeyOnAccent>Ctrl ↵</KeyOnAccent>
             </Button>
           )}
           {!showsApi && <CodeButton endpoint="completion" body={body} />}
@@ -117,7 +117,14 @@ export function CompletionPlayground({ card, task, showsApi = false }: { card: C
         {!showsApi && shown === null && (
           <div className="flex flex-col gap-6 py-8 text-center text-muted">
             <p>{strings.chat.completion.empty}</p>
-            <ExampleChips card={card} task={task} choose={setPrompt} />
+            <ExampleChips
+              card={card}
+              task={task}
+              choose={({ asked: text, values: given }) => {
+                setPrompt(text);
+                setValues({ ...defaultsOf(fields), ...given });
+              }}
+            />
           </div>
         )}
         {!showsApi && shown !== null && (

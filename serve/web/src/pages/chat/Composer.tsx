@@ -4,7 +4,8 @@ import { type KeyboardEvent, useState } from "react";
 
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
-import { Kbd } from "@/ui/words";
+
+import { KeyOnAccent } from "./KeyOnAccent";
 
 interface ComposerProps {
   isBusy: boolean;
@@ -32,7 +33,7 @@ export function Composer({ isBusy, refusal, send, stop }: ComposerProps) {
   };
   return (
     <form
-      className="flex items-end gap-2 rounded-md border border-line-strong bg-surface p-2 focus-within:border-faint"
+      className="flex items-end gap-2 rounded-md border border-line-strong bg-surface p-2 focus-within:border-focus"
       onSubmit={(event) => {
         event.preventDefault();
         submit();
@@ -61,7 +62,7 @@ export function Composer({ isBusy, refusal, send, stop }: ComposerProps) {
         </Button>
       ) : (
         <Button kind="primary" large type="submit" disabled={!canSend}>
-          {strings.chat.send} <Kbd>↵</Kbd>
+          {strings.chat.send} <KeyOnAccent>↵</KeyOnAccent>
         </Button>
       )}
     </form>

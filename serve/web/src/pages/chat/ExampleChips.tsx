@@ -1,13 +1,13 @@
 /** The card's own examples, to begin with one of them. */
 import type { Card, Task } from "@/api/types";
-import { examplesOf } from "@/pages/catalogue/examples";
+import { type Example, examplesOf } from "@/pages/catalogue/examples";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 
 interface ExampleChipsProps {
   card: Card;
   task: Task;
-  choose: (text: string) => void;
+  choose: (example: Example) => void;
 }
 
 export function ExampleChips({ card, task, choose }: ExampleChipsProps) {
@@ -17,15 +17,15 @@ export function ExampleChips({ card, task, choose }: ExampleChipsProps) {
     <div className="flex flex-col items-center gap-2">
       <p className="text-sm text-faint">{strings.chat.examples}</p>
       <ul className="flex flex-wrap justify-center gap-2">
-        {examples.map(({ asked }) => (
-          <li key={asked}>
+        {examples.map((example) => (
+          <li key={example.asked}>
             <Button
               className="h-auto max-w-72 py-1.5 whitespace-normal"
               onClick={() => {
-                choose(asked);
+                choose(example);
               }}
             >
-              {asked}
+              {example.asked}
             </Button>
           </li>
         ))}

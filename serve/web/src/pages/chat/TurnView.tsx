@@ -29,7 +29,18 @@ export function TurnView({ turn, answers, card, isBusy, resend, regenerate }: Tu
       <div className={classes("grid gap-x-6 gap-y-4", answers.length > 1 && "sm:grid-cols-2")}>
         {answers.map((answer, column) =>
           answer === null ? (
-            <div key={column} />
+            // The page was left while it was on its way, or this column came later.
+            <div key={column}>
+              {!isBusy && (
+                <Button
+                  onClick={() => {
+                    regenerate(column);
+                  }}
+                >
+                  {strings.chat.answer}
+                </Button>
+              )}
+            </div>
           ) : (
             <AnswerView
               key={column}

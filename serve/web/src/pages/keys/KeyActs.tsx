@@ -3,7 +3,6 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { Confirm } from "@/pages/frame/Confirm";
-import { useNow } from "@/pages/frame/now";
 import { useForgetSession, useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -18,12 +17,12 @@ const WORDS = strings.keys;
 
 interface KeyActsProps {
   keyView: Key;
+  now: number;
   onSecret: (secret: string) => void;
 }
 
-export function KeyActs({ keyView, onSecret }: KeyActsProps) {
+export function KeyActs({ keyView, now, onSecret }: KeyActsProps) {
   const [asking, setAsking] = useState<"rotate" | "revoke" | null>(null);
-  const now = useNow(false);
   if (stateOf(keyView, now) !== "live") return null;
   const close = () => {
     setAsking(null);

@@ -1,6 +1,5 @@
 /** Keys as rows, with what each may do. */
 import { type Column, Rows } from "@/pages/frame/Rows";
-import { useNow } from "@/pages/frame/now";
 import { limitsInWords } from "@/pages/people/limits";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
@@ -15,10 +14,11 @@ const WORDS = strings.keys;
 interface KeyRowsProps {
   label: string;
   keys: Key[];
+  now: number;
   onSecret: (secret: string) => void;
 }
 
-export function KeyRows({ label, keys, onSecret }: KeyRowsProps) {
+export function KeyRows({ label, keys, now, onSecret }: KeyRowsProps) {
   const { me } = useSession();
   const columns: Column<Key>[] = [
     {
@@ -33,7 +33,7 @@ export function KeyRows({ label, keys, onSecret }: KeyRowsProps) {
       key: "limits",
       title: WORDS.columns.limits,
       from: "lg",
-      className: "text-muted",
+      className: "min-w-36 text-muted",
       cell: ({ limits }) => limitsInWords(limits),
     },
     {
@@ -47,14 +47,14 @@ export function KeyRows({ label, keys, onSecret }: KeyRowsProps) {
       key: "state",
       title: WORDS.columns.state,
       className: "whitespace-nowrap",
-      cell: (key) => <State keyView={key} />,
+      cell: (key) => <State keyView={key} now={now} />,
     },
     {
       key: "actions",
       title: WORDS.columns.actions,
       isTitleHidden: true,
       className: "text-right whitespace-nowrap",
-      cell: (key) => <KeyActs keyView={key} onSecret={onSecret} />,
+      cell: (key) => <KeyActs keyView={key} now={now} onSecret={onSecret} />,
     },
   ];
   return <Rows label={label} columns={columns} rows={keys} keyOf={({ id }) => id} />;
@@ -92,8 +92,8 @@ function modelInWords(entry: string): string {
   return entry.endsWith(":*") ? WORDS.withAdapters(entry.slice(0, -2)) : entry;
 }
 
-function State({ keyView: key }: { keyView: Key }) {
-  const state = stateOf(key, useNow(false));
+function State({ keyView: key, now }: { keyView: Key; now: number }) {
+  const state = stateOf(key, now);
   if (state !== "live") return <StateWord tone={state === "revoked" ? "bad" : "warn"}>{WORDS[state]}</StateWord>;
   const end = endOf(key);
   return (

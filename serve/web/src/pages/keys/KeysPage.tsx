@@ -15,6 +15,8 @@ import { Secret } from "./Secret";
 import { type Key, stateOf } from "./state";
 
 const WORDS = strings.keys;
+/** How far the clocks of the page and the platform may be apart: what has just been revoked is revoked. */
+const CLOCKS_MS = 5_000;
 
 export default function KeysPage() {
   return (
@@ -46,7 +48,7 @@ function Keys() {
           data.length === 0 ? (
             <EmptyState title={WORDS.empty} text={WORDS.emptyText} action={create} />
           ) : (
-            <LiveAndEnded keys={data} onSecret={setSecret} />
+            <LiveAndEnded keys={data} now={keys.dataUpdatedAt + CLOCKS_MS} onSecret={setSecret} />
           )
         }
       </Answered>
@@ -67,17 +69,22 @@ function Keys() {
   );
 }
 
-function LiveAndEnded({ keys, onSecret }: { keys: Key[]; onSecret: (secret: string) => void }) {
-  const [now] = useState(() => Date.now());
+interface LiveAndEndedProps {
+  keys: Key[];
+  now: number;
+  onSecret: (secret: string) => void;
+}
+
+function LiveAndEnded({ keys, now, onSecret }: LiveAndEndedProps) {
   const live = keys.filter((key) => stateOf(key, now) === "live");
   const ended = keys.filter((key) => stateOf(key, now) !== "live");
   return (
     <>
-      <KeyRows label={WORDS.title} keys={live} onSecret={onSecret} />
+      <KeyRows label={WORDS.title} keys={live} now={now} onSecret={onSecret} />
       {ended.length > 0 && (
         <details>
           <summary className="cursor-pointer text-muted hover:text-fg">{WORDS.showEnded(ended.length)}</summary>
-          <KeyRows label={WORDS.showEnded(ended.length)} keys={ended} onSecret={onSecret} />
+          <KeyRows label={WORDS.showEnded(ended.length)} keys={ended} now={now} onSecret={onSecret} />
         </details>
       )}
     </>

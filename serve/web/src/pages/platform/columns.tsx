@@ -132,7 +132,12 @@ export const DECISIONS: Column<Decision>[] = [
       </time>
     ),
   },
-  { key: "model", title: WORDS.decisionColumns.model, className: "font-medium", cell: ({ model }) => model },
+  {
+    key: "model",
+    title: WORDS.decisionColumns.model,
+    className: "font-medium sm:whitespace-nowrap",
+    cell: ({ model }) => model,
+  },
   {
     key: "change",
     title: WORDS.decisionColumns.change,

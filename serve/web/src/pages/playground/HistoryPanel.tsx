@@ -72,10 +72,9 @@ function Entry({ run, isShown, onOpen, onRestore }: EntryProps) {
   const first = outputsOf(run.output)[0];
   const told = run.status === "succeeded" ? ago(run.finished_at ?? run.created_at) : strings.runs.statuses[run.status];
   return (
-    <li className={classes("group flex items-center rounded-sm", isShown ? "bg-raised" : "hover:bg-raised")}>
+    <li className={classes("group relative flex items-center rounded-sm", isShown ? "bg-raised" : "hover:bg-raised")}>
       <button
         type="button"
-        aria-label={words.openRun(prompt)}
         aria-current={isShown || undefined}
         onClick={onOpen}
         className="flex min-w-0 flex-1 items-center gap-2 p-1 text-left"
@@ -95,7 +94,8 @@ function Entry({ run, isShown, onOpen, onRestore }: EntryProps) {
       <IconButton
         label={words.restoreRun(prompt)}
         onClick={onRestore}
-        className="mr-1 opacity-0 group-hover:opacity-100 group-focus-within:opacity-100 focus-visible:opacity-100"
+        kind="secondary"
+        className="absolute right-1 bottom-1 opacity-0 group-hover:opacity-100 group-focus-within:opacity-100 focus-visible:opacity-100"
       >
         <CornerUpLeft size={14} aria-hidden />
       </IconButton>

@@ -20,7 +20,7 @@ export function ParameterForm({ card, playground }: { card: Card; playground: Pl
         <IconButton
           label={words.explain}
           aria-pressed={explains}
-          className={explains ? "text-accent" : undefined}
+          className={explains ? "text-accent!" : undefined}
           onClick={() => {
             setExplains(!explains);
           }}

@@ -86,7 +86,7 @@ function Caption({ output, isCompared, onCompare, onSeed, onInput }: PictureTile
       <IconButton
         label={words.compareThis}
         aria-pressed={isCompared}
-        className={isCompared ? "text-accent" : undefined}
+        className={isCompared ? "text-accent!" : undefined}
         onClick={onCompare}
       >
         <Columns2 size={14} aria-hidden />

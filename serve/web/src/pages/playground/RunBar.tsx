@@ -28,12 +28,15 @@ export function RunBar({ playground }: { playground: Playground }) {
             </span>
           </Button>
         )}
-        <p className="min-w-24 text-sm text-muted" aria-label={words.estimate}>
-          {plan?.estimated_seconds != null && (
-            <span className="block">{words.about(duration(plan.estimated_seconds))}</span>
-          )}
-          {plan?.cost_at_most && <span className="block">{words.atMost(money(plan.cost_at_most))}</span>}
-        </p>
+        {plan !== null && (
+          <p className="min-w-24 text-sm text-muted">
+            <span className="sr-only">{words.estimate}: </span>
+            {plan.estimated_seconds !== null && (
+              <span className="block">{words.about(duration(plan.estimated_seconds))}</span>
+            )}
+            {plan.cost_at_most && <span className="block">{words.atMost(money(plan.cost_at_most))}</span>}
+          </p>
+        )}
       </div>
       {num > 0 && (
         <p role="status" className="text-sm text-bad">

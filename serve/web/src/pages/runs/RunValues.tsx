@@ -62,6 +62,7 @@ function Value({ name, value }: { name: string; value: unknown }) {
   if (typeof value === "boolean") return value ? WORDS.yes : WORDS.no;
   const assets = assetsWithin(value);
   if (assets.length > 0) return <Assets assets={assets} />;
+  if (areMessages(value)) return <Messages messages={value} />;
   if (isNumbers(value)) return <span className="text-muted">{WORDS.numbers(value.length)}</span>;
   return <CodeBlock code={cut(JSON.stringify(value, null, 2))} label={name} />;
 }
@@ -74,6 +75,29 @@ function isShort(value: unknown): boolean {
 
 function isNumbers(value: unknown): value is number[] {
   return Array.isArray(value) && value.length > 16 && value.every((one) => typeof one === "number");
+}
+
+interface Message {
+  role: string;
+  content: string;
+}
+
+function areMessages(value: unknown): value is Message[] {
+  const isMessage = (one: Partial<Message> | null) => typeof one?.role === "string" && typeof one.content === "string";
+  return Array.isArray(value) && value.length > 0 && value.every(isMessage);
+}
+
+function Messages({ messages }: { messages: Message[] }) {
+  return (
+    <ol className="flex flex-col gap-2">
+      {messages.map(({ role, content }, index) => (
+        <li key={index}>
+          <span className="text-sm text-muted">{role}</span>
+          <Words text={content} />
+        </li>
+      ))}
+    </ol>
+  );
 }
 
 function cut(text: string): string {

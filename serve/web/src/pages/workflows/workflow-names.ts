@@ -11,6 +11,7 @@ export function nameOf(text: string, otherwise = "workflow"): string {
   const plain = text
     .replace(/\.(png|jpe?g|webp|json|ya?ml)$/i, "")
     .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^[^a-z]+/, "")

@@ -44,5 +44,8 @@ export function callOf(origin: string, card: Card, task: Task, fields: FormField
 }
 
 export function snippet(call: Call, language: Language, way: Way): string {
-  return WRITERS[language](call, way);
+  // Only who listens on the way sees unfinished pictures.
+  const { previews, ...input } = call.body.input;
+  const listens = way === "stream" && previews !== undefined;
+  return WRITERS[language](listens ? call : { ...call, body: { ...call.body, input } }, way);
 }

@@ -5,7 +5,18 @@ import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
 
-import { asBlackAndWhite, coverOfLight, done, drawMask, type MaskAct, type MaskHistory, type Point, redone, undone, UNTOUCHED } from "../mask";
+import {
+  asBlackAndWhite,
+  coverOfLight,
+  done,
+  drawMask,
+  type MaskAct,
+  type MaskHistory,
+  type Point,
+  redone,
+  undone,
+  UNTOUCHED,
+} from "../mask";
 import { MaskTools } from "./MaskTools";
 import { useMaskHand } from "./useMaskHand";
 

@@ -90,7 +90,7 @@ function Tool({ label, isOn, onChoose, children }: ToolProps) {
       label={label}
       aria-pressed={isOn}
       onClick={onChoose}
-      className={classes(isOn && "bg-raised text-accent")}
+      className={classes(isOn && "bg-raised text-accent!")}
     >
       {children}
     </IconButton>

@@ -45,7 +45,7 @@ export function SeedField(props: WidgetProps) {
             label={isLocked ? strings.forms.unlockSeed : strings.forms.lockSeed}
             aria-pressed={isLocked}
             disabled={context.disabled}
-            className={isLocked ? "text-accent" : undefined}
+            className={isLocked ? "text-accent!" : undefined}
             onClick={() => {
               onChange(isLocked ? null : typeof last === "number" ? last : drawnSeed());
             }}
