@@ -31,6 +31,8 @@ function OpenOutline() {
   }, []);
   const places = useMemo(() => new Map(order.map((name, index) => [name, index])), [order]);
   return (
+    // Escape closes the panel wherever the focus is within; its button does the same.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <section
       aria-label={words.outline.label}
       className="flex w-80 shrink-0 flex-col gap-3 overflow-y-auto border-r border-line bg-surface p-3"

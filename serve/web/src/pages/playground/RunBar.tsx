@@ -1,9 +1,8 @@
 /** The run button with what it will cost, and what is left for those who have not signed in. */
 import { Square } from "lucide-react";
 
-import { useSite } from "@/pages/catalogue/queries";
 import type { Playground } from "@/playground/usePlayground";
-import { useSession } from "@/shell/session";
+import { useSession, useSite } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { duration, money } from "@/ui/quantities";

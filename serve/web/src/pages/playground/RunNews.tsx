@@ -3,8 +3,8 @@ import { useEffect, useState } from "react";
 
 import type { ApiError } from "@/api/errors";
 import type { Card } from "@/api/types";
-import { useSite } from "@/pages/catalogue/queries";
 import type { UseRun } from "@/playground/useRun";
+import { useSite } from "@/shell/session";
 import { strings } from "@/strings";
 import { duration } from "@/ui/quantities";
 import { Progress } from "@/ui/progress";

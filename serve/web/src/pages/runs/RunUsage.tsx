@@ -18,6 +18,7 @@ const COLUMNS: Column<Posting>[] = [
   {
     key: "what",
     title: WORDS.usageColumns.what,
+    className: "sm:whitespace-nowrap",
     cell: ({ model, node }) => (
       <>
         {model}
