@@ -60,6 +60,7 @@ export class Autosave {
 
   /** Saves what is left, and listens no more. */
   stop(): void {
+    this.keep();
     void this.flush().catch(NOTHING);
     this.isStopped = true;
     this.stopListening();
@@ -67,8 +68,8 @@ export class Autosave {
     this.stopCopying();
   }
 
-  /** Resolves once what is on the canvas is saved; rejects with an ApiError where it cannot be. */
-  async flush(): Promise<void> {
+  /** Resolves, with the revision, once what is on the canvas is saved; rejects with an ApiError where it cannot be. */
+  async flush(): Promise<string> {
     this.stopWaiting();
     while (this.isDirty()) {
       const { status, error } = this.store.getState();
@@ -77,6 +78,7 @@ export class Autosave {
       const failed = this.store.getState();
       if (this.isDirty() && failed.error !== null) throw failed.error;
     }
+    return this.store.getState().revision;
   }
 
   /** Keeps what is not saved in the browser at once: the page may be gone in a moment. */

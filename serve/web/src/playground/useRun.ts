@@ -1,9 +1,10 @@
 /** Starting a run and following it: the run goes on by itself; a page that comes back follows it again by its id. */
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import { api, call, unwrap } from "@/api/client";
+import { api, unwrap } from "@/api/client";
 import { ApiError, asApiError, isAborted } from "@/api/errors";
 import { followRun } from "@/api/run-events";
+import { startedRun } from "@/api/starting";
 import type { Json, Run } from "@/api/types";
 
 import { after, followed, type Following, isOver, NOTHING } from "./run-state";
@@ -62,7 +63,7 @@ export function useRun(): UseRun {
       const signal = begin();
       setKnown({ ...NOTHING, state: "submitting" });
       try {
-        const run = await submitted(path, body);
+        const run = await startedRun(path, body);
         void watch(run, signal);
         return run;
       } catch (thrown) {
@@ -103,15 +104,6 @@ export function useRun(): UseRun {
 
   const isBusy = known.state === "submitting" || known.state === "queued" || known.state === "running";
   return { ...known, preview: known.previews[0] ?? null, isBusy, start, cancel, follow, leave };
-}
-
-async function submitted(path: string, body: { [name: string]: Json }): Promise<Run> {
-  const response = await call(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", prefer: "respond-async" },
-    body: JSON.stringify(body),
-  });
-  return (await response.json()) as Run;
 }
 
 export async function readRun(runId: string): Promise<Run> {

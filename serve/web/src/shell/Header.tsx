@@ -16,13 +16,13 @@ import { useShellView } from "./shell-view";
 
 const words = strings.shell;
 const NAV_LINK =
-  "flex h-7 items-center rounded-sm border border-transparent px-2.5 text-muted transition-colors hover:text-fg aria-[current]:border-line aria-[current]:bg-raised aria-[current]:font-medium aria-[current]:text-fg";
+  "flex h-7 shrink-0 items-center rounded-sm border border-transparent px-2.5 max-lg:px-1.5 text-muted transition-colors hover:text-fg aria-[current]:border-line aria-[current]:bg-raised aria-[current]:font-medium aria-[current]:text-fg";
 
 export function Header() {
   const [location] = useLocation();
   const session = useSession();
   return (
-    <header className="relative flex h-11 shrink-0 items-center gap-3 border-b border-line bg-surface px-4 max-sm:gap-1 max-sm:px-3">
+    <header className="relative flex h-11 shrink-0 items-center gap-3 border-b border-line bg-surface px-4 whitespace-nowrap max-sm:gap-1 max-sm:px-3">
       <a
         href="#content"
         className="sr-only z-50 rounded-sm bg-accent px-3 font-medium text-accent-fg focus:not-sr-only focus:absolute focus:top-1.5 focus:left-2 focus:py-1.5"
@@ -116,7 +116,7 @@ function SearchButton() {
     >
       <Search size={14} aria-hidden />
       <span className="max-xl:hidden">{words.search}</span>
-      <span className="max-sm:hidden">
+      <span className="max-lg:hidden">
         <Kbd>Ctrl K</Kbd>
       </span>
     </Button>

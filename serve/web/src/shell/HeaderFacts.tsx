@@ -17,7 +17,7 @@ export function HeaderFacts() {
   const { isSignedIn, may } = useSession();
   const { data: site } = useSite();
   return (
-    <div className="flex items-center gap-2 max-md:hidden">
+    <div className="flex items-center shrink-0 gap-2 max-lg:hidden">
       <ReadyModels />
       {isSignedIn && may("read") && <SpentToday />}
       {site !== undefined && !isSignedIn && <LeftToday site={site} />}
@@ -74,5 +74,5 @@ export function leftToday(site: Site): { left: number; limit: number } | null {
 function LeftToday({ site }: { site: Site }) {
   const today = leftToday(site);
   if (today === null) return null;
-  return <Chip className="max-lg:hidden">{words.leftToday(today.left, today.limit)}</Chip>;
+  return <Chip className="max-xl:hidden">{words.leftToday(today.left, today.limit)}</Chip>;
 }

@@ -19,7 +19,6 @@ export const canvas = {
   when: "Runs only when",
   items: (count: number) => many(count, "item"),
   picture: "picture",
-  secret: "…",
   yes: "yes",
   no: "no",
   status: {
@@ -35,7 +34,6 @@ export const canvas = {
   },
   step: (done: number, total: number) => `step ${String(done)} / ${String(total)}`,
   parts: (done: number, total: number) => `${String(done)} of ${String(total)}`,
-  plan: { runs: "will run", cached: "from cache", skipped: "will be skipped", unknown: "may run" },
   preview: (title: string) => `result of ${title}`,
   onTheWay: (title: string) => `${title}, on the way`,
   progress: (title: string) => `progress of ${title}`,
@@ -157,7 +155,6 @@ export const canvas = {
     disconnect: "Disconnect",
     openInspector: "Show its inputs",
     runToHere: "Run to here",
-    focusCanvas: "Go to the canvas",
     more: (title: string) => `More for ${title}`,
   },
   menuFor: (title: string) => `Acts for ${title}`,
@@ -229,8 +226,6 @@ export const canvas = {
     noTargets: "Nothing here takes it.",
     noSources: "Nothing here gives it.",
     close: "Close the inspector",
-    more: "More",
-    error: "What went wrong",
   },
   outline: {
     label: "Outline",

@@ -36,6 +36,7 @@ const NODE_TYPES = { card: NodeCard, note: NoteCard };
 const EDGE_TYPES = { link: LinkEdge };
 const GRID: [number, number] = [SNAP_GRID, SNAP_GRID];
 const MINIMAP = { width: 148, height: 92 };
+const FAR = 0.4;
 const SELECT_MORE = ["Shift", "Control", "Meta"];
 
 interface FlowProps {
@@ -71,6 +72,17 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
         edgeTypes={EDGE_TYPES}
         onInit={(instance) => {
           hold(instance, frame.current);
+          showDetail(frame.current, instance.getZoom());
+        }}
+        onMoveStart={(event) => {
+          // A layer of its own while the hand pans: nothing is painted anew. Not while zooming, which would blur.
+          if (event !== null && event.type !== "wheel") frame.current?.setAttribute("data-panning", "");
+        }}
+        onMove={(_event, { zoom }) => {
+          showDetail(frame.current, zoom);
+        }}
+        onMoveEnd={() => {
+          frame.current?.removeAttribute("data-panning");
         }}
         fitView
         fitViewOptions={FIT}
@@ -147,6 +159,12 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
       </ReactFlow>
     </div>
   );
+}
+
+/** From afar cards are titles and marks: words that nobody can read need not be painted. Set on the element itself, for
+ * this is asked in every frame. */
+function showDetail(frame: HTMLElement | null, zoom: number): void {
+  frame?.toggleAttribute("data-far", zoom < FAR);
 }
 
 /** Nodes whose place was changed for good, and by no pointer. */

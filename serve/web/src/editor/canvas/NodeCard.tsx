@@ -43,7 +43,7 @@ export const NodeCard = memo(
       <article
         aria-label={words.node(title, node.type)}
         className={classes(
-          "w-56 rounded-md border bg-raised shadow-float",
+          "card rounded-md border bg-raised",
           selected ? "border-accent ring-1 ring-accent" : (SHADES[status] ?? "border-line-strong"),
         )}
       >

@@ -3,7 +3,7 @@ import { Handle, Position } from "@xyflow/react";
 import { memo } from "react";
 
 import { strings } from "@/strings";
-import { PortGlyph } from "@/ui/port-glyph";
+import { portColor, PortGlyph } from "@/ui/port-glyph";
 
 import { keyOf, useJoinable } from "./joinable";
 
@@ -29,6 +29,7 @@ export const PortHandle = memo(function PortHandle({ node, port, title, type, si
       data-fits={fits === null ? undefined : fits ? "yes" : "no"}
       data-hidden={isHidden || undefined}
       title={words[side](title, type)}
+      style={{ color: portColor(type) }}
     >
       {!isHidden && <PortGlyph type={type} />}
     </Handle>

@@ -34,7 +34,7 @@ export const InputLine = memo(function InputLine({
   const title = port.title;
   const isMissing = port.required && given.by === "nothing";
   return (
-    <div className="relative flex h-6 items-center gap-2 px-2.5 text-sm">
+    <div className="line relative flex h-6 items-center gap-2 px-2.5 text-sm">
       <PortHandle node={node} port={port.name} title={title} type={port.type} side="input" />
       <span className="max-w-1/2 shrink-0 truncate text-muted" title={port.description}>
         {title}
@@ -69,7 +69,7 @@ export const OutputLine = memo(function OutputLine({
 }) {
   const title = port.title;
   return (
-    <div className="relative flex h-6 items-center justify-end gap-2 px-2.5 text-sm">
+    <div className="line relative flex h-6 items-center justify-end gap-2 px-2.5 text-sm">
       <span className="min-w-0 truncate text-muted" title={port.description}>
         {title}
       </span>

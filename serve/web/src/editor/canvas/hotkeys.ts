@@ -40,6 +40,8 @@ export function actFor(event: Pressed): Act | null {
 function isElsewhere(event: KeyboardEvent): boolean {
   const at = event.target instanceof Element ? event.target : null;
   if (at === null) return false;
+  // A dialog is over everything, also where the focus has left it.
+  if (document.querySelector("dialog[open]") !== null) return true;
   if (at.closest("input, textarea, select, [contenteditable], dialog, [role=menu], [role=slider]")) return true;
   // On a focused card Space and Enter select it; that is React Flow's own.
   if (event.key === " " && at.classList.contains("react-flow__node")) return true;

@@ -78,6 +78,6 @@ export function holdFlush(save: () => Promise<void>): void {
   flush = save;
 }
 
-export function flushed(): Promise<void> {
+export function flushed(): Promise<string> {
   return flush();
 }

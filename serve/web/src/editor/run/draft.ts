@@ -7,8 +7,8 @@ export interface CanvasDraft {
   document: WorkflowSpec;
   /** Of the draft that is saved: another one asks for another plan. */
   revision: string | null;
-  /** Resolves once what is on the canvas is saved; rejects with an ApiError where it cannot be. */
-  saved: () => Promise<void>;
+  /** Resolves, with the revision, once what is on the canvas is saved; rejects with an ApiError where it cannot be. */
+  saved: () => Promise<string>;
   /** Have the canvas show `document`, as one step that can be undone. */
   replace: (document: WorkflowSpec, label: string) => void;
   /** Show a node, and one of its fields. */

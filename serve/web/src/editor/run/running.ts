@@ -1,7 +1,8 @@
 /** Starts, follows and stops the run that the editor shows. A run goes on without the page; the page finds it again. */
-import { api, call, unwrap } from "@/api/client";
+import { api, unwrap } from "@/api/client";
 import { asApiError, isAborted } from "@/api/errors";
 import { followRun } from "@/api/run-events";
+import { startedRun } from "@/api/starting";
 import type { Json, Run, Step } from "@/api/types";
 
 import { isUnderWay, useWorkflowRun } from "./state";
@@ -37,7 +38,7 @@ export function runBody(values: Record<string, Json>, options: RunOptions): Reco
 /** Start a run of the workflow with the values that are set, once `ready` has saved what is on the canvas. */
 export async function startRun(
   options: RunOptions = {},
-  ready: () => Promise<void> = async () => undefined,
+  ready: () => Promise<string> = async () => "",
 ): Promise<void> {
   const store = useWorkflowRun.getState();
   const { workflow } = store;
@@ -45,17 +46,18 @@ export async function startRun(
   following?.abort();
   store.starting();
   try {
-    await ready();
+    const revision = await ready();
     const path = `/v1/workflows/${encodeURIComponent(workflow)}@${options.which ?? "draft"}/runs`;
-    const response = await call(path, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(runBody(store.values, options)),
-    });
-    await follow((await response.json()) as Run);
+    const run = await startedRun(path, runBody(store.values, options), revision);
+    // Another workflow may be open by now: the run goes on, and is found again where it belongs.
+    if (isOpen(workflow)) await follow(run);
   } catch (thrown) {
-    if (!isAborted(thrown)) useWorkflowRun.getState().failed(asApiError(thrown));
+    if (!isAborted(thrown) && isOpen(workflow)) useWorkflowRun.getState().failed(asApiError(thrown));
   }
+}
+
+function isOpen(workflow: string): boolean {
+  return useWorkflowRun.getState().workflow === workflow;
 }
 
 /** Show a run from its beginning to its end, and keep it in mind for a reload. */
@@ -65,7 +67,7 @@ export async function follow(run: Run): Promise<void> {
   following = mine;
   const { workflow, began, heard, learned, failed } = useWorkflowRun.getState();
   if (workflow === null) return;
-  sessionStorage.setItem(placeOf(workflow), run.id);
+  remember(workflow, run.id);
   began(run);
   try {
     if (!isEnded(run))
@@ -77,6 +79,14 @@ export async function follow(run: Run): Promise<void> {
     if (!mine.signal.aborted) learned(steps, ended);
   } catch (thrown) {
     if (!mine.signal.aborted) failed(asApiError(thrown));
+  }
+}
+
+function remember(workflow: string, id: string): void {
+  try {
+    sessionStorage.setItem(placeOf(workflow), id);
+  } catch {
+    // A full storage takes nothing away from the run.
   }
 }
 

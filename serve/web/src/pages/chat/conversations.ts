@@ -1,4 +1,5 @@
 /** Conversations: what was asked, what each column answered. They stay in this browser, by tenant and person. */
+import { freshId } from "@/api/fresh-id";
 import type { Json } from "@/api/types";
 
 import type { Answer } from "./answers";
@@ -32,7 +33,7 @@ export const MAX_KEPT = 40;
 export const MAX_CHARACTERS = 600_000;
 
 export function newConversation(page: string, model: string, now: number, values: Record<string, Json>): Conversation {
-  return { id: crypto.randomUUID(), page, system: "", models: [model], values, turns: [], updated: now };
+  return { id: freshId(), page, system: "", models: [model], values, turns: [], updated: now };
 }
 
 /** Its first question, shortened. */
@@ -57,7 +58,7 @@ export function messagesFor(conversation: Conversation, index: number, column: n
 
 /** With turn `index` asked anew as `text`; what came after it is gone. An index beyond the end adds a turn. */
 export function withTurn(conversation: Conversation, index: number, text: string, now: number): Conversation {
-  const turn: Turn = { id: crypto.randomUUID(), text, answers: conversation.models.map(() => null) };
+  const turn: Turn = { id: freshId(), text, answers: conversation.models.map(() => null) };
   return { ...conversation, turns: [...conversation.turns.slice(0, index), turn], updated: now };
 }
 

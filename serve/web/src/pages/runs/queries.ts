@@ -2,6 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, call, unwrap } from "@/api/client";
+import { startedRun } from "@/api/starting";
 import type { Run, Schemas, Step } from "@/api/types";
 
 import { bodyOf, isLive, startOf } from "./facts";
@@ -83,11 +84,7 @@ export function useCancel() {
 export function useRetry() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async (run: Run) => {
-      const headers = { "content-type": "application/json" };
-      const answer = await call(startOf(run), { method: "POST", headers, body: JSON.stringify(bodyOf(run)) });
-      return (await answer.json()) as Run;
-    },
+    mutationFn: (run: Run) => startedRun(startOf(run), bodyOf(run)),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["runs"] }),
   });
 }

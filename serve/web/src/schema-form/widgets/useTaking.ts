@@ -13,6 +13,9 @@ export interface Taking {
   take: (file: Blob, kind?: string) => Promise<void>;
 }
 
+/** An SVG is a document, not pixels: no model takes one. */
+const PICTURES = ["image/png", "image/jpeg", "image/webp"];
+
 /** `onTaken` hears the reference that an input is given. */
 export function useTaking(onTaken: (reference: string) => void): Taking {
   const { isSignedIn } = useSession();
@@ -29,7 +32,7 @@ export function useTaking(onTaken: (reference: string) => void): Taking {
     sending.current?.abort();
     const control = new AbortController();
     sending.current = control;
-    if (!file.type.startsWith(`${kind}/`)) {
+    if (kind === "image" ? !PICTURES.includes(file.type) : !file.type.startsWith(`${kind}/`)) {
       setFault(strings.forms.notAPicture);
       return;
     }
