@@ -25,11 +25,11 @@ class VerdictView(BaseModel):
     open: int
     counters_compared: bool
     adds_up: bool
-    differences: list["DifferenceView"]
+    differences: list["UsageDifferenceView"]
     explained: list[str]
 
 
-class DifferenceView(BaseModel):
+class UsageDifferenceView(BaseModel):
     """One thing that does not add up."""
 
     kind: str
@@ -58,7 +58,7 @@ class AcceptedView(BaseModel):
 
     object: Literal["usage.review"] = "usage.review"
     source: str
-    accepted: list[DifferenceView]
+    accepted: list[UsageDifferenceView]
 
 
 class ResolveBody(Body):
@@ -114,8 +114,8 @@ def accepted_view(source: str, accepted: tuple[Difference, ...]) -> AcceptedView
     return AcceptedView(source=source, accepted=[_difference_view(one) for one in accepted])
 
 
-def _difference_view(difference: Difference) -> DifferenceView:
-    return DifferenceView(kind=difference.kind.value, message=difference.message)
+def _difference_view(difference: Difference) -> UsageDifferenceView:
+    return UsageDifferenceView(kind=difference.kind.value, message=difference.message)
 
 
 def conflict_view(row: Any) -> ConflictView:

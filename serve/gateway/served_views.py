@@ -15,7 +15,7 @@ from serve.gateway.views import Replicas, Timestamp, at_or_none
 from serve.runs.queues import Queue
 
 
-class VersionView(BaseModel):
+class PlatformVersionView(BaseModel):
     """Which Slipway this is."""
 
     version: str

@@ -1,14 +1,34 @@
-"""axe-core finds nothing serious on any view, in either theme."""
+"""axe-core finds nothing serious on any view, in either theme; everything is reached and seen by the keyboard."""
 
 from collections.abc import Callable
 
 import pytest
-from fakes.page_audit import serious_findings, settle
-from playwright.sync_api import Page
+from fakes.page_acts import choose, open_workflow, save_workflow
+from fakes.page_audit import serious_findings, settle, walk_by_tab
+from fakes.page_documents import greeting, with_resizing
+from fakes.platform import TestPlatform
+from playwright.sync_api import Page, expect
 
-SIGNED_IN = ("/models", "/w", "/runs", "/adapters", "/usage", "/keys", "/people", "/platform", "/design", "/nowhere")
+EDITOR = ("/w/audited", "/w/audited/app", "/w/audited/api", "/w/audited/versions", "/w/audited/runs")
+PAGES = ("/models", "/w", "/runs", "/adapters", "/usage", "/keys", "/people", "/platform", "/design", "/nowhere")
 SIGNED_OUT = ("/models", "/models/shapes-sd", "/models/smollm2-135m-instruct", "/models/minilm-l6-v2", "/w", "/signin")
 THEMES = ("dark", "light")
+
+
+@pytest.fixture(scope="session")
+def audited_workflow(site: TestPlatform) -> None:
+    """One with a problem, a note and a group, a version and a run."""
+    document = greeting()
+    save_workflow(site, "audited", document)
+    with site.client() as client:
+        client.post("/v1/workflows/audited/versions", json={"note": "The first."}).raise_for_status()
+        client.post("/v1/workflows/audited/runs", json={"input": {}}).raise_for_status()
+    changed = with_resizing(document)
+    changed["layout"] |= {
+        "notes": [{"text": "Words about it", "x": 0, "y": 260}],
+        "groups": [{"title": "Both", "nodes": ["words", "loud"]}],
+    }
+    save_workflow(site, "audited", changed)
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -19,17 +39,49 @@ def test_nothing_serious_for_a_newcomer(window: Callable[..., Page], theme: str)
 
 
 @pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.usefixtures("audited_workflow")
 def test_nothing_serious_for_who_is_signed_in(window: Callable[..., Page], theme: str) -> None:
     page = window(signed_in=True, theme=theme)
-    found = {path: _audited(page, path) for path in SIGNED_IN}
+    found = {path: _audited(page, path) for path in (*PAGES, *EDITOR)}
     assert {path: findings for path, findings in found.items() if findings} == {}
 
 
 @pytest.mark.parametrize("width", [1024, 390])
+@pytest.mark.usefixtures("audited_workflow")
 def test_nothing_serious_on_narrow_screens(window: Callable[..., Page], width: int) -> None:
     page = window(signed_in=True, width=width)
-    found = {path: _audited(page, path) for path in (*SIGNED_IN, "/models/shapes-sd")}
+    found = {path: _audited(page, path) for path in (*PAGES, *EDITOR, "/models/shapes-sd")}
     assert {path: findings for path, findings in found.items() if findings} == {}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.usefixtures("audited_workflow")
+def test_nothing_serious_with_the_editors_panels_open(window: Callable[..., Page], theme: str) -> None:
+    page = window(signed_in=True, theme=theme)
+    open_workflow(page, "audited")
+    choose(page, "Loud")
+    page.keyboard.press("Shift+O")
+    expect(page.get_by_role("region", name="Outline")).to_be_visible()
+    assert serious_findings(page) == []
+    page.get_by_role("button", name="Keys", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert serious_findings(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("toolbar", name="Canvas tools").get_by_role("button", name="Add a node").click()
+    expect(page.get_by_role("dialog", name="Add a node")).to_be_visible()
+    assert serious_findings(page) == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, *EDITOR, "/models/shapes-sd", "/models/smollm2-135m-instruct"])
+@pytest.mark.usefixtures("audited_workflow")
+def test_every_action_is_reached_by_the_keyboard_and_seen(window: Callable[..., Page], path: str) -> None:
+    page = window(signed_in=True)
+    page.goto(path)
+    settle(page)
+    walk = walk_by_tab(page)
+    assert walk.trapped_at is None
+    assert walk.missed == []
+    assert walk.unseen == []
 
 
 def _audited(page: Page, path: str) -> list[str]:

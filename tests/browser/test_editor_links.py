@@ -73,7 +73,7 @@ def test_a_link_dropped_on_the_canvas_offers_what_takes_it(window: Callable[...,
     _drag(page, _port(page, "Loud", "output Text"), below["x"] + 20, below["y"] + below["height"] + 60)
     dialog = page.get_by_role("dialog", name="Add a node for text (text)")
     expect(dialog.get_by_role("option", name=re.compile("^Trim text"))).to_be_visible()
-    expect(dialog.get_by_role("option", name=re.compile("^Resize"))).to_have_count(0)
+    expect(dialog.get_by_role("option", name=re.compile("^Blur"))).to_have_count(0)
     page.keyboard.type("trim")
     page.keyboard.press("Enter")
     expect(card(page, "Trim text")).to_be_visible()

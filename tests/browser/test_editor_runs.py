@@ -82,9 +82,7 @@ def test_the_app_runs_the_draft(window: Callable[..., Page], site: TestPlatform)
     expect(page.get_by_role("region", name="Outputs")).to_contain_text("QUIETLY", timeout=SLOW_MS)
 
 
-def test_the_gateways_restart_is_told_and_healed(
-    window: Callable[..., Page], site: TestPlatform, watch: Watch
-) -> None:
+def test_the_gateways_restart_is_told_and_healed(window: Callable[..., Page], site: TestPlatform, watch: Watch) -> None:
     watch.excuse("net::ERR|Failed to fetch|503")
     save_workflow(site, "restarted", greeting())
     page = window(signed_in=True)

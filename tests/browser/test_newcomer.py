@@ -72,7 +72,9 @@ def _run_and_change_one_node(page: Page) -> None:
     expect(cards.filter(has_text=re.compile("waiting|running|failed|skipped|cached|stale"))).to_have_count(0)
     assert num_colors(page.get_by_role("img", name="result of Enlarge")) > 1
     inspector = choose(page, "The prompt")
-    inspector.get_by_role("textbox", name="Template", exact=True).fill("a large green {color} circle on a {ground} background")
+    inspector.get_by_role("textbox", name="Template", exact=True).fill(
+        "a large green {color} circle on a {ground} background"
+    )
     expect(page.get_by_role("region", name="Run", exact=True)).to_contain_text("4 run, 3 cached")
     run_workflow(page)
     for title in ("The thing's colour", "The colour behind it", "What is around it"):

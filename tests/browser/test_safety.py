@@ -29,12 +29,20 @@ def unhurt() -> Any:
 @pytest.fixture(scope="session")
 def hostile_model(site: TestPlatform) -> str:
     """A model whose card tries everything; it answers with what it is asked, which may be no better."""
-    card = {"title": f"Hostile {HOSTILE}", "description": HOSTILE, "tags": ["x"], "license": HOSTILE[:60], "playground": True}
+    card = {
+        "title": f"Hostile {HOSTILE}",
+        "description": HOSTILE,
+        "tags": ["x"],
+        "license": HOSTILE[:60],
+        "playground": True,
+    }
     site.apply(echo_document("hostile", card=card))
     return "hostile"
 
 
-def test_a_hostile_card_is_text(window: Callable[..., Page], hostile_model: str, unhurt: Callable[[Page], None]) -> None:
+def test_a_hostile_card_is_text(
+    window: Callable[..., Page], hostile_model: str, unhurt: Callable[[Page], None]
+) -> None:
     page = window()
     for path in ("/models", f"/models/{hostile_model}", f"/models/{hostile_model}?tab=about"):
         page.goto(path)
@@ -64,8 +72,13 @@ def test_a_hostile_workflow_is_text(
             "inputs": [{"name": "idea", "type": "text", "title": HOSTILE, "description": HOSTILE, "default": HOSTILE}],
             "outputs": [{"name": "said", "from": ["say", "text"], "title": HOSTILE}],
         },
-        "nodes": {"say": {"type": "op:text.template", "inputs": {"template": HOSTILE, "value_idea": {"$input": "idea"}}}},
-        "layout": {"nodes": {"say": {"x": 0, "y": 0, "title": HOSTILE}}, "notes": [{"text": HOSTILE, "x": 0, "y": 300}]},
+        "nodes": {
+            "say": {"type": "op:text.template", "inputs": {"template": HOSTILE, "value_idea": {"$input": "idea"}}}
+        },
+        "layout": {
+            "nodes": {"say": {"x": 0, "y": 0, "title": HOSTILE}},
+            "notes": [{"text": HOSTILE, "x": 0, "y": 300}],
+        },
     }
     save_workflow(site, "hostile", document)
     page = window(signed_in=True)
@@ -102,11 +115,17 @@ def test_an_svg_is_no_picture_here(
     chooser.value.set_files({"name": f"{HOSTILE}.svg", "mimeType": "image/svg+xml", "buffer": SVG})
     expect(page.get_by_text("PNG, JPEG and WebP").first).to_be_visible()
     unhurt(page)
+
+
+def test_a_stored_svg_is_a_download(site: TestPlatform) -> None:
+    """Whoever opens its address gets a file, and no document of this origin."""
     with site.client() as client:
         sent = client.post("/v1/assets", files={"file": ("x.svg", SVG, "image/svg+xml")})
-    if sent.is_success:
-        page.goto(f"/v1/assets/{sent.json()['id']}/content")
-        unhurt(page)
+        sent.raise_for_status()
+        answer = client.get(f"/v1/assets/{sent.json()['id']}/content", headers={"accept": "text/html"})
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_the_page_is_in_nobodys_frame(site: TestPlatform) -> None:

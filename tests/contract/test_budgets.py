@@ -192,21 +192,45 @@ async def test_what_a_dead_gateway_s_replicas_have_not_reported_yet_stays_held(
     await add_budget(budgets, 4 * USD)
     made = await reserved(wallets, 4 * USD)
     began_ms = clock.now_ms()
-    row = {column.name: 0 for column in usage_sources.columns} | {"cumulative": {}, "booked": {}, "counters": {}}
-    source = row | {"source": "s", "model": "m", "gaps": [], "reported_ms": began_ms, "oldest_open_ms": began_ms}
-    async with database.write() as connection:
-        await connection.execute(insert(usage_sources).values(source))
+    await add_source(database, began_ms)
     for _ in range(30):
-        clock.advance(10)
-        async with database.write() as connection:
-            await connection.execute(update(usage_sources).values(reported_ms=clock.now_ms()))
-        assert await sweep.sweep() == 0
+        assert await reported(database, sweep, clock) == 0
     await book(database, posting(call("r1", made.hold, began_ms), 3 * USD))
     assert await held_and_spent(database) == (USD, 3 * USD)
     async with database.write() as connection:
         await connection.execute(update(usage_sources).values(oldest_open_ms=None))
     assert await sweep.sweep() == 1
     assert await held_and_spent(database) == (0, 3 * USD)
+
+
+async def test_a_call_that_stays_open_is_waited_for_ten_graces_after_its_lease_died(
+    database: Records, budgets: Budgets, wallets: Wallets, sweep: HoldSweep, clock: ManualClock
+) -> None:
+    await add_budget(budgets, 4 * USD)
+    await reserved(wallets, 4 * USD)
+    died_ms = clock.now_ms() + round(MeteringSettings().lease_seconds * 1000)
+    await add_source(database, clock.now_ms())
+    while clock.now_ms() + 10_000 <= died_ms + 10 * GRACE_SECONDS * 1000:
+        assert await reported(database, sweep, clock) == 0
+    assert await held_and_spent(database) == (4 * USD, 0)
+    assert await reported(database, sweep, clock) == 1
+    assert await held_and_spent(database) == (0, 0)
+
+
+async def add_source(database: Records, now_ms: int) -> None:
+    """A replica that reports, with a call that is open since now."""
+    row = {column.name: 0 for column in usage_sources.columns} | {"cumulative": {}, "booked": {}, "counters": {}}
+    source = row | {"source": "s", "model": "m", "gaps": [], "reported_ms": now_ms, "oldest_open_ms": now_ms}
+    async with database.write() as connection:
+        await connection.execute(insert(usage_sources).values(source))
+
+
+async def reported(database: Records, sweep: HoldSweep, clock: ManualClock) -> int:
+    """Let ten seconds pass, have the replica say that nothing changed, and sweep; how many holds were released."""
+    clock.advance(10)
+    async with database.write() as connection:
+        await connection.execute(update(usage_sources).values(reported_ms=clock.now_ms()))
+    return await sweep.sweep()
 
 
 @pytest.mark.parametrize("ending", ["booked", "never-ran", "lost", "never-written"])

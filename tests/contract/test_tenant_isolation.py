@@ -96,9 +96,6 @@ async def things(made: Gateway) -> dict[str, str]:
     )
     await KnownLayouts(services.records, services.clock).record(WEIGHTS, {MODULE: (WIDTH, WIDTH)})
     async with made.client() as client:
-        run = await client.post(
-            f"/v1/models/{CHAT}/runs", json={"input": {"messages": [{"role": "user", "content": "a"}]}}
-        )
         asset = await client.post("/v1/assets?name=a.txt", content=b"a", headers={"content-type": "text/plain"})
         sent = [("file", ("a.safetensors", image_adapter()))]
         adapter = await client.post("/v1/adapters", data={"name": "stripes"}, files=sent)
@@ -106,6 +103,7 @@ async def things(made: Gateway) -> dict[str, str]:
         project = await client.post("/v1/projects", json={"name": "stripes"})
         draft = await client.put("/v1/workflows/stripes/draft", json=WORKFLOW)
         version = await client.post("/v1/workflows/stripes/versions", json={"aliases": ["theirs"]})
+        run = await client.post("/v1/workflows/stripes/runs", json={"input": {}})
     for answer in (run, asset, adapter, key, project, draft, version):
         assert answer.is_success, answer.text
     ledger = Ledger(services.records, services.clock, MeteringSettings(), PriceBook(services.records, services.clock))

@@ -16,9 +16,7 @@ def greeting(*, linked: bool = True, template: Any = GREETING) -> dict[str, Any]
             "words": {"type": "op:text.template", "inputs": {"template": template}},
             "loud": {"type": "op:text.case", "inputs": {**given, "case": "upper"}},
         },
-        "layout": {
-            "nodes": {"words": {"x": 0, "y": 0, "title": "Words"}, "loud": {"x": 420, "y": 0, "title": "Loud"}}
-        },
+        "layout": {"nodes": {"words": {"x": 0, "y": 0, "title": "Words"}, "loud": {"x": 420, "y": 0, "title": "Loud"}}},
     }
 
 

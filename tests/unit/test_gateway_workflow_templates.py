@@ -8,7 +8,7 @@ from fakes.images import studio
 from fakes.workflows import known
 
 from serve.domain.workflow import WorkflowDocument
-from serve.gateway.workflows.templates import models_of, templates
+from serve.gateway.workflows.template_files import models_of, templates
 from serve.workflow.compiling.compiling import compile_workflow
 
 TEMPLATES = {one.name: one for one in templates()}

@@ -13,9 +13,9 @@ from serve.gateway.applied_documents import OfTenant, owner_of
 from serve.gateway.routing import Injected
 from serve.gateway.served_views import (
     DigestView,
+    PlatformVersionView,
     QueueView,
     ServedView,
-    VersionView,
     digest_view,
     queue_view,
     served_view,
@@ -31,9 +31,9 @@ _NOT_DEPLOYED = ModelStatus(ModelState.LOADING, message="This model is not deplo
 
 
 @router.get("/v1/admin/version", operation_id="getVersion")
-async def get_version(caller: Admin) -> VersionView:
+async def get_version(caller: Admin) -> PlatformVersionView:
     """Which Slipway this is."""
-    return VersionView(version=version("slipway-serve"))
+    return PlatformVersionView(version=version("slipway-serve"))
 
 
 @router.get("/v1/admin/served", operation_id="listServed")

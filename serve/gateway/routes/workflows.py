@@ -21,7 +21,7 @@ from serve.gateway.workflows.palette import palette
 from serve.gateway.workflows.problem_answers import read_workflow
 from serve.gateway.workflows.publishing import author, is_published
 from serve.gateway.workflows.revisions import etag, replaced_revision
-from serve.gateway.workflows.templates import models_of, templates
+from serve.gateway.workflows.template_files import models_of, templates
 from serve.gateway.workflows.views import (
     CheckedView,
     DraftView,

@@ -12,8 +12,8 @@ reported since with nothing open from before. A source that is silent is not wai
 graces, and that only while others do report: when the ledger comes back, all get a grace again.
 
 So overspending is bounded by calls of a dead gateway whose replica's node the ledger could not hear for minutes, or
-which were still running `_LONGEST_GRACES` graces after its death. A gateway that lives holds its calls' cost until they
-are booked.
+which were still open `_LONGEST_GRACES` graces after its death; of runs, after their end. A gateway that lives, and
+renews its leases, holds its calls' cost until they are booked.
 """
 
 from sqlalchemy import ColumnElement, String, and_, cast, exists, func, or_, select, update

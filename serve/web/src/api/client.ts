@@ -1,15 +1,27 @@
 /** Calls of the API with the session's cookie. What changes something carries the session's own token besides. */
 import createClient from "openapi-fetch";
 
+import { strings } from "@/strings";
+
 import { ApiError, asApiError, errorOf, isAborted } from "./errors";
+import { ownerOf } from "./owner";
 import { reach } from "./reachability";
 import type { paths } from "./schema";
+import type { Me } from "./types";
 
 let csrfToken: string | null = null;
+let owner = ownerOf(null);
+let changed: () => void = () => undefined;
 
 /** Told by the session's store whenever it has asked who we are. Kept in memory only. */
-export function useCsrfToken(token: string | null): void {
-  csrfToken = token;
+export function actAs(me: Me | null): void {
+  csrfToken = me?.csrf_token ?? null;
+  owner = ownerOf(me);
+}
+
+/** `act` is told when an answer shows that the session has ended, or is somebody else's by now. */
+export function whenSessionChanges(act: () => void): void {
+  changed = act;
 }
 
 /** What a changing request made without this client carries: an upload that tells its progress. */
@@ -19,17 +31,26 @@ export function sessionHeaders(): Record<string, string> {
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
-/** Sends `request` with the session's token. One that is refused because the session has changed since (another tab
- * signed in anew) goes once more, with the token as it is now. */
+/** Sends `request` in the session. */
 async function send(request: Request): Promise<Response> {
-  if (SAFE.has(request.method)) return reach(request);
+  const response = SAFE.has(request.method) ? await reach(request) : await sendWithToken(request);
+  if (response.status === 401 && csrfToken !== null) changed();
+  return response;
+}
+
+/** Sends `request` with the session's token. One that is refused because the session is another since (another tab
+ * signed in anew) goes once more, with the token as it is now: but never in the name of somebody else. */
+async function sendWithToken(request: Request): Promise<Response> {
   const again = request.clone();
   if (csrfToken !== null) request.headers.set("x-csrf-token", csrfToken);
   const response = await reach(request);
   if (response.status !== 403 || !(await isOldToken(response.clone()))) return response;
-  const { data } = await typed.GET("/v1/site");
-  csrfToken = data?.me?.csrf_token ?? null;
-  if (csrfToken === null) return response;
+  const me = (await typed.GET("/v1/site")).data?.me ?? null;
+  if (me?.csrf_token == null || ownerOf(me) !== owner) {
+    changed();
+    throw new ApiError(401, "session_changed", strings.errors.sessionChanged);
+  }
+  csrfToken = me.csrf_token;
   again.headers.set("x-csrf-token", csrfToken);
   return reach(again);
 }
@@ -39,7 +60,7 @@ async function isOldToken(response: Response): Promise<boolean> {
   return body?.error?.code === "csrf_failed";
 }
 
-const typed = createClient<paths>({ baseUrl: "", credentials: "same-origin", fetch: send });
+const typed = createClient<paths>({ baseUrl: window.location.origin, credentials: "same-origin", fetch: send });
 
 /** The typed client: `unwrap(await api.GET("/v1/runs", { params: { query: { limit: 20 } } }))`. */
 export const api = typed;

@@ -2074,7 +2074,7 @@ export interface components {
          */
         AcceptedView: {
             /** Accepted */
-            accepted: components["schemas"]["serve__gateway__audit_views__DifferenceView"][];
+            accepted: components["schemas"]["UsageDifferenceView"][];
             /**
              * Object
              * @default usage.review
@@ -3277,13 +3277,29 @@ export interface components {
          */
         DifferencesView: {
             /** Differences */
-            differences: components["schemas"]["serve__gateway__workflows__views__DifferenceView"][];
+            differences: components["schemas"]["DifferenceView"][];
             /** From */
             from: string;
             /** Is Same */
             is_same: boolean;
             /** To */
             to: string;
+        };
+        /**
+         * DifferenceView
+         * @description One difference, by node and field; `before` and `after` are null where there was, or is, nothing.
+         */
+        DifferenceView: {
+            after: components["schemas"]["JsonValue"];
+            before: components["schemas"]["JsonValue"];
+            /** Field */
+            field: string | null;
+            /** Kind */
+            kind: string;
+            /** Message */
+            message: string;
+            /** Node */
+            node: string | null;
         };
         /**
          * DiffusionEngine
@@ -5549,7 +5565,7 @@ export interface components {
         /** Page[VersionView] */
         Page_VersionView_: {
             /** Data */
-            data: components["schemas"]["serve__gateway__workflows__views__VersionView"][];
+            data: components["schemas"]["VersionView"][];
             /**
              * Has More
              * @default false
@@ -5707,6 +5723,14 @@ export interface components {
                 [key: string]: number;
             };
             task: components["schemas"]["Task"];
+        };
+        /**
+         * PlatformVersionView
+         * @description Which Slipway this is.
+         */
+        PlatformVersionView: {
+            /** Version */
+            version: string;
         };
         /**
          * PlaygroundView
@@ -6441,68 +6465,6 @@ export interface components {
          */
         Scope: "inference" | "read" | "keys" | "adapters.write" | "workflows.write" | "budgets" | "members" | "admin";
         /**
-         * DifferenceView
-         * @description One thing that does not add up.
-         */
-        serve__gateway__audit_views__DifferenceView: {
-            /** Kind */
-            kind: string;
-            /** Message */
-            message: string;
-        };
-        /**
-         * VersionView
-         * @description Which Slipway this is.
-         */
-        serve__gateway__served_views__VersionView: {
-            /** Version */
-            version: string;
-        };
-        /**
-         * DifferenceView
-         * @description One difference, by node and field; `before` and `after` are null where there was, or is, nothing.
-         */
-        serve__gateway__workflows__views__DifferenceView: {
-            after: components["schemas"]["JsonValue"];
-            before: components["schemas"]["JsonValue"];
-            /** Field */
-            field: string | null;
-            /** Kind */
-            kind: string;
-            /** Message */
-            message: string;
-            /** Node */
-            node: string | null;
-        };
-        /**
-         * VersionView
-         * @description A version: it never changes. `digest` is of the whole document; `address` is how runs and nodes name it.
-         */
-        serve__gateway__workflows__views__VersionView: {
-            /** Address */
-            address: string;
-            /** Aliases */
-            aliases: string[];
-            /** Created At */
-            created_at: string;
-            /** Created By */
-            created_by: string;
-            /** Digest */
-            digest: string;
-            /** Name */
-            name: string;
-            /** Note */
-            note: string;
-            /**
-             * Object
-             * @default workflow_version
-             * @constant
-             */
-            object?: "workflow_version";
-            /** Version */
-            version: number;
-        };
-        /**
          * ServedView
          * @description A model as it is served: without its schemas, and so cheap for hundreds. `document` is that of a model that was
          *     applied over HTTP, with its defaults left out, and null for others: their author has it.
@@ -6836,6 +6798,16 @@ export interface components {
             maxModelLen?: number;
         };
         /**
+         * UsageDifferenceView
+         * @description One thing that does not add up.
+         */
+        UsageDifferenceView: {
+            /** Kind */
+            kind: string;
+            /** Message */
+            message: string;
+        };
+        /**
          * UsageEventHistory
          * @description An attempt, with what was posted on it since.
          */
@@ -7069,7 +7041,7 @@ export interface components {
             /** Counters Compared */
             counters_compared: boolean;
             /** Differences */
-            differences: components["schemas"]["serve__gateway__audit_views__DifferenceView"][];
+            differences: components["schemas"]["UsageDifferenceView"][];
             /** Explained */
             explained: string[];
             /** Model */
@@ -7125,6 +7097,34 @@ export interface components {
             workflow: {
                 [key: string]: components["schemas"]["JsonValue"];
             };
+        };
+        /**
+         * VersionView
+         * @description A version: it never changes. `digest` is of the whole document; `address` is how runs and nodes name it.
+         */
+        VersionView: {
+            /** Address */
+            address: string;
+            /** Aliases */
+            aliases: string[];
+            /** Created At */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Digest */
+            digest: string;
+            /** Name */
+            name: string;
+            /** Note */
+            note: string;
+            /**
+             * Object
+             * @default workflow_version
+             * @constant
+             */
+            object?: "workflow_version";
+            /** Version */
+            version: number;
         };
         /**
          * VllmEngine
@@ -9446,7 +9446,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["serve__gateway__served_views__VersionView"];
+                    "application/json": components["schemas"]["PlatformVersionView"];
                 };
             };
         };
@@ -12671,7 +12671,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["serve__gateway__workflows__views__VersionView"];
+                    "application/json": components["schemas"]["VersionView"];
                 };
             };
             /** @description Successful Response */
@@ -12680,7 +12680,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["serve__gateway__workflows__views__VersionView"];
+                    "application/json": components["schemas"]["VersionView"];
                 };
             };
         };

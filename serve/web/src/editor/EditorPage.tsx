@@ -1,9 +1,10 @@
 /** One workflow: its bar (Canvas, App, API, Versions, Runs; each an address), and the tab that is open. */
-import { lazy, Suspense, useEffect, useSyncExternalStore } from "react";
+import { lazy, Suspense, useSyncExternalStore } from "react";
 import { Redirect, useLocation, useParams } from "wouter";
 
 import { type ApiError, asApiError } from "@/api/errors";
 import { useNodeTypes } from "@/editor/node-types";
+import { usePageTitle } from "@/shell/usePageTitle";
 import { Waiting } from "@/shell/Waiting";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -71,9 +72,7 @@ function Opened({ workflow, tab, isNarrow }: OpenedProps) {
   useRunOf(workflow);
   const draft = useCanvasDraft(workflow);
   const title = draft.document.title || workflow;
-  useEffect(() => {
-    document.title = words.title(title);
-  }, [title]);
+  usePageTitle(title);
   return (
     <div className="flex h-full flex-col">
       <EditorBar workflow={workflow} tab={tab} draft={draft} />

@@ -33,6 +33,7 @@ const SAVE_AFTER_MS = 800;
 const COPY_AFTER_MS = 300;
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 30_000;
+const MAX_UNANSWERED = 8;
 const NOTHING = () => undefined;
 
 export class Autosave {
@@ -41,6 +42,8 @@ export class Autosave {
   private stopListening: () => void = NOTHING;
   private underWay: Promise<void> | null = null;
   private retryMs = FIRST_RETRY_MS;
+  /** What was sent, where no answer told whether it arrived; the newest last. */
+  private unanswered: Draft["workflow"][] = [];
   private isStopped = true;
 
   constructor(
@@ -203,6 +206,7 @@ export class Autosave {
       this.arrived(saved, document);
     } catch (thrown) {
       const error = asApiError(thrown);
+      if (error.isTransient) this.unanswered = [...this.unanswered, document].slice(-MAX_UNANSWERED);
       if (error.code === "revision_mismatch" || error.status === 412) await this.meet(workflow, error);
       else this.failed(error);
     } finally {
@@ -213,6 +217,7 @@ export class Autosave {
   private arrived({ problems, ...fields }: SavedDraft, document: Draft["workflow"]): void {
     const draft = { ...this.store.getState().draft, ...fields, is_published: false };
     this.retryMs = FIRST_RETRY_MS;
+    this.unanswered = [];
     this.store.setState({ saved: document, revision: fields.revision, problems, draft, error: null });
     if (this.isDirty()) {
       this.store.setState({ status: "dirty" });
@@ -237,6 +242,12 @@ export class Autosave {
 
   private clash(theirs: Draft): void {
     this.stopWaiting();
+    const mine = this.unanswered.find((sent) => isSameJson(sent, theirs.workflow));
+    // My own save, whose answer was lost: what was changed since goes on top of it.
+    if (mine !== undefined) {
+      this.arrived({ ...fieldsOf(theirs), problems: theirs.problems }, mine);
+      return;
+    }
     // Both may have made the same of it.
     if (isSameJson(theirs.workflow, this.store.getState().document)) this.agree(theirs);
     else {

@@ -1,13 +1,12 @@
 /** The state of an image model's playground: form, run, history, what is left. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo, useState } from "react";
 
-import { api, unwrap } from "@/api/client";
 import type { Card, Json, Run, Task } from "@/api/types";
 import { checkValues } from "@/schema-form/checks";
 import type { FormField, Values } from "@/schema-form/fields";
 import { useAdaptersOf } from "@/schema-form/widgets/AdaptersField";
-import { useSession } from "@/shell/session";
+import { SITE_KEY, useSession } from "@/shell/session";
 
 import { draftOf, keepDraft } from "./drafts";
 import { type PastRun, useHistory } from "./history";
@@ -62,7 +61,7 @@ export function usePlayground(card: Card, task: Task, shared: Shared | null): Pl
   useEffect(() => {
     if (ended === null) return;
     remember(ended);
-    void queries.invalidateQueries({ queryKey: ["site"] });
+    void queries.invalidateQueries({ queryKey: SITE_KEY });
   }, [ended, remember, queries]);
 
   const set = useCallback((name: string, value: Json) => {
@@ -76,7 +75,7 @@ export function usePlayground(card: Card, task: Task, shared: Shared | null): Pl
     setChanged(new Set());
     const started = await run.start(`/v1/models/${encodeURIComponent(card.name)}/runs`, { ...body } as never);
     if (started !== null) remember(started);
-    void queries.invalidateQueries({ queryKey: ["site"] });
+    void queries.invalidateQueries({ queryKey: SITE_KEY });
     return started;
   };
 
@@ -117,34 +116,4 @@ function errorsShown(
 
 function hasPicture(fields: FormField[], values: Values): boolean {
   return fields.some(({ name, widget }) => (widget === "image" || widget === "mask") && values[name] != null);
-}
-
-const WATCH_MS = 2_000;
-
-/** The model's card, read again while something waits for it to start. */
-export function useCard(name: string, isWatched = false) {
-  return useQuery({
-    queryKey: ["card", name],
-    queryFn: async () => unwrap(api.GET("/v1/catalog/{model}", { params: { path: { model: name } } })),
-    refetchInterval: ({ state }) => (isWatched || state.data?.state === "loading" ? WATCH_MS : 30_000),
-  });
-}
-
-/** Calls `act` for Ctrl-Enter, anywhere on the page. */
-export function useRunKey(act: () => void): void {
-  const latest = useRef(act);
-  useEffect(() => {
-    latest.current = act;
-  });
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return;
-      event.preventDefault();
-      latest.current();
-    };
-    window.addEventListener("keydown", press);
-    return () => {
-      window.removeEventListener("keydown", press);
-    };
-  }, []);
 }

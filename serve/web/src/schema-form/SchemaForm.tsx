@@ -80,7 +80,7 @@ function OneField({ field, context, aside }: { field: FormField; context: FormCo
   );
   if (!aside) return widget;
   return (
-    <div className="flex items-start gap-1">
+    <div className="flex items-start gap-1" data-field={field.name}>
       <div className="min-w-0 flex-1">{widget}</div>
       {aside}
     </div>

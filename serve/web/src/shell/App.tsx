@@ -1,8 +1,9 @@
 /** The frame around every view: its header, its routes, and what happens when a view fails or is on its way. */
-import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { type ComponentType, lazy, Suspense, useLayoutEffect, useState } from "react";
 import { Route, Switch, useLocation } from "wouter";
 
+import { whenSessionChanges } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { ToastRegion } from "@/ui/toast";
 import { TooltipProvider } from "@/ui/tooltip";
@@ -12,7 +13,7 @@ import { Header } from "./Header";
 import { NotFound } from "./NotFound";
 import { OfflineBanner } from "./OfflineBanner";
 import { routes } from "./routes";
-import { SITE_KEY } from "./session";
+import { SITE_KEY, useOneOwner } from "./session";
 import { type Over, useShellView } from "./shell-view";
 import { useFocusOnNavigation, viewOf } from "./useFocusOnNavigation";
 import { titleOf } from "./usePageTitle";
@@ -20,13 +21,7 @@ import { useShellKeys } from "./useShellKeys";
 import { Waiting } from "./Waiting";
 
 export function createQueries(): QueryClient {
-  /** A session that has ended: the page asks who it is now, and its views offer signing in. */
-  const onError = (thrown: unknown) => {
-    if (asApiError(thrown).status === 401) void queries.invalidateQueries({ queryKey: SITE_KEY });
-  };
   const queries = new QueryClient({
-    queryCache: new QueryCache({ onError }),
-    mutationCache: new MutationCache({ onError }),
     defaultOptions: {
       queries: {
         // The platform may be on this machine: the browser's word on the network says nothing about it.
@@ -38,6 +33,8 @@ export function createQueries(): QueryClient {
       mutations: { networkMode: "always" },
     },
   });
+  // A session that has ended: the page asks who it is now, and its views offer signing in.
+  whenSessionChanges(() => void queries.invalidateQueries({ queryKey: SITE_KEY }));
   return queries;
 }
 
@@ -57,6 +54,7 @@ function Frame() {
   const [location] = useLocation();
   useFocusOnNavigation(location);
   useShellKeys();
+  useOneOwner();
   return (
     <div className="flex h-dvh flex-col">
       <Header />

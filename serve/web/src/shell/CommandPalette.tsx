@@ -6,7 +6,7 @@ import { type ReactNode, useState } from "react";
 import { useLocation } from "wouter";
 
 import { api, unwrap } from "@/api/client";
-import { useCatalogue } from "@/pages/catalogue/queries";
+import { useAdapterChoices, useCatalogue, useWorkflowChoices } from "@/api/queries";
 import { strings } from "@/strings";
 import { chooseTheme, type ThemeChoice } from "@/theme/theme";
 import { Dialog } from "@/ui/dialog";
@@ -18,7 +18,6 @@ import { useShellView } from "./shell-view";
 
 const words = strings.shell.palette;
 const THEMES: ThemeChoice[] = ["dark", "light", "system"];
-const FRESH_MS = 30_000;
 
 export default function CommandPalette() {
   const { over, show } = useShellView();
@@ -36,18 +35,8 @@ export default function CommandPalette() {
 function useOwn() {
   const { may } = useSession();
   const enabled = may("read");
-  const workflows = useQuery({
-    queryKey: ["workflows", "palette"],
-    queryFn: async () => (await unwrap(api.GET("/v1/workflows", { params: { query: { limit: 100 } } }))).data,
-    enabled,
-    staleTime: FRESH_MS,
-  });
-  const adapters = useQuery({
-    queryKey: ["adapters", "palette"],
-    queryFn: async () => (await unwrap(api.GET("/v1/adapters", { params: { query: { limit: 100 } } }))).data,
-    enabled,
-    staleTime: FRESH_MS,
-  });
+  const workflows = useWorkflowChoices({ enabled });
+  const adapters = useAdapterChoices({ enabled });
   const runs = useQuery({
     queryKey: ["runs", "palette"],
     queryFn: async () => (await unwrap(api.GET("/v1/runs", { params: { query: { limit: 8 } } }))).data,

@@ -3,11 +3,12 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 
 import { api, unwrap } from "@/api/client";
-import { useCatalogue } from "@/pages/catalogue/queries";
+import { useCatalogue } from "@/api/queries";
 import { strings } from "@/strings";
 import { money } from "@/ui/quantities";
 import { Chip } from "@/ui/words";
 
+import { leftToday } from "./left-today";
 import { type Site, useSession, useSite } from "./session";
 
 const words = strings.shell;
@@ -62,13 +63,6 @@ function SpentToday() {
       <Chip className="hover:border-line-strong">{words.spentToday(money({ nano_usd: nano, usd: "" }))}</Chip>
     </Link>
   );
-}
-
-/** Of today's calls without signing in; null where none are offered. */
-export function leftToday(site: Site): { left: number; limit: number } | null {
-  const today = site.playground.requests.filter(({ window }) => window === "day");
-  const tightest = today.sort((a, b) => a.left - b.left)[0];
-  return site.playground.enabled && tightest !== undefined ? { left: tightest.left, limit: tightest.limit } : null;
 }
 
 function LeftToday({ site }: { site: Site }) {

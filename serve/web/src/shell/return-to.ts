@@ -7,7 +7,8 @@ export function returnPath(search: string, origin: string = window.location.orig
   const wanted = new URLSearchParams(search).get("return_to");
   if (wanted === null || !wanted.startsWith("/")) return HOME;
   const url = URL.canParse(wanted, origin) ? new URL(wanted, origin) : null;
-  if (url?.origin !== origin || NO_PLACES.test(url.pathname)) return HOME;
+  // `/.//elsewhere` is a path of this origin whose own text, `//elsewhere`, is another's address.
+  if (url?.origin !== origin || NO_PLACES.test(url.pathname) || url.pathname.startsWith("//")) return HOME;
   return url.pathname + url.search + url.hash;
 }
 

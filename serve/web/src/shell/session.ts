@@ -1,7 +1,9 @@
 /** Who looks at this page, and what the platform offers to whoever has not signed in: one question for both. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useLayoutEffect, useRef } from "react";
 
-import { api, unwrap, useCsrfToken as keepCsrfToken } from "@/api/client";
+import { actAs, api, unwrap } from "@/api/client";
+import { forgetOwner, ownerOf } from "@/api/owner";
 import type { Me, Schemas } from "@/api/types";
 
 export type Site = Schemas["SiteView"];
@@ -10,7 +12,7 @@ export const SITE_KEY = ["site"] as const;
 
 async function readSite(): Promise<Site> {
   const site = await unwrap(api.GET("/v1/site"));
-  keepCsrfToken(site.me?.csrf_token ?? null);
+  actAs(site.me);
   return site;
 }
 
@@ -46,6 +48,23 @@ export function useSession(): Session {
 export function useForgetSession(): () => Promise<void> {
   const queries = useQueryClient();
   return async () => {
-    await queries.resetQueries();
+    await queries.resetQueries({ queryKey: SITE_KEY });
   };
+}
+
+/** What was read as one person is not shown to the next. Another tab may have signed in, too, so it is looked for here,
+ * once for the page, and not where this page signs in and out. */
+export function useOneOwner(): void {
+  const queries = useQueryClient();
+  const { data: site } = useSite();
+  const before = useRef<string | null>(null);
+  const owner = site === undefined ? null : ownerOf(site.me);
+  useLayoutEffect(() => {
+    if (owner === null || owner === before.current) return;
+    if (before.current !== null) {
+      forgetOwner(before.current);
+      void queries.resetQueries({ predicate: ({ queryKey }) => queryKey[0] !== SITE_KEY[0] });
+    }
+    before.current = owner;
+  }, [owner, queries]);
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Card, Me } from "@/api/types";
 import { codeOf, takeCode } from "@/pages/signin/signing-in";
 
-import { leftToday } from "./HeaderFacts";
+import { leftToday } from "./left-today";
 import { waitMs } from "./OfflineBanner";
 import { groupsOf, runOfQuery } from "./palette-entries";
 import { isAt, morePlaces, PLACES } from "./places";
@@ -56,6 +56,7 @@ describe("where signing in leads", () => {
     ["?return_to=https://elsewhere.example/", "/models"],
     ["?return_to=//elsewhere.example/x", "/models"],
     ["?return_to=/%5Celsewhere.example", "/models"],
+    ["?return_to=/.//elsewhere.example", "/models"],
     ["?return_to=/%09/elsewhere.example", "/models"],
     ["?return_to=javascript:alert(1)", "/models"],
     ["?return_to=/signin?return_to=/signin", "/models"],

@@ -44,7 +44,7 @@ export const chat = {
   parameters: "Parameters",
   reset: "Reset parameters",
   conversations: "Conversations",
-  kept: "Kept in this browser only.",
+  kept: "Kept in this browser only, until you sign out.",
   fresh: "New conversation",
   untitled: "New conversation",
   remove: (title: string) => `Delete “${title}”`,

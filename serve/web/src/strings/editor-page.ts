@@ -1,6 +1,5 @@
 /** The editor's page: its bar, how saving goes, what stands in the way. */
 export const page = {
-  title: (name: string) => `${name} · Slipway`,
   tabs: { label: "Workflow", canvas: "Canvas", app: "App", api: "API", versions: "Versions", runs: "Runs" },
   back: "All workflows",
   notFound: "There is no such workflow",

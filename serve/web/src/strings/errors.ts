@@ -8,6 +8,7 @@ export const errors = {
   notFoundTitle: "Nothing here",
   notFound: "There is nothing at this address.",
   toModels: "Go to the models",
+  sessionChanged: "In this browser somebody has signed in or out since. Look who is signed in, and repeat it.",
   noPermission: "You may not see this.",
   signInNeeded: "Sign in to see this.",
   scopeNeeded: (scope: string) => `You may not see this: it takes the scope “${scope}”. Ask an owner of your tenant.`,

@@ -73,6 +73,7 @@ export const versions = {
     notRun: "What it makes appears here.",
     share: "Copy link",
     shared: "The link to this app is copied.",
+    shareRefused: (address: string) => `The browser does not let the page copy. The link is ${address}`,
     description: "What it does",
     working: "At work",
   },

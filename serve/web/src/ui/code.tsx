@@ -5,11 +5,18 @@ import { useState } from "react";
 import { strings } from "@/strings";
 
 import { IconButton } from "./button";
+import { toast } from "./toast";
 
 export function CopyButton({ text, label = strings.shell.copy }: { text: string; label?: string }) {
   const [isCopied, setCopied] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Over plain HTTP browsers have no clipboard for pages.
+      toast(strings.shell.copyRefused, "bad");
+      return;
+    }
     setCopied(true);
     setTimeout(() => {
       setCopied(false);

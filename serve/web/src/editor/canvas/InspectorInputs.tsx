@@ -71,7 +71,7 @@ function useFieldErrors(name: string): Record<string, string> {
 function FieldActs({ node, field, isSet }: { node: string; field: FormField; isSet: boolean }) {
   const { name: port, title } = field;
   return (
-    <span className="-mr-1.5 flex shrink-0" data-field={port}>
+    <span className="-mr-1.5 flex shrink-0">
       {isSet && (
         <IconButton
           label={words.inspector.resetPort(title)}

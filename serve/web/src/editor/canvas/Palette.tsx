@@ -1,9 +1,8 @@
 /** Search to add: every node type by category, with the states of models; filtered by type where a link was dropped. */
-import { useQuery } from "@tanstack/react-query";
 import { Command } from "cmdk";
 import { useMemo } from "react";
 
-import { api, unwrap } from "@/api/client";
+import { useCatalogue } from "@/api/queries";
 import type { Schemas } from "@/api/types";
 import type { NodeType } from "@/editor/node-types";
 import { strings } from "@/strings";
@@ -22,12 +21,8 @@ const TONES: Record<Schemas["ModelState"], Tone> = { ready: "ok", loading: "info
 
 /** By name; nothing while it is on its way or where it may not be read: the palette works without. */
 function useModelStates(): ReadonlyMap<string, Schemas["ModelState"]> {
-  const { data } = useQuery({
-    queryKey: ["catalog", "states"],
-    queryFn: async () => unwrap(api.GET("/v1/catalog")),
-    staleTime: 15_000,
-  });
-  return useMemo(() => new Map(data?.data.map((card) => [card.name, card.state])), [data]);
+  const { data } = useCatalogue();
+  return useMemo(() => new Map(data?.map((card) => [card.name, card.state])), [data]);
 }
 
 export function Palette() {

@@ -1,4 +1,5 @@
 /** Cut, copy, paste and duplicate. The clipboard holds JSON, so that nodes go from one workflow to another. */
+import { whenOwnerLeaves } from "@/api/owner";
 import { copy as copied, duplicate as duplicated, paste as pasted, readClip } from "@/editor/core/clipboard";
 import { removeNodes } from "@/editor/core/nodes";
 import { removeNotes } from "@/editor/core/placing";
@@ -16,6 +17,9 @@ const words = strings.editor.canvas;
 
 /** Where the system's clipboard is not to be had (no HTTPS, no consent), what was copied on this page last. */
 let kept = "";
+whenOwnerLeaves(() => {
+  kept = "";
+});
 /** How often the same was pasted: each a little further. */
 let numPasted = 0;
 const STEP = 32;

@@ -71,10 +71,10 @@ export function zoomFull(): void {
   void flow?.zoomTo(1, QUICK);
 }
 
-let flush: () => Promise<void> = () => Promise.resolve();
+let flush: () => Promise<string> = () => Promise.resolve("");
 
 /** How the canvas is saved before a run; set with the canvas. */
-export function holdFlush(save: () => Promise<void>): void {
+export function holdFlush(save: () => Promise<string>): void {
   flush = save;
 }
 

@@ -46,6 +46,8 @@ export interface PasteOptions {
 }
 
 const BESIDE = 40;
+/** The server takes documents of 1 MiB. */
+const MAX_CHARACTERS = 2 ** 20;
 
 /** What is selected, to be pasted; null where that is nothing. */
 export function copy(doc: Doc, names: readonly string[], noteIndexes: readonly number[] = []): Clip | null {
@@ -72,8 +74,9 @@ function inputsUsed(node: NodeSpec): string[] {
   return names;
 }
 
-/** The clip that a text from the clipboard is; null where it is something else. */
+/** The clip that a text from the clipboard is; null where it is something else, or more than a workflow may be. */
 export function readClip(text: string): Clip | null {
+  if (text.length > MAX_CHARACTERS) return null;
   try {
     const value = JSON.parse(text) as Json;
     return isObject(value) && value["format"] === CLIP_FORMAT && isClip(value) ? (value as unknown as Clip) : null;
@@ -88,10 +91,11 @@ function isClip(value: { [key: string]: Json }): boolean {
   const isNode = ([name, node]: [string, Json]) =>
     isName(name) && isObject(node) && typeof node["type"] === "string" && isObject(node["inputs"] ?? {});
   const isNamed = (one: Json) => isObject(one) && typeof one["name"] === "string" && typeof one["type"] === "string";
-  const isNote = (one: Json) => isObject(one) && typeof one["text"] === "string";
+  const isPlace = (one: Json) => isObject(one) && [one["x"], one["y"]].every((at) => Number.isFinite(at ?? 0));
+  const isNote = (one: Json) => isPlace(one) && isObject(one) && typeof one["text"] === "string";
   return (
     Object.entries(nodes).every(isNode) &&
-    Object.values(places).every(isObject) &&
+    Object.values(places).every(isPlace) &&
     notes.every(isNote) &&
     inputs.every(isNamed)
   );
@@ -134,6 +138,7 @@ function freshNames(doc: Doc, names: readonly string[]): Record<string, string> 
 function shiftOf(clip: Clip, at: Point | undefined): Point {
   if (at === undefined) return { x: BESIDE, y: BESIDE };
   const all = [...Object.values(clip.places), ...clip.notes];
+  if (all.length === 0) return at;
   const left = Math.min(...all.map(({ x = 0 }) => x));
   const top = Math.min(...all.map(({ y = 0 }) => y));
   return { x: at.x - left, y: at.y - top };

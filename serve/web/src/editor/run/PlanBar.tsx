@@ -9,7 +9,7 @@ import { missingInputs } from "./plan-sentence";
 import { cancelRun, startRun, type RunOptions } from "./running";
 import { RunWords } from "./RunWords";
 import { isUnderWay, useWorkflowRun } from "./state";
-import { usePlan, useRunKeys } from "./useWorkflowRun";
+import { usePlan } from "./useWorkflowRun";
 import { ValuesForm } from "./ValuesForm";
 
 import { asApiError } from "@/api/errors";
@@ -18,6 +18,7 @@ import { Button, IconButton } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
 import { Menu } from "@/ui/menu";
 import { toast } from "@/ui/toast";
+import { useRunKey } from "@/ui/useRunKey";
 
 interface PlanBarProps {
   draft: CanvasDraft;
@@ -43,7 +44,7 @@ export function PlanBar({ draft, selected }: PlanBarProps) {
     }
     void startRun(options, draft.saved);
   };
-  useRunKeys(() => {
+  useRunKey(() => {
     if (!isBusy && past === null) run();
   });
   const words = strings.workflowRun;

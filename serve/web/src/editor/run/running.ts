@@ -36,10 +36,7 @@ export function runBody(values: Record<string, Json>, options: RunOptions): Reco
 }
 
 /** Start a run of the workflow with the values that are set, once `ready` has saved what is on the canvas. */
-export async function startRun(
-  options: RunOptions = {},
-  ready: () => Promise<string> = async () => "",
-): Promise<void> {
+export async function startRun(options: RunOptions = {}, ready: () => Promise<string> = async () => ""): Promise<void> {
   const store = useWorkflowRun.getState();
   const { workflow } = store;
   if (workflow === null || isUnderWay(store.phase)) return;

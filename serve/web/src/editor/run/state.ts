@@ -6,6 +6,7 @@ import { create } from "zustand";
 
 import type { RunEvent } from "@/api/run-events";
 import type { ApiError } from "@/api/errors";
+import { whenOwnerLeaves } from "@/api/owner";
 import type { Json, Run, Schemas, Step, WorkflowSpec } from "@/api/types";
 
 import { folded, foldedSteps, IDLE, isEnded, NO_STATES, type NodeState, type RunStates } from "./node-states";
@@ -104,6 +105,10 @@ export const useWorkflowRun = create<RunStore>()((set, get) => ({
     set({ past });
   },
 }));
+
+whenOwnerLeaves(() => {
+  useWorkflowRun.setState({ workflow: null, ...NOTHING });
+});
 
 function placeOf(workflow: string): string {
   return `slipway.values.${workflow}`;

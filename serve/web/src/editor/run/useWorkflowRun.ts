@@ -58,19 +58,3 @@ async function ask(address: string, values: Record<string, Json>, signal: AbortS
     if (!isAborted(thrown)) planned(null, asApiError(thrown));
   }
 }
-
-/** Ctrl-Enter, or Command-Enter, wherever the focus is; not while a dialog is open, which has its own. */
-export function useRunKeys(run: () => void): void {
-  useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
-      if (document.querySelector("dialog[open]") !== null) return;
-      event.preventDefault();
-      run();
-    };
-    window.addEventListener("keydown", pressed);
-    return () => {
-      window.removeEventListener("keydown", pressed);
-    };
-  });
-}

@@ -30,7 +30,7 @@ export default function ApiTab({ draft }: { draft: CanvasDraft }) {
   const options = useWhichOptions(draft.workflow);
   return (
     <div className="mx-auto flex w-full max-w-4xl flex-col gap-5 p-4 md:p-6">
-      <h1 className="sr-only">{words.title}</h1>
+      <h2 className="sr-only">{words.title}</h2>
       <div className="flex flex-wrap items-end justify-between gap-3">
         <div className="w-64">
           <Select
@@ -43,7 +43,11 @@ export default function ApiTab({ draft }: { draft: CanvasDraft }) {
           />
         </div>
         <Button asChild kind="quiet">
-          <a href={`/v1/workflows/${draft.workflow}@${which}/openapi.json`} target="_blank" rel="noreferrer">
+          <a
+            href={`/v1/workflows/${encodeURIComponent(`${draft.workflow}@${which}`)}/openapi.json`}
+            target="_blank"
+            rel="noreferrer"
+          >
             <ExternalLink size={14} aria-hidden />
             {words.openapi}
           </a>

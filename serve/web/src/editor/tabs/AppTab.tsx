@@ -14,13 +14,14 @@ import { ProblemList } from "@/editor/run/PlanDetails";
 import { startRun } from "@/editor/run/running";
 import { RunLine } from "@/editor/run/RunWords";
 import { isUnderWay, useWorkflowRun } from "@/editor/run/state";
-import { usePlan, useRunKeys } from "@/editor/run/useWorkflowRun";
+import { usePlan } from "@/editor/run/useWorkflowRun";
 import { ValuesForm } from "@/editor/run/ValuesForm";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Select } from "@/ui/fields";
 import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 import { toast } from "@/ui/toast";
+import { useRunKey } from "@/ui/useRunKey";
 
 import { type Callable, useInterface } from "./useInterface";
 import { useWhichOptions } from "./useWhich";
@@ -63,8 +64,14 @@ function WhichApp({ draft, which }: { draft: CanvasDraft; which: string }) {
   const options = useWhichOptions(draft.workflow);
   const path = (of: string) => `/w/${draft.workflow}/app${of === "draft" ? "" : `?of=${of}`}`;
   const share = async () => {
-    await navigator.clipboard.writeText(window.location.origin + path(which));
-    toast(words.shared, "ok");
+    const address = window.location.origin + path(which);
+    try {
+      await navigator.clipboard.writeText(address);
+      toast(words.shared, "ok");
+    } catch {
+      // Over plain HTTP browsers have no clipboard for pages.
+      toast(words.shareRefused(address), "bad");
+    }
   };
   return (
     <div className="flex items-end gap-2">
@@ -97,7 +104,7 @@ function AppForm({ draft, which, callable }: { draft: CanvasDraft; which: string
     setTried(true);
     if (!isBusy && missing.length === 0) void startRun({ which }, which === "draft" ? draft.saved : undefined);
   };
-  useRunKeys(run);
+  useRunKey(run);
   const problems = problemsOf(planError).filter((one) => one.severity === "error");
   const words = strings.workflowRun;
   return (

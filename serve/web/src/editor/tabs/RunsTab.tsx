@@ -1,10 +1,11 @@
 /** Every past run of this workflow; choosing one shows its values and outputs on the canvas. */
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useSearchParams } from "wouter";
 
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
+import { useOneRun } from "@/api/queries";
 import type { Run, RunStatus } from "@/api/types";
 import type { CanvasDraft } from "@/editor/run/draft";
 import { lookAt } from "@/editor/run/looking";
@@ -13,6 +14,7 @@ import { Button } from "@/ui/button";
 import { Select } from "@/ui/fields";
 import { ago, duration, money } from "@/ui/quantities";
 import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
+import { type Column, Table } from "@/ui/table";
 import { toast } from "@/ui/toast";
 import { StateWord, type Tone } from "@/ui/words";
 
@@ -36,11 +38,13 @@ export default function RunsTab({ draft }: { draft: CanvasDraft }) {
     which,
     status,
   );
-  const runs = data?.pages.flatMap((page) => page.data) ?? [];
+  const [search] = useSearchParams();
+  const asked = search.get("run");
+  const runs = useWithAsked(data?.pages.flatMap((page) => page.data) ?? [], asked, draft.workflow);
   const isFiltered = status !== "" || which !== "";
   return (
     <div className="mx-auto flex w-full max-w-5xl flex-col gap-4 p-4 md:p-6">
-      <h1 className="sr-only">{words.title}</h1>
+      <h2 className="sr-only">{words.title}</h2>
       <Filters workflow={draft.workflow} status={status} which={which} onStatus={setStatus} onWhich={setWhich} />
       {error && <ErrorState error={asApiError(error)} />}
       {isPending && <Skeleton className="h-48 w-full" />}
@@ -50,7 +54,7 @@ export default function RunsTab({ draft }: { draft: CanvasDraft }) {
           text={isFiltered ? undefined : words.empty.text}
         />
       )}
-      {runs.length > 0 && <RunTable draft={draft} runs={runs} />}
+      {runs.length > 0 && <RunTable draft={draft} runs={runs} asked={asked} />}
       {hasNextPage && (
         <Button className="self-center" disabled={isFetchingNextPage} onClick={() => void fetchNextPage()}>
           {words.more}
@@ -58,6 +62,14 @@ export default function RunsTab({ draft }: { draft: CanvasDraft }) {
       )}
     </div>
   );
+}
+
+/** The run that the address asks for is shown, however old it is. */
+function useWithAsked(runs: Run[], asked: string | null, workflow: string): Run[] {
+  const isThere = asked === null || runs.some(({ id }) => id === asked);
+  const { data } = useOneRun(isThere ? null : asked);
+  const isOfIt = data !== undefined && !isThere && data.workflow?.split("@")[0] === workflow;
+  return isOfIt ? [...runs, data] : runs;
 }
 
 function useRunsOf(workflow: string, which: string, status: RunStatus | "") {
@@ -117,7 +129,7 @@ function Filters({ workflow, status, which, onStatus, onWhich }: FiltersProps) {
   );
 }
 
-function RunTable({ draft, runs }: { draft: CanvasDraft; runs: Run[] }) {
+function RunTable({ draft, runs, asked }: { draft: CanvasDraft; runs: Run[]; asked: string | null }) {
   const [, go] = useLocation();
   const [opening, setOpening] = useState<string | null>(null);
   const show = async (run: Run) => {
@@ -131,48 +143,37 @@ function RunTable({ draft, runs }: { draft: CanvasDraft; runs: Run[] }) {
       setOpening(null);
     }
   };
-  const { columns } = words;
+  const columns: Column<Run>[] = [
+    { key: "when", title: words.columns.when, className: "whitespace-nowrap", cell: (run) => <When run={run} /> },
+    { key: "version", title: words.columns.version, cell: versionOf },
+    {
+      key: "status",
+      title: words.columns.status,
+      className: "w-full",
+      cell: ({ status }) => <StateWord tone={TONES[status]}>{words.statuses[status]}</StateWord>,
+    },
+    { key: "took", title: words.columns.took, isNumber: true, className: "whitespace-nowrap", cell: tookOf },
+    { key: "cost", title: words.columns.cost, isNumber: true, from: "sm", cell: (run) => money(run.cost) },
+    {
+      key: "actions",
+      title: words.columns.actions,
+      isTitleHidden: true,
+      className: "text-right",
+      cell: (run) => (
+        <Button disabled={opening !== null} onClick={() => void show(run)}>
+          {words.show}
+        </Button>
+      ),
+    },
+  ];
+  return <Table label={words.title} columns={columns} rows={runs} keyOf={({ id }) => id} current={asked} />;
+}
+
+function When({ run }: { run: Run }) {
   return (
-    // Scrolls sideways on narrow screens, so the keyboard must reach it.
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className="overflow-x-auto" tabIndex={0} role="region" aria-label={words.title}>
-      <table className="w-full text-left whitespace-nowrap">
-        <thead className="text-sm text-muted">
-          <tr>
-            <th className="py-1 pr-4 font-normal">{columns.when}</th>
-            <th className="py-1 pr-4 font-normal">{columns.version}</th>
-            <th className="py-1 pr-4 font-normal">{columns.status}</th>
-            <th className="py-1 pr-4 text-right font-normal">{columns.took}</th>
-            <th className="py-1 pr-4 text-right font-normal">{columns.cost}</th>
-            <th className="py-1 font-normal">
-              <span className="sr-only">{columns.actions}</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {runs.map((run) => (
-            <tr key={run.id} className="border-t border-line">
-              <td className="py-1.5 pr-4">
-                <Link href={`/runs/${run.id}`} className="hover:underline">
-                  <time dateTime={run.created_at}>{ago(run.created_at)}</time>
-                </Link>
-              </td>
-              <td className="py-1.5 pr-4">{versionOf(run)}</td>
-              <td className="py-1.5 pr-4">
-                <StateWord tone={TONES[run.status]}>{words.statuses[run.status]}</StateWord>
-              </td>
-              <td className="py-1.5 pr-4 text-right">{tookOf(run)}</td>
-              <td className="py-1.5 pr-4 text-right">{money(run.cost)}</td>
-              <td className="py-1 text-right">
-                <Button disabled={opening !== null} onClick={() => void show(run)}>
-                  {words.show}
-                </Button>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Link href={`/runs/${run.id}`} className="hover:underline">
+      <time dateTime={run.created_at}>{ago(run.created_at)}</time>
+    </Link>
   );
 }
 

@@ -32,7 +32,7 @@ export default function VersionsTab({ draft }: { draft: CanvasDraft }) {
   return (
     <div className="mx-auto grid w-full max-w-6xl gap-6 p-4 md:p-6 lg:grid-cols-[1fr_320px]">
       <div className="flex min-w-0 flex-col gap-4">
-        <h1 className="sr-only">{words.title}</h1>
+        <h2 className="sr-only">{words.title}</h2>
         <DraftRow
           draft={draft}
           onCompare={() => {

@@ -6,7 +6,7 @@ import type { Adapter, Card, Schemas } from "@/api/types";
 import { Answered } from "@/pages/frame/Answered";
 import { Confirm } from "@/pages/frame/Confirm";
 import { Facts } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -17,26 +17,28 @@ import { Chip, StateWord } from "@/ui/words";
 
 import { TryIt } from "./AdaptersPage";
 import { EditAdapter } from "./EditAdapter";
-import { deleteAdapter, useAdapter } from "./queries";
+import { deleteAdapter, placeOfAddress, useAdapter } from "./queries";
 
 const WORDS = strings.adapters;
 
 interface AdapterDetailsProps {
-  adapter: Adapter | null;
+  /** Of the adapter that is shown. */
+  address: string | null;
   bases: Card[];
   onClose: () => void;
 }
 
-export function AdapterDetails({ adapter, bases, onClose }: AdapterDetailsProps) {
+export function AdapterDetails({ address, bases, onClose }: AdapterDetailsProps) {
   return (
-    <Dialog open={adapter !== null} onClose={onClose} title={adapter?.address ?? ""} className="max-w-2xl">
-      {adapter !== null && <Details adapter={adapter} bases={bases} onClose={onClose} />}
+    <Dialog open={address !== null} onClose={onClose} title={address ?? ""} className="max-w-2xl">
+      {address !== null && <Details address={address} bases={bases} onClose={onClose} />}
     </Dialog>
   );
 }
 
-function Details({ adapter, bases, onClose }: { adapter: Adapter; bases: Card[]; onClose: () => void }) {
-  const found = useAdapter(adapter);
+function Details({ address, bases, onClose }: { address: string; bases: Card[]; onClose: () => void }) {
+  const { me } = useSession();
+  const found = useAdapter(placeOfAddress(address, me?.tenant ?? ""));
   return (
     <Answered query={found}>
       {(whole) => (
@@ -52,7 +54,7 @@ function Details({ adapter, bases, onClose }: { adapter: Adapter; bases: Card[];
           <div>
             <h3 className="font-semibold">{WORDS.versions}</h3>
             <p className="text-sm text-muted">{WORDS.versionsText}</p>
-            <Rows
+            <Table
               label={WORDS.versions}
               columns={versionColumns(whole.digest)}
               rows={whole.versions}

@@ -1,11 +1,12 @@
 /** `/adapters`: those of the tenant and those shared with it; add one, look into it, try it, change it, delete it. */
 import { useState } from "react";
-import { Link } from "wouter";
+import { Link, useSearchParams } from "wouter";
 
+import { useCatalogue } from "@/api/queries";
 import type { Adapter, Card } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { PageFrame } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { RequireSession } from "@/shell/RequireSession";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
@@ -18,7 +19,7 @@ import { Chip } from "@/ui/words";
 import { AdapterDetails } from "./AdapterDetails";
 import { NewAdapter } from "./NewAdapter";
 import { tryPlace } from "./places";
-import { useAdapters, useBases } from "./queries";
+import { useAdapters } from "./queries";
 
 const WORDS = strings.adapters;
 
@@ -32,10 +33,17 @@ export default function AdaptersPage() {
 
 function Adapters() {
   const { may } = useSession();
-  const bases = useBases().data ?? [];
-  const [base, setBase] = useState("");
+  const bases = (useCatalogue().data ?? []).filter((card) => card.adapters.enabled);
+  const [search, setSearch] = useSearchParams();
+  const base = search.get("base") ?? "";
+  const say = (name: "base" | "adapter", value: string) => {
+    setSearch((before) => {
+      if (value === "") before.delete(name);
+      else before.set(name, value);
+      return before;
+    });
+  };
   const [isAdding, setAdding] = useState(false);
-  const [opened, setOpened] = useState<Adapter | null>(null);
   const found = useAdapters(base);
   const adapters = found.data?.pages.flatMap((page) => page.data);
   const add = may("adapters.write") && (
@@ -49,6 +57,8 @@ function Adapters() {
     </Button>
   );
   const names = bases.map(({ name }) => ({ value: name, label: name }));
+  // What the address asks for is shown, whether or not it is still in the catalogue.
+  if (base !== "" && !names.some(({ value }) => value === base)) names.push({ value: base, label: base });
   return (
     <PageFrame title={WORDS.title} text={WORDS.text} actions={add}>
       <div className="max-w-60">
@@ -57,7 +67,7 @@ function Adapters() {
           value={base}
           options={[{ value: "", label: WORDS.anyBase }, ...names]}
           onChange={({ target }) => {
-            setBase(target.value);
+            say("base", target.value);
           }}
         />
       </div>
@@ -67,7 +77,14 @@ function Adapters() {
             <Nothing isFiltered={base !== ""} mayAdd={may("adapters.write")} action={add} />
           ) : (
             <>
-              <Rows label={WORDS.title} columns={columns(bases, setOpened)} rows={rows} keyOf={({ id }) => id} />
+              <Table
+                label={WORDS.title}
+                columns={columns(bases, ({ address }) => {
+                  say("adapter", address);
+                })}
+                rows={rows}
+                keyOf={({ id }) => id}
+              />
               {found.hasNextPage && (
                 <div>
                   <Button disabled={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
@@ -87,10 +104,10 @@ function Adapters() {
         }}
       />
       <AdapterDetails
-        adapter={opened}
+        address={search.get("adapter")}
         bases={bases}
         onClose={() => {
-          setOpened(null);
+          say("adapter", "");
         }}
       />
     </PageFrame>

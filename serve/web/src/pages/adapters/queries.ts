@@ -7,6 +7,18 @@ import type { Adapter, Card, Schemas } from "@/api/types";
 export type Architecture = Schemas["AdapterArchitecture"];
 const PAGE = 50;
 
+/** Whose it is, and what it is called there. */
+export interface AdapterPlace {
+  tenant: string;
+  name: string;
+}
+
+/** What `address` stands for when one of `tenant` says it: the own have no tenant before their names. */
+export function placeOfAddress(address: string, tenant: string): AdapterPlace {
+  const [first = "", ...rest] = address.split("/");
+  return rest.length === 0 ? { tenant, name: first } : { tenant: first, name: rest.join("/") };
+}
+
 export function useAdapters(base: string) {
   return useInfiniteQuery({
     queryKey: ["adapters", "list", base],
@@ -22,21 +34,10 @@ export function useAdapters(base: string) {
   });
 }
 
-export function useAdapter(adapter: Adapter) {
-  const { tenant, name } = adapter;
+export function useAdapter({ tenant, name }: AdapterPlace) {
   return useQuery({
     queryKey: ["adapters", "one", tenant, name],
     queryFn: () => unwrap(api.GET("/v1/adapters/{tenant}/{name}", { params: { path: { tenant, name } } })),
-  });
-}
-
-/** The models that take adapters. */
-export function useBases() {
-  return useQuery({
-    queryKey: ["catalog", "cards"],
-    queryFn: () => unwrap(api.GET("/v1/catalog")),
-    select: (page) => page.data.filter((card) => card.adapters.enabled),
-    staleTime: 60_000,
   });
 }
 

@@ -3,7 +3,9 @@ import { useId } from "react";
 import { useSearchParams } from "wouter";
 
 import { asApiError } from "@/api/errors";
+import { useAdaptersByBase, useCatalogue } from "@/api/queries";
 import type { Card } from "@/api/types";
+import { useLeftToday } from "@/shell/left-today";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -12,7 +14,6 @@ import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 import { CatalogueBar } from "./CatalogueBar";
 import { type Filters, filtersOf, matching, queryOf } from "./filters";
 import { ModelCard } from "./ModelCard";
-import { useAdaptersByBase, useCallsLeft, useCatalogue } from "./queries";
 
 const GRID = "grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3 xl:grid-cols-4";
 
@@ -76,7 +77,7 @@ function Shown({ cards, filters, change, isStale }: ShownProps) {
 /** Without a session only the playground's models are told; say so, and what is left of it. */
 function SignedOutNote() {
   const { isSignedIn, isLoading } = useSession();
-  const calls = useCallsLeft();
+  const calls = useLeftToday();
   if (isSignedIn || isLoading) return null;
   return (
     <p>

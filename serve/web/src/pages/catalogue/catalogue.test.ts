@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 
+import { byBase } from "@/api/queries";
 import type { Card } from "@/api/types";
 
 import { examplesOf, shownPictures } from "./examples";
 import { filtersOf, matching, queryOf } from "./filters";
 import { dollars, priceInWords } from "./prices";
-import { byBase } from "./queries";
 
 const SIZES = {
   text_to_image: { properties: { width: { default: 1000 }, height: { default: 1000 }, steps: { default: 20 } } },

@@ -1,13 +1,13 @@
 /** Without a session: how many calls are left today, and how to have more. */
 import { Link } from "wouter";
 
-import { useCallsLeft } from "@/pages/catalogue/queries";
+import { useLeftToday } from "@/shell/left-today";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 
 export function Quota() {
   const { isSignedIn, isLoading } = useSession();
-  const calls = useCallsLeft();
+  const calls = useLeftToday();
   if (isSignedIn || isLoading || calls === null) return null;
   return (
     <p className="text-sm text-muted" role="status">

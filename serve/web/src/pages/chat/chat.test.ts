@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { ApiError } from "@/api/errors";
+import { ownerOf } from "@/api/owner";
 
 import { type Answer, type Chunk, emptyAnswer, grown, segmentsOf, tokensPerSecond } from "./answers";
 import {
@@ -8,7 +9,6 @@ import {
   type Conversation,
   MAX_KEPT,
   messagesFor,
-  ownerOf,
   placeOf,
   read,
   withAnswer,
@@ -96,7 +96,7 @@ describe("conversations", () => {
       setItem: (name: string, text: string) => kept.set(name, text),
     };
     const many = Array.from({ length: MAX_KEPT + 5 }, (_, n) => withTurn(conversation({ id: String(n) }), 0, "q", n));
-    write(store, ownerOf({ tenant: "acme", key_id: "k", user: { id: "ann" } }), many);
+    write(store, ownerOf({ tenant: "acme", key_id: "k", user: { id: "ann", email: "", name: "" } }), many);
     expect([...kept.keys()]).toEqual([placeOf("acme/ann")]);
     expect(read(store, "acme/ann")).toHaveLength(MAX_KEPT);
     expect(read(store, "acme/ann")[0]?.id).toBe(String(MAX_KEPT + 4));

@@ -87,11 +87,6 @@ export function placeOf(owner: string): string {
   return `slipway.chats.1/${owner}`;
 }
 
-export function ownerOf(me: { tenant: string | null; key_id: string; user: { id: string } | null } | null): string {
-  if (me === null) return "anonymous";
-  return [me.tenant ?? "", me.user?.id ?? me.key_id].map(encodeURIComponent).join("/");
-}
-
 /** What is kept for `owner`; what cannot be read is as if it were not there. */
 export function read(store: Pick<Storage, "getItem">, owner: string): Conversation[] {
   try {

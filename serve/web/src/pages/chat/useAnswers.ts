@@ -2,9 +2,11 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import { asApiError, isAborted } from "@/api/errors";
+import { ApiError, asApiError, isAborted } from "@/api/errors";
 import { serverEvents } from "@/api/server-events";
 import type { Json } from "@/api/types";
+import { strings } from "@/strings";
+import { SITE_KEY } from "@/shell/session";
 
 import { type Answer, type Chunk, emptyAnswer, failed, grown } from "./answers";
 
@@ -54,7 +56,7 @@ export function useAnswers(): Answers {
         one.onEnd(answer);
         setLive((all) => Object.fromEntries(Object.entries(all).filter(([key]) => key !== one.key)));
         // The call has changed what is left without a key.
-        void queries.invalidateQueries({ queryKey: ["site"] });
+        void queries.invalidateQueries({ queryKey: SITE_KEY });
       });
     },
     [queries],
@@ -76,11 +78,11 @@ async function follow(ask: Ask, signal: AbortSignal, show: (answer: Answer) => v
   const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal };
   try {
     for await (const { data } of serverEvents(ask.path, init)) {
-      if (data === "[DONE]") break;
+      if (data === "[DONE]") return { ...answer, status: "done" };
       answer = grown(answer, JSON.parse(data) as Chunk, (performance.now() - began) / 1000);
       painter.soon();
     }
-    return { ...answer, status: "done" };
+    throw new ApiError(0, "stream_failed", strings.chat.broken);
   } catch (thrown) {
     if (isAborted(thrown) || signal.aborted) return { ...answer, status: "stopped" };
     return failed(answer, asApiError(thrown));

@@ -1,10 +1,11 @@
 /** The conversations of one model's page, kept in this browser for whoever is signed in. */
 import { useCallback, useState } from "react";
 
+import { ownerOf } from "@/api/owner";
 import type { Json } from "@/api/types";
 import { useSession } from "@/shell/session";
 
-import { type Conversation, newConversation, ownerOf, read, write } from "./conversations";
+import { type Conversation, newConversation, read, write } from "./conversations";
 
 export interface Conversations {
   /** The newest first. */
@@ -70,7 +71,9 @@ function opened(owner: string, page: string, values: Record<string, Json>): Held
 
 /** With `conversation` in the place of that of its id, and on the disk. One without turns is only open, not kept. */
 function put(held: Held, conversation: Conversation): Held {
-  const others = held.all.filter((one) => one.id !== conversation.id);
+  // Another tab may have kept some meanwhile.
+  const stored = read(localStorage, held.owner);
+  const others = (stored.length > 0 ? stored : held.all).filter((one) => one.id !== conversation.id);
   const all = conversation.turns.length === 0 ? others : [...others, conversation];
   write(localStorage, held.owner, all);
   return { ...held, all, current: held.current.id === conversation.id ? conversation : held.current };

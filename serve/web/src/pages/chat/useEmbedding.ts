@@ -3,6 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 
 import { api, unwrap } from "@/api/client";
 import type { Cost, Json } from "@/api/types";
+import { SITE_KEY } from "@/shell/session";
 
 export interface Embedded {
   texts: string[];
@@ -23,7 +24,7 @@ export function useEmbedding() {
   return useMutation({
     mutationFn: embed,
     // The call has changed what is left without a key.
-    onSettled: () => queries.invalidateQueries({ queryKey: ["site"] }),
+    onSettled: () => queries.invalidateQueries({ queryKey: SITE_KEY }),
   });
 }
 

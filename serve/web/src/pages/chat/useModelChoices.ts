@@ -1,6 +1,6 @@
 /** The models that a page for `task` may ask: those of the catalogue that do it, and each with its adapters. */
+import { useAdaptersByBase, useCatalogue } from "@/api/queries";
 import type { Card, Task } from "@/api/types";
-import { useAdaptersByBase, useCatalogue } from "@/pages/catalogue/queries";
 import type { Option } from "@/ui/fields";
 
 /** `card` and its adapters first; the others after it, where `others` are wanted. */

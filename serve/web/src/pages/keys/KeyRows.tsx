@@ -1,5 +1,5 @@
 /** Keys as rows, with what each may do. */
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { limitsInWords } from "@/pages/people/limits";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
@@ -57,7 +57,7 @@ export function KeyRows({ label, keys, now, onSecret }: KeyRowsProps) {
       cell: (key) => <KeyActs keyView={key} now={now} onSecret={onSecret} />,
     },
   ];
-  return <Rows label={label} columns={columns} rows={keys} keyOf={({ id }) => id} />;
+  return <Table label={label} columns={columns} rows={keys} keyOf={({ id }) => id} />;
 }
 
 function Title({ keyView, own }: { keyView: Key; own: string | undefined }) {

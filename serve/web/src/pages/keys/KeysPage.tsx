@@ -1,6 +1,7 @@
 /** `/keys`: the keys of the project or tenant; make one, put another in its place, end it. */
 import { useState } from "react";
 
+import { useKeys } from "@/api/queries";
 import { Answered } from "@/pages/frame/Answered";
 import { PageFrame } from "@/pages/frame/PageFrame";
 import { RequireSession } from "@/shell/RequireSession";
@@ -10,7 +11,6 @@ import { EmptyState } from "@/ui/states";
 
 import { KeyRows } from "./KeyRows";
 import { NewKey } from "./NewKey";
-import { useKeys } from "./queries";
 import { Secret } from "./Secret";
 import { type Key, stateOf } from "./state";
 

@@ -1,7 +1,5 @@
 /** Which models a key may use, each alone or with adapters. */
-import { useQuery } from "@tanstack/react-query";
-
-import { api, unwrap } from "@/api/client";
+import { useCatalogue } from "@/api/queries";
 import { strings } from "@/strings";
 import { Select } from "@/ui/fields";
 
@@ -15,7 +13,7 @@ interface ModelFieldsProps {
 }
 
 export function ModelFields({ chosen, onChange }: ModelFieldsProps) {
-  const cards = useQuery({ queryKey: ["catalog", "cards"], queryFn: () => unwrap(api.GET("/v1/catalog")) });
+  const cards = useCatalogue();
   const set = (name: string, use: "alone" | "adapters" | null) => {
     const { [name]: _, ...others } = chosen;
     onChange(use === null ? others : { ...others, [name]: use });
@@ -23,7 +21,7 @@ export function ModelFields({ chosen, onChange }: ModelFieldsProps) {
   return (
     <fieldset>
       <legend className="text-sm text-muted">{WORDS.models}</legend>
-      {cards.data?.data.map((card) => (
+      {cards.data?.map((card) => (
         <div key={card.name} className="flex min-h-8 items-center justify-between gap-2">
           <label className="flex items-center gap-2">
             <input

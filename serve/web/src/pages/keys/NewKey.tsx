@@ -2,6 +2,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useId, useState } from "react";
 
+import { useProjects } from "@/api/queries";
 import { Refusal } from "@/pages/frame/Confirm";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
@@ -11,7 +12,7 @@ import { Select, TextField } from "@/ui/fields";
 
 import { LimitFields } from "./LimitFields";
 import { ModelFields } from "./ModelFields";
-import { createKey, useProjects } from "./queries";
+import { createKey } from "./queries";
 import { bodyOf, type KeyForm, type Scope, SCOPES } from "./state";
 
 const WORDS = strings.keys.form;

@@ -1,17 +1,7 @@
-/** What the page of keys asks the API. */
-import { useQuery } from "@tanstack/react-query";
-
+/** What the page of keys changes. */
 import { api, unwrap } from "@/api/client";
 
 import type { Key, NewKey } from "./state";
-
-export function useKeys() {
-  return useQuery({ queryKey: ["keys"], queryFn: () => unwrap(api.GET("/v1/keys")) });
-}
-
-export function useProjects() {
-  return useQuery({ queryKey: ["projects"], queryFn: () => unwrap(api.GET("/v1/projects")) });
-}
 
 export function createKey(body: NewKey) {
   return unwrap(api.POST("/v1/keys", { body }));

@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, unwrap } from "@/api/client";
+import { ofTenant, useKeys, useProjects } from "@/api/queries";
 import type { Schemas } from "@/api/types";
 import { type Budget, reachOf } from "@/pages/usage/BudgetBar";
 import { useSession } from "@/shell/session";
@@ -11,7 +12,6 @@ import { Button } from "@/ui/button";
 import { Select, TextField } from "@/ui/fields";
 
 import { FormDialog } from "./FormDialog";
-import { ofTenant, useKeysOf, useProjectsOf } from "./queries";
 
 const WORDS = strings.people.budgetForm;
 const PERIODS: Schemas["Period"][] = ["month", "day", "total"];
@@ -129,8 +129,8 @@ function Amounts({ values, set }: PartProps) {
 
 function Reach({ values, tenant, set }: PartProps & { tenant: string | null }) {
   const { may } = useSession();
-  const projects = useProjectsOf(tenant).data?.data ?? [];
-  const keys = useKeysOf(tenant, may("keys")).data?.data ?? [];
+  const projects = useProjects(tenant).data?.data ?? [];
+  const keys = useKeys(tenant, may("keys")).data?.data ?? [];
   const live = keys.filter(({ revoked_at }) => revoked_at === null);
   return (
     <div className="grid grid-cols-2 gap-3">

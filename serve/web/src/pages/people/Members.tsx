@@ -6,7 +6,7 @@ import { asApiError } from "@/api/errors";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Confirm } from "@/pages/frame/Confirm";
 import { Section } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -46,7 +46,7 @@ export function Members({ tenant }: { tenant: string | null }) {
               {WORDS.noMembers}. {WORDS.noMembersText}
             </p>
           ) : (
-            <Rows label={WORDS.members} columns={columnsOf(tenant)} rows={data} keyOf={({ user_id }) => user_id} />
+            <Table label={WORDS.members} columns={columnsOf(tenant)} rows={data} keyOf={({ user_id }) => user_id} />
           )
         }
       </Answered>

@@ -2,8 +2,8 @@
 import { useEffect } from "react";
 import { useLocation, useSearch } from "wouter";
 
+import { useTenants } from "@/api/queries";
 import { PageFrame } from "@/pages/frame/PageFrame";
-import { useTenants } from "@/pages/usage/queries";
 import { RequireSession } from "@/shell/RequireSession";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";

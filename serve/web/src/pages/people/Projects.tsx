@@ -3,9 +3,10 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, unwrap } from "@/api/client";
+import { ofTenant, useProjects } from "@/api/queries";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { LimitFields, type LimitTexts } from "@/pages/keys/LimitFields";
 import { limitsOf } from "@/pages/keys/state";
 import { useSession } from "@/shell/session";
@@ -16,14 +17,14 @@ import { ago } from "@/ui/quantities";
 
 import { FormDialog } from "./FormDialog";
 import { limitsInWords, textsOf } from "./limits";
-import { ofTenant, type Project, useProjectsOf } from "./queries";
+import type { Project } from "./queries";
 
 const WORDS = strings.people;
 const NO_LIMITS: LimitTexts = { requests: "", tokens: "", images: "" };
 
 export function Projects({ tenant }: { tenant: string | null }) {
   const { may } = useSession();
-  const projects = useProjectsOf(tenant);
+  const projects = useProjects(tenant);
   const columns: Column<Project>[] = [
     { key: "name", title: WORDS.projectColumns.name, className: "font-medium", cell: ({ name }) => name },
     {
@@ -50,7 +51,7 @@ export function Projects({ tenant }: { tenant: string | null }) {
   return (
     <Section title={WORDS.projects} text={WORDS.projectsText} aside={may("members") && <NewProject tenant={tenant} />}>
       <Answered query={projects} waiting={<RowsWaiting rows={2} />}>
-        {({ data }) => <Rows label={WORDS.projects} columns={columns} rows={data} keyOf={({ name }) => name} />}
+        {({ data }) => <Table label={WORDS.projects} columns={columns} rows={data} keyOf={({ name }) => name} />}
       </Answered>
     </Section>
   );

@@ -4,13 +4,13 @@ import { useState } from "react";
 import { Link } from "wouter";
 
 import { api, unwrap } from "@/api/client";
+import { useTenants } from "@/api/queries";
 import type { Schemas } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { LimitFields } from "@/pages/keys/LimitFields";
 import { limitsOf } from "@/pages/keys/state";
-import { useTenants } from "@/pages/usage/queries";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Select, TextField } from "@/ui/fields";
@@ -37,7 +37,7 @@ export function Tenants() {
   return (
     <Section title={WORDS.tenants} text={WORDS.tenantsText} aside={<TenantForm tenant={NEW} />}>
       <Answered query={tenants} waiting={<RowsWaiting rows={2} />}>
-        {({ data }) => <Rows label={WORDS.tenants} columns={COLUMNS} rows={data} keyOf={({ name }) => name} />}
+        {({ data }) => <Table label={WORDS.tenants} columns={COLUMNS} rows={data} keyOf={({ name }) => name} />}
       </Answered>
     </Section>
   );

@@ -2,6 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { api, unwrap } from "@/api/client";
+import { ofTenant } from "@/api/queries";
 import type { Schemas } from "@/api/types";
 
 export type Member = Schemas["MemberView"];
@@ -10,11 +11,6 @@ export type Project = Schemas["ProjectView"];
 export type Tenant = Schemas["TenantView"];
 
 export const ROLES: Role[] = ["viewer", "developer", "owner"];
-
-/** The query of a tenant's things. */
-export function ofTenant(tenant: string | null): { tenant?: string } {
-  return tenant === null ? {} : { tenant };
-}
 
 export function useMembers(tenant: string | null) {
   return useQuery({
@@ -27,21 +23,6 @@ export function useUsers(isAsked: boolean) {
   return useQuery({
     queryKey: ["users"],
     queryFn: () => unwrap(api.GET("/v1/admin/users")),
-    enabled: isAsked,
-  });
-}
-
-export function useProjectsOf(tenant: string | null) {
-  return useQuery({
-    queryKey: ["projects", tenant],
-    queryFn: () => unwrap(api.GET("/v1/projects", { params: { query: ofTenant(tenant) } })),
-  });
-}
-
-export function useKeysOf(tenant: string | null, isAsked: boolean) {
-  return useQuery({
-    queryKey: ["keys", tenant],
-    queryFn: () => unwrap(api.GET("/v1/keys", { params: { query: ofTenant(tenant) } })),
     enabled: isAsked,
   });
 }

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Facts, PageFrame, Section } from "@/pages/frame/PageFrame";
-import { Rows } from "@/pages/frame/Rows";
+import { Table } from "@/ui/table";
 import { RequireSession } from "@/shell/RequireSession";
 import { strings } from "@/strings";
 import { count } from "@/ui/quantities";
@@ -53,7 +53,7 @@ function Platform() {
             data.length === 0 ? (
               <EmptyState title={WORDS.empty} text={WORDS.emptyText} />
             ) : (
-              <Rows
+              <Table
                 label={WORDS.applications}
                 columns={applicationColumns(queues.data?.data)}
                 rows={data}
@@ -70,14 +70,16 @@ function Platform() {
               data.length === 0 ? (
                 <p className="text-muted">{WORDS.noQueues}</p>
               ) : (
-                <Rows label={WORDS.queues} columns={QUEUES} rows={data} keyOf={({ model }) => model ?? ""} />
+                <Table label={WORDS.queues} columns={QUEUES} rows={data} keyOf={({ model }) => model ?? ""} />
               )
             }
           </Answered>
         </Section>
         <Section title={WORDS.pools} text={WORDS.poolsText}>
           <Answered query={served} waiting={<RowsWaiting rows={2} />}>
-            {({ data }) => <Rows label={WORDS.pools} columns={POOLS} rows={poolsOf(data)} keyOf={({ name }) => name} />}
+            {({ data }) => (
+              <Table label={WORDS.pools} columns={POOLS} rows={poolsOf(data)} keyOf={({ name }) => name} />
+            )}
           </Answered>
         </Section>
       </div>
@@ -94,7 +96,7 @@ function Decisions({ served }: { served: Served[] }) {
   const decisions = decisionsOf(served).slice(0, MOST_DECISIONS);
   if (decisions.length === 0) return <p className="text-muted">{WORDS.noDecisions}</p>;
   return (
-    <Rows
+    <Table
       label={WORDS.decisions}
       columns={DECISIONS}
       rows={decisions}

@@ -1,5 +1,5 @@
 /** The columns of the operator's tables. */
-import type { Column } from "@/pages/frame/Rows";
+import type { Column } from "@/ui/table";
 import { strings } from "@/strings";
 import { ago, count, duration } from "@/ui/quantities";
 import { StateWord, type Tone } from "@/ui/words";

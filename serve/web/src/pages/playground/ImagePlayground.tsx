@@ -2,9 +2,11 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import { useSearchParams } from "wouter";
 
+import { useCard } from "@/api/queries";
 import type { Card, Task } from "@/api/types";
 import type { Shared } from "@/playground/sharing";
-import { useCard, usePlayground, useRunKey } from "@/playground/usePlayground";
+import { usePlayground } from "@/playground/usePlayground";
+import { useRunKey } from "@/ui/useRunKey";
 
 import { ApiTab } from "./ApiTab";
 import { HistoryPanel } from "./HistoryPanel";

@@ -3,9 +3,10 @@ import { type ComponentType, lazy, Suspense, useState } from "react";
 import { useParams, useSearchParams } from "wouter";
 
 import { asApiError } from "@/api/errors";
+import { useCard } from "@/api/queries";
 import type { Card, Task } from "@/api/types";
 import { sharedIn } from "@/playground/sharing";
-import { useCard } from "@/playground/usePlayground";
+import { usePageTitle } from "@/shell/usePageTitle";
 import { Waiting } from "@/shell/Waiting";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -45,6 +46,7 @@ export default function ModelPage() {
 }
 
 function Model({ card }: { card: Card }) {
+  usePageTitle(card.title || card.name);
   const [shared] = useState(() => sharedIn(window.location.hash));
   const [search, setSearch] = useSearchParams();
   const asked = search.get("task") as Task | null;

@@ -1,7 +1,7 @@
 /** What was sent to a run's webhook. Nothing is shown of a run without one. */
 import type { Run, Schemas } from "@/api/types";
 import { Section } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { strings } from "@/strings";
 import { ago } from "@/ui/quantities";
 import { StateWord, type Tone } from "@/ui/words";
@@ -51,7 +51,7 @@ export function Deliveries({ run }: { run: Run }) {
   if (data === undefined || data.data.length === 0) return null;
   return (
     <Section title={WORDS.deliveries}>
-      <Rows label={WORDS.deliveries} columns={COLUMNS} rows={data.data} keyOf={({ id }) => id} />
+      <Table label={WORDS.deliveries} columns={COLUMNS} rows={data.data} keyOf={({ id }) => id} />
     </Section>
   );
 }

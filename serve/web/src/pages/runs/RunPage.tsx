@@ -1,6 +1,7 @@
 /** `/runs/:id`: one run, followed while it goes on: what went in, what came out, how long it took, what it cost. */
 import { useParams } from "wouter";
 
+import { useOneRun } from "@/api/queries";
 import type { Run } from "@/api/types";
 import { Answered } from "@/pages/frame/Answered";
 import { Facts, PageFrame, Section } from "@/pages/frame/PageFrame";
@@ -15,7 +16,6 @@ import { StateWord } from "@/ui/words";
 
 import { Deliveries } from "./Deliveries";
 import { isLive, nameOf, tookSeconds, toneOf, waitedSeconds } from "./facts";
-import { useRunOf } from "./queries";
 import { RunActs } from "./RunActs";
 import { RunUsage } from "./RunUsage";
 import { RunInput, RunOutput } from "./RunValues";
@@ -33,7 +33,7 @@ export default function RunPage() {
 
 function Followed() {
   const { id = "" } = useParams<{ id: string }>();
-  const run = useRunOf(id);
+  const run = useOneRun(id);
   return (
     <Answered query={run} waiting={<Waiting />}>
       {(found) => <RunView run={found} />}

@@ -3,7 +3,7 @@ import { Link, useLocation } from "wouter";
 
 import { asApiError } from "@/api/errors";
 import type { Run } from "@/api/types";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { useSession } from "@/shell/session";
 import { useNow } from "@/pages/frame/now";
 import { strings } from "@/strings";
@@ -22,7 +22,7 @@ export function RunRows({ runs }: { runs: Run[] }) {
   const now = useNow(runs.some(isLive));
   const { may } = useSession();
   const shown = may("inference") ? [...columns(now), ACTIONS] : columns(now);
-  return <Rows label={WORDS.title} columns={shown} rows={runs} keyOf={(run) => run.id} />;
+  return <Table label={WORDS.title} columns={shown} rows={runs} keyOf={(run) => run.id} />;
 }
 
 function columns(now: number): Column<Run>[] {

@@ -2,7 +2,7 @@
 import type { Run, Schemas } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { quantitiesInWords } from "@/pages/usage/units";
 import { strings } from "@/strings";
 import { money } from "@/ui/quantities";
@@ -60,7 +60,7 @@ export function RunUsage({ run }: { run: Run }) {
           data.length === 0 ? (
             <p className="text-muted">{WORDS.usageNone}</p>
           ) : (
-            <Rows label={WORDS.usage} columns={COLUMNS} rows={data} keyOf={({ id }) => id} />
+            <Table label={WORDS.usage} columns={COLUMNS} rows={data} keyOf={({ id }) => id} />
           )
         }
       </Answered>

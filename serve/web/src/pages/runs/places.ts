@@ -7,7 +7,7 @@ import { ADAPTERS } from "@/schema-form/fields";
 export function placeOf(run: Run): string | null {
   if (run.kind === "workflow") {
     const name = run.workflow?.split("@")[0] ?? "";
-    return name === "" ? null : `/w/${encodeURIComponent(name)}/runs`;
+    return name === "" ? null : `/w/${encodeURIComponent(name)}/runs?run=${encodeURIComponent(run.id)}`;
   }
   if (run.model === null || run.task === null) return null;
   const values = { ...run.input } as Record<string, Json>;

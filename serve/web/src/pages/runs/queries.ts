@@ -2,6 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, call, unwrap } from "@/api/client";
+import { useCatalogue, useWorkflowChoices } from "@/api/queries";
 import { startedRun } from "@/api/starting";
 import type { Run, Schemas, Step } from "@/api/types";
 
@@ -18,14 +19,6 @@ export function useRuns(filters: RunFilters) {
     // Pages further back hold what has ended; the first one also gets what is new.
     refetchInterval: ({ state }) =>
       state.data?.data.some(isLive) ? LIVE_MS : filters.after === null ? IDLE_MS : false,
-  });
-}
-
-export function useRunOf(id: string) {
-  return useQuery({
-    queryKey: ["runs", "one", id],
-    queryFn: () => unwrap(api.GET("/v1/runs/{run_id}", { params: { path: { run_id: id } } })),
-    refetchInterval: ({ state }) => (state.data !== undefined && isLive(state.data) ? 1_000 : false),
   });
 }
 
@@ -95,17 +88,7 @@ export async function deleteRun(id: string): Promise<void> {
 
 /** What can be filtered by: the models and the workflows there are. */
 export function useTargets() {
-  const models = useQuery({
-    queryKey: ["catalog", "names"],
-    queryFn: () => unwrap(api.GET("/v1/catalog")),
-    select: (page) => page.data.map((card) => card.name),
-    staleTime: 60_000,
-  });
-  const workflows = useQuery({
-    queryKey: ["workflows", "names"],
-    queryFn: () => unwrap(api.GET("/v1/workflows", { params: { query: { limit: 100 } } })),
-    select: (page) => page.data.map((workflow) => workflow.name),
-    staleTime: 60_000,
-  });
-  return { models: models.data ?? [], workflows: workflows.data ?? [] };
+  const models = useCatalogue().data ?? [];
+  const workflows = useWorkflowChoices({ enabled: true }).data ?? [];
+  return { models: models.map(({ name }) => name), workflows: workflows.map(({ name }) => name) };
 }

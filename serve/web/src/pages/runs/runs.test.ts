@@ -64,7 +64,7 @@ test("a run is gone on with where it came from", () => {
   const place = placeOf(RUN) ?? "";
   expect(place.startsWith("/models/shapes-sd?task=text_to_image&run=run-1#with=")).toBe(true);
   expect(decodeURIComponent(place)).toContain('"adapters":[{"name":"default/moon@sha256:1","scale":0.5}]');
-  expect(placeOf(WORKFLOW)).toBe("/w/banner/runs");
+  expect(placeOf(WORKFLOW)).toBe(`/w/banner/runs?run=${WORKFLOW.id}`);
 });
 
 test("waiting and working are told apart, and go on with the time", () => {

@@ -1,5 +1,5 @@
 /** Signing in: at the identity provider, by a link that works once, or with a key. */
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 
 import { asApiError } from "@/api/errors";
@@ -37,6 +37,7 @@ export default function SignInPage() {
               <p>{link.refusal}</p>
             </div>
           )}
+          {link.isAsking && me !== null && <AskFirst name={nameOf(me)} link={link} />}
           {me === null ? <Ways place={place} onSignedIn={goOn} /> : <SignedIn name={nameOf(me)} place={place} />}
         </>
       )}
@@ -59,31 +60,81 @@ function useGoOn(place: string): () => Promise<void> {
 interface ArrivedLink {
   isChecking: boolean;
   refusal: string | null;
+  /** A link is here, and somebody is signed in already. */
+  isAsking: boolean;
+  use: () => void;
+  drop: () => void;
 }
 
-/** Signs in with the code that came in the address: at once, and when a link is opened over this page. */
+/** Signs in with the code that came in the address: at once, and when a link is opened over this page. Whoever is signed
+ * in is asked first: somebody else may have sent the link, to see what is done next in their account. */
 function useArrivedLink(goOn: () => Promise<void>): ArrivedLink {
-  const [link, setLink] = useState<ArrivedLink>({ isChecking: false, refusal: null });
+  const { isLoading, isSignedIn } = useSession();
+  const [code, setCode] = useState<string | null>(null);
+  const [isChecking, setChecking] = useState(false);
+  const [refusal, setRefusal] = useState<string | null>(null);
+  const spent = useRef<string | null>(null);
   useEffect(() => {
-    const arrive = async () => {
-      const code = takeCode();
-      if (code === null) return;
-      setLink({ isChecking: true, refusal: null });
+    const arrive = () => {
+      const arrived = takeCode();
+      if (arrived !== null) setCode(arrived);
+    };
+    arrive();
+    window.addEventListener("hashchange", arrive);
+    return () => {
+      window.removeEventListener("hashchange", arrive);
+    };
+  }, []);
+  const spend = useCallback(
+    async (one: string) => {
+      // An effect may come twice; the code is good for once.
+      if (spent.current === one) return;
+      spent.current = one;
+      setCode(null);
+      setChecking(true);
+      setRefusal(null);
       try {
-        await signInByCode(code);
+        await signInByCode(one);
         await goOn();
       } catch (thrown) {
-        setLink({ isChecking: false, refusal: asApiError(thrown).message });
+        setRefusal(asApiError(thrown).message);
       }
-    };
-    const onArrival = () => void arrive();
-    onArrival();
-    window.addEventListener("hashchange", onArrival);
-    return () => {
-      window.removeEventListener("hashchange", onArrival);
-    };
-  }, [goOn]);
-  return link;
+      setChecking(false);
+    },
+    [goOn],
+  );
+  const isFree = code !== null && !isLoading && !isSignedIn;
+  useEffect(() => {
+    if (isFree)
+      queueMicrotask(() => {
+        void spend(code);
+      });
+  }, [isFree, code, spend]);
+  return {
+    isChecking: isChecking || isFree || (code !== null && isLoading),
+    refusal,
+    isAsking: code !== null && isSignedIn,
+    use: () => {
+      if (code !== null) void spend(code);
+    },
+    drop: () => {
+      setCode(null);
+    },
+  };
+}
+
+function AskFirst({ name, link }: { name: string; link: ArrivedLink }) {
+  return (
+    <div role="alert" className="flex flex-col gap-3 rounded-md border border-warn px-3 py-2">
+      <p>{words.linkArrived(name)}</p>
+      <div className="flex gap-2">
+        <Button onClick={link.use}>{words.useLink}</Button>
+        <Button kind="primary" onClick={link.drop}>
+          {words.stay}
+        </Button>
+      </div>
+    </div>
+  );
 }
 
 function Ways({ place, onSignedIn }: { place: string; onSignedIn: () => Promise<void> }) {

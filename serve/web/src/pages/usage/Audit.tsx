@@ -2,7 +2,7 @@
 import type { Schemas } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { strings } from "@/strings";
 import { ago, count } from "@/ui/quantities";
 import { StateWord } from "@/ui/words";
@@ -34,7 +34,7 @@ function Books() {
             </StateWord>
             {found.late_witnesses > 0 && <p className="text-muted">{WORDS.late(found.late_witnesses)}</p>}
             {found.data.length > 0 && (
-              <Rows label={WORDS.audit} columns={VERDICTS} rows={found.data} keyOf={({ source }) => source} />
+              <Table label={WORDS.audit} columns={VERDICTS} rows={found.data} keyOf={({ source }) => source} />
             )}
           </>
         )}
@@ -81,7 +81,7 @@ function Conflicts() {
           data.length === 0 ? (
             <StateWord tone="ok">{WORDS.noConflicts}</StateWord>
           ) : (
-            <Rows
+            <Table
               label={WORDS.conflicts}
               columns={CONFLICTS}
               rows={data}

@@ -1,10 +1,10 @@
 /** Of when, of what and in which unit usage is shown; for administrators also of whom. */
+import { useTenants } from "@/api/queries";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Select } from "@/ui/fields";
 
 import { type Asked, DIMENSIONS, PERIODS } from "./asked";
-import { useTenants } from "./queries";
 import { unitName } from "./units";
 
 const WORDS = strings.usage;

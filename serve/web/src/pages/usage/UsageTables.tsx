@@ -1,5 +1,5 @@
 /** The numbers of the chart: by group, which is its legend, too, and over time. */
-import { type Column, Rows } from "@/pages/frame/Rows";
+import { type Column, Table } from "@/ui/table";
 import { strings } from "@/strings";
 import { count } from "@/ui/quantities";
 
@@ -22,6 +22,7 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
     {
       key: "name",
       title: WORDS.dimensions[by],
+      order: (group) => group.name,
       cell: (group) => <Name group={group} place={groups.indexOf(group)} />,
     },
     {
@@ -29,6 +30,7 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
       title: WORDS.total,
       isNumber: true,
       className: "whitespace-nowrap font-medium",
+      order: (group) => group.total,
       cell: (group) => inWords(measure, group.total),
     },
     {
@@ -43,6 +45,7 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
       title: WORDS.calls,
       isNumber: true,
       from: "sm",
+      order: (group) => totalsOf(group.rows).attempts,
       cell: (group) => count(totalsOf(group.rows).attempts),
     },
     {
@@ -53,7 +56,7 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
       cell: (group) => quantitiesInWords(totalsOf(group.rows).quantities).join(" · "),
     },
   ];
-  return <Rows label={WORDS.title} columns={columns} rows={groups} keyOf={({ name }) => name} />;
+  return <Table label={WORDS.title} columns={columns} rows={groups} keyOf={({ name }) => name} />;
 }
 
 function Name({ group, place }: { group: Group; place: number }) {
@@ -78,20 +81,33 @@ export function TimeTable({ series, starts, granularity, measure }: TimeTablePro
   const value = (index: number, values: number[]) => inWords(measure, values[index] ?? 0);
   const sum = (index: number) => series.reduce((total, { values }) => total + (values[index] ?? 0), 0);
   const columns: Column<{ start: number; index: number }>[] = [
-    { key: "when", title: WORDS.when, className: "whitespace-nowrap", cell: ({ start }) => whenOf(start, granularity) },
+    {
+      key: "when",
+      title: WORDS.when,
+      className: "whitespace-nowrap",
+      order: ({ start }) => start,
+      cell: ({ start }) => whenOf(start, granularity),
+    },
     ...series.map(({ name, values }, place) => ({
       key: String(place),
       title: name === null ? WORDS.others(series.length - LARGEST) : name || WORDS.nothing,
       isNumber: true,
       className: "whitespace-nowrap",
+      order: ({ index }: { index: number }) => values[index] ?? 0,
       cell: ({ index }: { index: number }) => value(index, values),
     })),
-    { key: "total", title: WORDS.total, isNumber: true, cell: ({ index }) => inWords(measure, sum(index)) },
+    {
+      key: "total",
+      title: WORDS.total,
+      isNumber: true,
+      order: ({ index }) => sum(index),
+      cell: ({ index }) => inWords(measure, sum(index)),
+    },
   ];
   return (
     <details>
       <summary className="cursor-pointer text-muted hover:text-fg">{WORDS.overTime}</summary>
-      <Rows label={WORDS.overTime} columns={columns} rows={rows} keyOf={({ start }) => String(start)} />
+      <Table label={WORDS.overTime} columns={columns} rows={rows} keyOf={({ start }) => String(start)} />
     </details>
   );
 }

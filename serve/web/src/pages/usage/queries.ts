@@ -59,14 +59,6 @@ export function useCredits(tenant: string | null) {
   });
 }
 
-export function useTenants(isAsked: boolean) {
-  return useQuery({
-    queryKey: ["tenants"],
-    queryFn: () => unwrap(api.GET("/v1/admin/tenants")),
-    enabled: isAsked,
-  });
-}
-
 export function useAudit() {
   return useQuery({ queryKey: ["audit"], queryFn: () => unwrap(api.GET("/v1/admin/reconcile")) });
 }

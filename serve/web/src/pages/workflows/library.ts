@@ -11,7 +11,7 @@ const PAGE = 50;
 
 export function useWorkflows(text: string) {
   return useInfiniteQuery({
-    queryKey: ["workflows", text],
+    queryKey: ["workflows", "list", text],
     queryFn: ({ pageParam }) =>
       unwrap(api.GET("/v1/workflows", { params: { query: { q: text, limit: PAGE, after: pageParam ?? undefined } } })),
     initialPageParam: null as string | null,

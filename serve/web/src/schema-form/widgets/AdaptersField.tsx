@@ -1,9 +1,8 @@
 /** Adapters of the form's model, each with the scale it is applied with. */
-import { useQuery } from "@tanstack/react-query";
 import { X } from "lucide-react";
 import { useId } from "react";
 
-import { api, unwrap } from "@/api/client";
+import { useAdapterChoices } from "@/api/queries";
 import type { Adapter, Json } from "@/api/types";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
@@ -17,18 +16,11 @@ import { hintOf, type WidgetProps } from "./props";
 
 /** What a hand reaches; the API takes from -10 to 10, typed. */
 const SCALES = { minimum: -2, maximum: 2, step: 0.05 };
-const MAX_LISTED = 100;
 
 /** The adapters that were checked against `model`; only those who have signed in may see any. */
 export function useAdaptersOf(model: string | undefined) {
   const { isSignedIn } = useSession();
-  return useQuery({
-    queryKey: ["adapters", "of", model],
-    enabled: isSignedIn && model !== undefined,
-    staleTime: 30_000,
-    queryFn: async () =>
-      (await unwrap(api.GET("/v1/adapters", { params: { query: { base: model, limit: MAX_LISTED } } }))).data,
-  });
+  return useAdapterChoices({ base: model, enabled: isSignedIn && model !== undefined });
 }
 
 export function AdaptersField(props: WidgetProps) {
