@@ -13,7 +13,8 @@ from playwright.sync_api import Page, expect
 
 HOSTILE = "<img src=x onerror=\"window.hacked='img'\"><script>window.hacked='script'</script>{{7*7}}"
 SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" onload="window.hacked='svg'"><script>window.hacked='svg'</script>
-<foreignObject><body xmlns="http://www.w3.org/1999/xhtml"><img src="x" onerror="window.hacked='svg'"/></body></foreignObject></svg>"""
+<foreignObject><body xmlns="http://www.w3.org/1999/xhtml"><img src="x" onerror="window.hacked='svg'"/></body>
+</foreignObject></svg>"""
 
 
 @pytest.fixture
