@@ -181,18 +181,20 @@ class Sessions:
         return next(iter(session.standing.roles), DEFAULT_TENANT if session.is_admin else NO_TENANT)
 
     async def switch(self, session: Session, tenant: str) -> Session:
-        """The session in another tenant of its person's. Raises NotFound, the same for unknown and for closed ones."""
+        """The session in another tenant of its person's, with another token: a page that still shows the tenant before,
+        in another tab, changes nothing in this one. Raises NotFound, the same for unknown and for closed ones."""
         known = None
         if "\x00" not in tenant and self._may_enter(session, tenant):
             async with self._records.read() as connection:
                 known = await connection.scalar(select(tenants.c.name).where(tenants.c.name == tenant))
         if known is None:
             raise NotFound(f"You are in no tenant {tenant[:80]!r}. GET /v1/me lists yours.", param="tenant")
+        csrf = self._choose()
         async with self._records.write() as connection:
             this = sessions.c.sha256 == session.digest
-            await connection.execute(update(sessions).where(this).values(tenant=tenant))
+            await connection.execute(update(sessions).where(this).values(tenant=tenant, csrf=csrf))
         self.forget(session.user.id)
-        return await self._in_tenant(session, tenant)
+        return await self._in_tenant(replace(session, csrf=csrf), tenant)
 
     async def end(self, session: Session, everywhere: bool = False) -> None:
         """End a session, or with `everywhere` all of its person: at once here, within `cache_seconds` in other

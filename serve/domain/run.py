@@ -115,6 +115,8 @@ class WorkflowTerms(Frozen):
     """Nodes to run to; none of them, the outputs of the interface."""
     use_cache: bool = True
     """False runs everything anew; results are kept all the same."""
+    previews: int = 0
+    """Unfinished pictures that its calls of image models send, of nodes that ask for none. No result depends on it."""
     metadata: bool = True
     """Whether its PNG files carry the workflow and the inputs; never where `workflows.image_metadata` says no."""
 

@@ -111,6 +111,12 @@ def test_our_own_pictures_give_the_workflow_that_made_them() -> None:
     assert ref("gen", "image") == {"$ref": ["gen", "image"]}
 
 
+def test_our_own_workflows_take_other_models_for_theirs() -> None:
+    document = {"format": "workflow/v1", "nodes": {"gen": {"type": "model:gone", "inputs": {"prompt": "a star"}}}}
+    assert comfy_import(document, gone="shapes-sd").spec.nodes["gen"].type == "model:shapes-sd"
+    assert comfy_import(document, gone="also gone").spec.nodes["gen"].type == "model:gone"
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

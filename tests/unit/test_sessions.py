@@ -148,6 +148,7 @@ async def test_a_session_moves_only_to_tenants_of_its_person(people: People, rec
     found = await people.sessions.find(token)
     assert found is not None
     assert found.caller() == moved.caller()
+    assert session.csrf != moved.csrf == found.csrf
 
 
 async def test_an_administrator_of_the_installation_is_one_in_every_tenant(people: People, records: Records) -> None:

@@ -9,8 +9,12 @@ from fakes.stages import COST, MemoryStage, Timed, Workshop, echo, ended, hangin
 from fakes.workflows import given, known, published, ref, workflow
 
 from serve.domain.errors import EngineFailed, InvalidRequest, ModelUnavailable, Overloaded
-from serve.domain.generation import Progress
-from serve.domain.steps import ModelStep, StepStatus
+from serve.domain.folds import Answer
+from serve.domain.generation import Artifact, Completed, Progress
+from serve.domain.media import Asset
+from serve.domain.names import AssetId
+from serve.domain.steps import ModelStep, StepAnswer, StepStatus
+from serve.domain.usage import Quantities
 from serve.workflow.results.results import MemoryResults
 
 LANGUAGE = "smollm2-135m-instruct"
@@ -22,6 +26,18 @@ def add(a: Any, b: Any, **more: Any) -> dict[str, Any]:
 
 def chat(prompt: Any, **more: Any) -> dict[str, Any]:
     return {"type": f"model:{LANGUAGE}", "task": "chat", "inputs": {"prompt": prompt, "seed": 1}, **more}
+
+
+def image(prompt: str, **inputs: Any) -> dict[str, Any]:
+    told = {"prompt": prompt, "seed": 1, **inputs}
+    return {"type": "model:shapes-sd", "task": "text_to_image", "inputs": told}
+
+
+def painted(step: ModelStep) -> StepAnswer:
+    answer = Answer()
+    asset = Asset(AssetId(f"of-{step.label}"), "00", "image/png", 3, 0, width=1, height=1)
+    answer.add([Artifact("image", asset), Completed(Quantities(images=1))])
+    return StepAnswer(answer, Quantities(images=1), COST)
 
 
 def joined(**values: Any) -> dict[str, Any]:
@@ -176,6 +192,16 @@ async def test_a_run_that_wants_no_cache_runs_everything_and_keeps_it(shop: Work
     _, anew = await shop.perform(spec, use_cache=False)
     _, after = await shop.perform(spec)
     assert (len(anew.calls), len(after.calls)) == (1, 0)
+
+
+async def test_previews_are_asked_of_nodes_that_ask_for_none_and_change_no_result(shop: Workshop) -> None:
+    nodes = {"a": image("a star"), "b": image("a star", previews=1)}
+    spec = workflow(nodes, {name: [name, "seed"] for name in nodes})
+    _, stage = await shop.perform(spec, model=painted, previews=4)
+    asked = {step.label: step.inputs["previews"] for step in stage.calls}
+    assert asked == {"a": 4, "b": 1}
+    _, again = await shop.perform(spec, model=painted)
+    assert again.calls == []
 
 
 async def test_what_is_not_to_be_cached_runs_and_what_it_feeds_is_known_by_content(shop: Workshop) -> None:

@@ -162,6 +162,11 @@ def test_a_painter_shows_what_it_paints_before_how():
     ports = ports_of(facts("sdxl-base"), Task.IMAGE_TO_IMAGE)
     assert list(ports)[:5] == ["prompt", "negative_prompt", "image", "mask", "strength"]
     assert {name for name, port in ports.items() if port.schema["x-ui"]["advanced"]} == {
+        "outpaint_left",
+        "outpaint_right",
+        "outpaint_top",
+        "outpaint_bottom",
+        "sampler",
         "output_format",
         "quality",
         "previews",

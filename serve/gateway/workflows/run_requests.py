@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest, NotFound
+from serve.domain.images import MAX_PREVIEWS
 from serve.domain.names import RunId
 from serve.domain.port_types import Kind, parse_type
 from serve.domain.workflow import MAX_PORTS, NodeName, WorkflowInput
@@ -38,7 +39,8 @@ class NewWorkflowRunBody(Body):
     """A run of a workflow to start. `input` has the workflow's inputs by name; pictures are asset:<id>, a data: URL or
     an http(s) address. `targets` are nodes to run to, in place of the outputs. With `use_cache` false everything is
     made anew. Seeds that nobody gives are those of the run `seeds_of`, where it has them: what it made is then found,
-    and not made again. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes."""
+    and not made again. `previews` are unfinished pictures of each image among the events, of nodes that ask for
+    none. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes."""
 
     input: dict[str, Any] = Field(default_factory=dict)
     webhook: WebhookBody | None = None
@@ -47,6 +49,7 @@ class NewWorkflowRunBody(Body):
     targets: list[NodeName] = Field(default_factory=list, max_length=MAX_TARGETS)
     use_cache: bool = True
     seeds_of: RunId | None = Field(default=None, max_length=36)
+    previews: int = Field(default=0, ge=0, le=MAX_PREVIEWS)
     metadata: bool = True
 
 

@@ -140,6 +140,7 @@ class WorkflowOrder:
             adapters=dict(found.adapters.names),
             targets=tuple(body.targets),
             use_cache=body.use_cache,
+            previews=body.previews,
             metadata=body.metadata and settings.image_metadata,
         )
         webhook = None if body.webhook is None else await webhook_of(services_of(self._request), body.webhook)

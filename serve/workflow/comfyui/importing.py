@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from serve.domain import validation
 from serve.domain.errors import InvalidRequest
-from serve.domain.workflow import MAX_BYTES, MAX_NODES, WorkflowSpec
+from serve.domain.workflow import MAX_BYTES, MAX_NODES, NodePrefix, WorkflowSpec
 from serve.workflow.comfyui import inert
 from serve.workflow.comfyui.classes import CLASSES
 from serve.workflow.comfyui.folding import FOLDING
@@ -58,16 +58,26 @@ def import_comfyui(
     """The workflow that a graph, or the picture that carries one, is here.
 
     `models` are those that are served; `chosen` names models for checkpoints, and adapters for LoRAs, by their files'
-    names. A picture of our own gives the workflow that made it.
+    names. A picture of our own gives the workflow that made it, in which `chosen` names models for models.
 
     Raises:
         InvalidRequest: there is no graph in it, or one that is too large.
     """
     found = read(data)
     if found.spec is not None:
-        return Imported(found.spec, list(found.spec.provenance.warnings))
+        return Imported(_with_models(found.spec, models, chosen), list(found.spec.provenance.warnings))
     assert found.graph is not None
     return _imported(found.graph, _digest(data), models, chosen)
+
+
+def _with_models(spec: WorkflowSpec, models: Mapping[str, ModelFacts], chosen: Mapping[str, str]) -> WorkflowSpec:
+    prefix = f"{NodePrefix.MODEL}:"
+    types = {prefix + name: prefix + other for name, other in chosen.items() if other in models}
+    nodes = {
+        name: node.model_copy(update={"type": types[node.type]}) if node.type in types else node
+        for name, node in spec.nodes.items()
+    }
+    return spec.model_copy(update={"nodes": nodes})
 
 
 def _digest(data: bytes | Mapping[str, Any]) -> str:

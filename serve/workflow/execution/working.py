@@ -16,7 +16,7 @@ from serve.workflow.execution.wiring import Planned, hashed
 from serve.workflow.execution.workload import work_of_call, work_of_operation
 from serve.workflow.facts import ModelFacts
 from serve.workflow.ports.model_calls import call_of, values_of
-from serve.workflow.ports.model_ports import MODEL_PORT, SEED_PORT
+from serve.workflow.ports.model_ports import MODEL_PORT, PREVIEWS_PORT, SEED_PORT
 from serve.workflow.values import decode, encode
 
 
@@ -128,7 +128,7 @@ class Worker:
         facts = node.model or self._models[values[MODEL_PORT]]
         assert node.task is not None
         given, adapters = call_of(node.task, values)
-        inputs = facts.card.complete(node.task, given)
+        inputs = self._with_previews(facts.card.complete(node.task, given))
         self._check_reckoned(facts, node.task, inputs, node.policy.timeout_seconds)
         began = self._clock.monotonic()
 
@@ -143,6 +143,12 @@ class Worker:
         usage = answered.usage.nonzero()
         self._remember(f"model:{facts.name}", work_of_call(node.task, inputs), began, usage)
         return Done(outputs, usage, answered.cost_nano)
+
+    def _with_previews(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the run asks to see meanwhile, where the node asks for nothing. It is no part of any result's key."""
+        terms = self._stage.run.workflow
+        asks_for_none = inputs.get(PREVIEWS_PORT) == 0
+        return {**inputs, PREVIEWS_PORT: terms.previews} if terms is not None and asks_for_none else inputs
 
     def _check_reckoned(
         self, facts: ModelFacts, task: Task, inputs: Mapping[str, Any], timeout_seconds: float | None

@@ -34,6 +34,7 @@ ADAPTERS_PORT = "adapters"
 ADAPTER_PORT = "adapter"
 """A single one, which a node can be run over a list of."""
 SEED_PORT = "seed"
+PREVIEWS_PORT = "previews"
 METADATA_PORT = "metadata"
 """Whether a picture's own file tells how it was made."""
 

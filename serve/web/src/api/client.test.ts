@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { actAs, call, whenSessionChanges } from "./client";
+import { useReachability } from "./reachability";
 import type { Me } from "./types";
 
 const me = (id: string, csrf_token: string) => ({ user: { id }, key_id: "", tenant: "acme", csrf_token }) as Me;
@@ -55,5 +56,27 @@ describe("a session that has changed in another tab", () => {
     actAs(me("ann", "old"));
     await expect(call("/v1/runs")).rejects.toMatchObject({ status: 401 });
     expect(looked).toHaveBeenCalledOnce();
+  });
+});
+
+describe("an answer that does not come", () => {
+  it("is not waited for without end", async () => {
+    const over = new DOMException("late", "TimeoutError");
+    vi.spyOn(AbortSignal, "timeout").mockReturnValue(AbortSignal.abort(over));
+    vi.stubGlobal("fetch", ({ signal }: Request) => Promise.reject(signal.reason as Error));
+    await expect(call("/v1/runs")).rejects.toMatchObject({ code: "timeout", isTransient: true });
+    vi.restoreAllMocks();
+  });
+
+  it("is the network's fault only where the platform has not said it itself", async () => {
+    const told = (headers: Record<string, string>) => () =>
+      Promise.resolve(new Response("{}", { status: 504, headers }));
+    vi.stubGlobal("fetch", told({ "x-request-id": "1" }));
+    await expect(call("/v1/runs")).rejects.toMatchObject({ status: 504 });
+    expect(useReachability.getState().isAway).toBe(false);
+    vi.stubGlobal("fetch", told({}));
+    await expect(call("/v1/runs")).rejects.toMatchObject({ status: 504 });
+    expect(useReachability.getState().isAway).toBe(true);
+    useReachability.getState().found();
   });
 });

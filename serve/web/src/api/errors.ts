@@ -29,6 +29,11 @@ export class ApiError extends Error {
   }
 }
 
+/** The API adds for programs which call helps ("GET /v1/models lists them."); people have links. */
+function forPeople(message: string): string {
+  return message.replace(/ (GET|POST|PUT|PATCH|DELETE) \/v1\/\S* [^.]*\.$/, "");
+}
+
 /** The error that `response` tells; its body may be the envelope, anything else, or missing. */
 export function errorOf(response: Response, body: unknown): ApiError {
   const told = (body as Envelope | undefined)?.error ?? {};
@@ -36,7 +41,7 @@ export function errorOf(response: Response, body: unknown): ApiError {
   return new ApiError(
     response.status,
     told.code ?? `http_${String(response.status)}`,
-    told.message ?? strings.errors.answered(response.status),
+    told.message === undefined ? strings.errors.answered(response.status) : forPeople(told.message),
     told.param ?? null,
     Number.isFinite(retry) && retry > 0 ? retry : null,
     told as Record<string, unknown>,
@@ -47,6 +52,8 @@ export function errorOf(response: Response, body: unknown): ApiError {
 export function asApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
   if (thrown instanceof TypeError) return new ApiError(0, "offline", strings.errors.offline);
+  if (thrown instanceof DOMException && thrown.name === "TimeoutError")
+    return new ApiError(0, "timeout", strings.errors.timeout);
   return new ApiError(-1, "page_fault", strings.errors.fault);
 }
 

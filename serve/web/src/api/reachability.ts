@@ -18,8 +18,9 @@ export const useReachability = create<Reachability>((set) => ({
   },
 }));
 
-/** What a proxy says for a platform that is not there. */
+/** What a proxy says for a platform that is not there. The platform's own answers, 504 among them, carry an id. */
 const BY_PROXIES = new Set([502, 504]);
+const BY_PLATFORM = "x-request-id";
 
 /** `fetch` that says when nobody answered. */
 export async function reach(request: Request): Promise<Response> {
@@ -30,6 +31,6 @@ export async function reach(request: Request): Promise<Response> {
     if (thrown instanceof TypeError) useReachability.getState().lost();
     throw thrown;
   }
-  if (BY_PROXIES.has(response.status)) useReachability.getState().lost();
+  if (BY_PROXIES.has(response.status) && !response.headers.has(BY_PLATFORM)) useReachability.getState().lost();
   return response;
 }

@@ -4994,7 +4994,8 @@ export interface components {
          * @description A run of a workflow to start. `input` has the workflow's inputs by name; pictures are asset:<id>, a data: URL or
          *     an http(s) address. `targets` are nodes to run to, in place of the outputs. With `use_cache` false everything is
          *     made anew. Seeds that nobody gives are those of the run `seeds_of`, where it has them: what it made is then found,
-         *     and not made again. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes.
+         *     and not made again. `previews` are unfinished pictures of each image among the events, of nodes that ask for
+         *     none. `metadata` false keeps the workflow and its inputs out of the PNG files that it makes.
          */
         NewWorkflowRunBody: {
             /**
@@ -5011,6 +5012,11 @@ export interface components {
              * @default true
              */
             metadata?: boolean;
+            /**
+             * Previews
+             * @default 0
+             */
+            previews?: number;
             /**
              * Priority
              * @default 0

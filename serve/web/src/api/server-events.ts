@@ -1,5 +1,7 @@
 /** Server-sent events over fetch, which unlike EventSource can POST, be aborted and say why it failed. */
-import { call } from "./client";
+import { strings } from "@/strings";
+
+import { ApiError, call } from "./client";
 
 export interface ServerEvent {
   event: string;
@@ -7,8 +9,13 @@ export interface ServerEvent {
   id: string | null;
 }
 
-/** The events of one response, until it ends. Raises ApiError where the request is refused or the stream breaks. */
-export async function* serverEvents(path: string, init: RequestInit = {}): AsyncGenerator<ServerEvent> {
+/** The events of one response, until it ends. Raises ApiError where the request is refused, the stream breaks, or nothing
+ * at all comes for `silenceMs`: a connection that is gone, as after the computer slept, does not say so. */
+export async function* serverEvents(
+  path: string,
+  init: RequestInit = {},
+  silenceMs = Infinity,
+): AsyncGenerator<ServerEvent> {
   const headers = new Headers(init.headers);
   headers.set("accept", "text/event-stream");
   const response = await call(path, { ...init, headers });
@@ -17,7 +24,7 @@ export async function* serverEvents(path: string, init: RequestInit = {}): Async
   let rest = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await heard(reader.read(), silenceMs);
       if (done) break;
       rest += value;
       const blocks = rest.split(/\r?\n\r?\n/);
@@ -29,6 +36,21 @@ export async function* serverEvents(path: string, init: RequestInit = {}): Async
     }
   } finally {
     await reader.cancel().catch(() => undefined);
+  }
+}
+
+async function heard<T>(reading: Promise<T>, silenceMs: number): Promise<T> {
+  if (silenceMs === Infinity) return reading;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ApiError(0, "silent", strings.errors.timeout));
+    }, silenceMs);
+  });
+  try {
+    return await Promise.race([reading, silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

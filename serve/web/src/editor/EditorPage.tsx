@@ -4,6 +4,8 @@ import { Redirect, useLocation, useParams } from "wouter";
 
 import { type ApiError, asApiError } from "@/api/errors";
 import { useNodeTypes } from "@/editor/node-types";
+import { DropToImport } from "@/pages/workflows/DropToImport";
+import { RequireSession } from "@/shell/RequireSession";
 import { usePageTitle } from "@/shell/usePageTitle";
 import { Waiting } from "@/shell/Waiting";
 import { strings } from "@/strings";
@@ -34,14 +36,16 @@ export default function EditorPage() {
   // On a narrow screen the form comes first; the canvas has an address of its own there.
   if (tab === undefined && isNarrow) return <Redirect to={`/w/${id}/app`} replace />;
   return (
-    <EditorProvider
-      key={workflow}
-      workflow={workflow}
-      renderLoading={() => <Waiting />}
-      renderError={(error, retry) => <Refused error={error} retry={retry} />}
-    >
-      <Opened workflow={workflow} tab={isTab(tab) ? tab : "canvas"} isNarrow={isNarrow} />
-    </EditorProvider>
+    <RequireSession title={strings.shell.titles.workflow}>
+      <EditorProvider
+        key={workflow}
+        workflow={workflow}
+        renderLoading={() => <Waiting />}
+        renderError={(error, retry) => <Refused error={error} retry={retry} />}
+      >
+        <Opened workflow={workflow} tab={isTab(tab) ? tab : "canvas"} isNarrow={isNarrow} />
+      </EditorProvider>
+    </RequireSession>
   );
 }
 
@@ -99,7 +103,11 @@ function CanvasTab({ draft, isNarrow }: { draft: CanvasDraft; isNarrow: boolean 
   const { data, error, refetch } = useNodeTypes();
   const failed = error === null ? null : asApiError(error);
   if (data === undefined) return failed ? <ErrorState error={failed} retry={() => void refetch()} /> : <Waiting />;
-  return <EditorCanvas store={store} types={data} draft={draft} isNarrow={isNarrow} />;
+  return (
+    <DropToImport>
+      <EditorCanvas store={store} types={data} draft={draft} isNarrow={isNarrow} />
+    </DropToImport>
+  );
 }
 
 function useIsNarrow(): boolean {

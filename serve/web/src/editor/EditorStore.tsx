@@ -4,6 +4,7 @@ import { createContext, type ReactNode, useContext, useEffect, useState } from "
 import { useStore } from "zustand";
 
 import { ApiError, asApiError } from "@/api/errors";
+import { beforeOwnerLeaves } from "@/api/owner";
 import type { Me } from "@/api/types";
 import { useSession } from "@/shell/session";
 
@@ -89,6 +90,7 @@ function watched({ autosave }: Editor): () => void {
   const leave = () => {
     autosave.keep();
   };
+  const stopWriting = beforeOwnerLeaves(() => autosave.flush());
   const timer = setInterval(() => {
     if (document.visibilityState === "visible") look();
   }, LOOK_EVERY_MS);
@@ -98,6 +100,7 @@ function watched({ autosave }: Editor): () => void {
   window.addEventListener("pagehide", leave);
   return () => {
     clearInterval(timer);
+    stopWriting();
     document.removeEventListener("visibilitychange", seen);
     window.removeEventListener("focus", look);
     window.removeEventListener("online", online);

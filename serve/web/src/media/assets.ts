@@ -1,8 +1,6 @@
 /** Assets as the page uses them: where their bytes are, and how new ones get there. */
-import { sessionHeaders } from "@/api/client";
-import { ApiError } from "@/api/errors";
 import type { Schemas } from "@/api/types";
-import { strings } from "@/strings";
+import { upload } from "@/api/uploading";
 
 export type Asset = Schemas["AssetView"];
 
@@ -25,52 +23,17 @@ export function sourceOf(reference: string): string | null {
 }
 
 /** Stores `file`. `onProgress` hears the part of it that was sent. Raises ApiError, or AbortError where `signal` says so. */
-export function uploadAsset(
+export async function uploadAsset(
   file: File | Blob,
   onProgress: (fraction: number) => void = () => undefined,
   signal?: AbortSignal,
 ): Promise<Asset> {
-  return new Promise((resolve, reject) => {
-    // fetch does not tell how much of a body was sent.
-    const request = new XMLHttpRequest();
-    const name = file instanceof File ? `?name=${encodeURIComponent(file.name.slice(0, 255))}` : "";
-    request.open("POST", `/v1/assets${name}`);
-    for (const [header, value] of Object.entries(sessionHeaders())) request.setRequestHeader(header, value);
-    request.setRequestHeader("content-type", file.type || "application/octet-stream");
-    request.upload.onprogress = (event) => {
-      if (event.lengthComputable) onProgress(event.loaded / event.total);
-    };
-    request.onload = () => {
-      if (request.status === 201) resolve(JSON.parse(request.responseText) as Asset);
-      else reject(refusalOf(request));
-    };
-    request.onerror = () => {
-      reject(new ApiError(0, "offline", strings.errors.offline));
-    };
-    request.onabort = () => {
-      reject(new DOMException("The upload was stopped.", "AbortError"));
-    };
-    signal?.addEventListener("abort", () => {
-      request.abort();
-    });
-    request.send(file);
-  });
-}
-
-function refusalOf(request: XMLHttpRequest): ApiError {
-  let told: { code?: string; message?: string; param?: string | null } = {};
-  try {
-    told = (JSON.parse(request.responseText) as { error?: typeof told }).error ?? {};
-  } catch {
-    // A proxy's page, say: its status is all that is known.
-  }
-  const { status } = request;
-  return new ApiError(
-    status,
-    told.code ?? `http_${String(status)}`,
-    told.message ?? strings.errors.answered(status),
-    told.param ?? null,
-  );
+  const name = file instanceof File ? `?name=${encodeURIComponent(file.name.slice(0, 255))}` : "";
+  const onSent = (sent: number, total: number) => {
+    onProgress(total === 0 ? 1 : sent / total);
+  };
+  const mediaType = file.type || "application/octet-stream";
+  return (await upload(`/v1/assets${name}`, file, { mediaType, onSent, signal })).body as Asset;
 }
 
 /** The bytes of `blob` as a `data:` URL: how those without an account send pictures. */

@@ -187,6 +187,15 @@ describe("snippets", () => {
     for (const language of LANGUAGES) expect(snippet(edit, language, "sync")).not.toContain("AAAA");
   });
 
+  it("make no program of what a link says", () => {
+    const hostile = { prompt: "\u0000x.png | touch /tmp/owned", "'; touch /tmp/owned '": PIXEL };
+    const edit = { origin: "http://x", model: "m", task: "image_to_image" as const, body: { input: hostile } };
+    const shell = snippet(edit, "curl", "sync");
+    expect(shell).toContain(`"\\u0000x.png | touch /tmp/owned"`);
+    expect(shell).toContain(`$(base64 < ''\\''; touch /tmp/owned '\\''.png' |`);
+    expect(snippet(edit, "javascript", "sync")).toContain(`"\\u0000x.png | touch /tmp/owned"`);
+  });
+
   it("fetch a stored picture where a form wants a file", () => {
     const edit = callOf("http://x", card, "image_to_image", imageFields, { prompt: "a", image: "asset:1" });
     expect(snippet(edit, "python-openai", "sync")).toContain('client.get("/assets/1/content"');

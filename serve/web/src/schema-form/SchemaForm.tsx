@@ -41,7 +41,7 @@ export function SchemaForm(props: SchemaFormProps) {
             {strings.forms.advanced}
           </summary>
           <div className="flex flex-col gap-3 pt-2">
-            <Groups {...props} shown={advanced} />
+            <Groups {...props} shown={advanced} hasHeadings />
           </div>
         </details>
       )}
@@ -50,13 +50,20 @@ export function SchemaForm(props: SchemaFormProps) {
 }
 
 /** Fields one after the other; a width and a height that stand together are one field. */
-function Groups({ shown, ...props }: SchemaFormProps & { shown: FormField[] }) {
+function Groups({
+  shown,
+  hasHeadings = false,
+  ...props
+}: SchemaFormProps & { shown: FormField[]; hasHeadings?: boolean }) {
   const pair = sizePairOf(shown);
   const context: FormContext = { ...props, disabled: props.disabled ?? false, explain: props.explain ?? false };
   return shown
     .filter((field) => field !== pair?.height)
-    .map((field) => (
+    .map((field, index, all) => (
       <Fragment key={field.name}>
+        {hasHeadings && field.group && field.group !== all[index - 1]?.group && (
+          <h3 className="pt-1 text-sm font-semibold">{field.group}</h3>
+        )}
         {field === pair?.width ? (
           <SizeField pair={pair} context={context} />
         ) : (

@@ -37,6 +37,8 @@ function numberFault(schema: InputSchema, type: string, value: Json): string | n
   const words = strings.forms;
   if (typeof value !== "number" || !Number.isFinite(value)) return words.aNumber;
   if (type === "integer" && !Number.isInteger(value)) return words.whole;
+  // Beyond this neither the page nor JSON as browsers read it tells one number from the next.
+  if (type === "integer" && Math.abs(value) > Number.MAX_SAFE_INTEGER) return words.atMost(Number.MAX_SAFE_INTEGER);
   if (schema.minimum !== undefined && value < schema.minimum) return words.atLeast(schema.minimum);
   if (schema.maximum !== undefined && value > schema.maximum) return words.atMost(schema.maximum);
   if (schema.exclusiveMinimum !== undefined && value <= schema.exclusiveMinimum)

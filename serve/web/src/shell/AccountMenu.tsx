@@ -4,6 +4,7 @@ import { CircleUser } from "lucide-react";
 
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
+import { finishWriting } from "@/api/owner";
 import type { Me } from "@/api/types";
 import { strings } from "@/strings";
 import { chooseTheme, type ThemeChoice, useThemeChoice } from "@/theme/theme";
@@ -81,7 +82,10 @@ function tenantItems(me: Me, switchTo: (tenant: string) => void): (MenuItem | Me
 function useTenantSwitch(): (tenant: string) => void {
   const forget = useForgetSession();
   const { mutate } = useMutation({
-    mutationFn: async (tenant: string) => unwrap(api.POST("/v1/session/tenant", { body: { tenant } })),
+    mutationFn: async (tenant: string) => {
+      await finishWriting();
+      return unwrap(api.POST("/v1/session/tenant", { body: { tenant } }));
+    },
     onSuccess: async (me) => {
       await forget();
       toast(words.inTenant(me.tenant ?? ""));

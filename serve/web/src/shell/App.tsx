@@ -13,9 +13,10 @@ import { Header } from "./Header";
 import { NotFound } from "./NotFound";
 import { OfflineBanner } from "./OfflineBanner";
 import { routes } from "./routes";
-import { SITE_KEY, useOneOwner } from "./session";
+import { SITE_KEY, useTurn } from "./session";
 import { type Over, useShellView } from "./shell-view";
 import { useFocusOnNavigation, viewOf } from "./useFocusOnNavigation";
+import { useNoStrayDrops } from "./useNoStrayDrops";
 import { titleOf } from "./usePageTitle";
 import { useShellKeys } from "./useShellKeys";
 import { Waiting } from "./Waiting";
@@ -53,14 +54,15 @@ export function App() {
 function Frame() {
   const [location] = useLocation();
   useFocusOnNavigation(location);
+  const turn = useTurn();
   useShellKeys();
-  useOneOwner();
+  useNoStrayDrops();
   return (
     <div className="flex h-dvh flex-col">
       <Header />
       <OfflineBanner />
       <main id="content" tabIndex={-1} className="min-h-0 flex-1 overflow-auto">
-        <Fault key={viewOf(location)}>
+        <Fault key={`${String(turn)} ${viewOf(location)}`}>
           <Suspense fallback={<Waiting />}>
             <Switch>
               {routes.map(({ path, title, view }) => (

@@ -1,7 +1,7 @@
 /** Catches what a view throws while it draws itself, and offers the way on. */
 import { Component, type ErrorInfo, type ReactNode } from "react";
 
-import { asApiError } from "@/api/errors";
+import { ApiError } from "@/api/errors";
 import { strings } from "@/strings";
 import { ErrorState } from "@/ui/states";
 
@@ -26,7 +26,7 @@ export class Fault extends Component<{ children: ReactNode }, State> {
     return (
       <>
         <h1 className="sr-only">{strings.errors.faultTitle}</h1>
-        <ErrorState error={asApiError(thrown)} retry={isMissingCode(thrown) ? reload : this.again} />
+        <ErrorState error={toldOf(thrown)} retry={isMissingCode(thrown) ? reload : this.again} />
       </>
     );
   }
@@ -34,6 +34,13 @@ export class Fault extends Component<{ children: ReactNode }, State> {
   private readonly again = () => {
     this.setState({ thrown: null });
   };
+}
+
+/** Drawing asks nothing of the network: what it throws is a fault of the page, but for code that is missing. */
+function toldOf(thrown: unknown): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  if (isMissingCode(thrown)) return new ApiError(0, "missing_code", strings.errors.missingCode);
+  return new ApiError(-1, "page_fault", strings.errors.fault);
 }
 
 /** The view's own code did not come: the platform was away, or has a newer page. Only a reload asks for it again. */

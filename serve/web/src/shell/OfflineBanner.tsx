@@ -9,6 +9,7 @@ import { Button } from "@/ui/button";
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const SEEN_MS = 4000;
+const PATIENCE_MS = 5000;
 
 /** How long to wait before asking for the `count`th time. */
 export function waitMs(count: number): number {
@@ -17,7 +18,8 @@ export function waitMs(count: number): number {
 
 async function isThere(signal: AbortSignal): Promise<boolean> {
   try {
-    return (await fetch("/livez", { signal, cache: "no-store" })).ok;
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+    return (await fetch("/livez", { signal: limit, cache: "no-store" })).ok;
   } catch {
     return false;
   }

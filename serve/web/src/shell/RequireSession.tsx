@@ -14,11 +14,13 @@ import { Waiting } from "./Waiting";
 interface RequireSessionProps {
   /** What one would see: the heading of the page while it cannot be shown. */
   title: string;
+  /** What would be here, in a sentence. */
+  text?: string;
   scope?: Schemas["Scope"];
   children: ReactNode;
 }
 
-export function RequireSession({ title, scope, children }: RequireSessionProps) {
+export function RequireSession({ title, text, scope, children }: RequireSessionProps) {
   const { isLoading, isSignedIn, may } = useSession();
   const [location] = useLocation();
   if (isLoading) return <Waiting />;
@@ -27,7 +29,7 @@ export function RequireSession({ title, scope, children }: RequireSessionProps) 
       <EmptyState
         heading="h1"
         title={title}
-        text={strings.errors.signInNeeded}
+        text={[text, strings.errors.signInNeeded].filter(Boolean).join("\n")}
         action={
           <Button kind="primary" large asChild>
             <Link href={signInPath(location + window.location.search)}>{strings.shell.signIn}</Link>

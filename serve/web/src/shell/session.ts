@@ -1,18 +1,22 @@
 /** Who looks at this page, and what the platform offers to whoever has not signed in: one question for both. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useLayoutEffect, useRef } from "react";
+import { type QueryFunctionContext, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 
 import { actAs, api, unwrap } from "@/api/client";
-import { forgetOwner, ownerOf } from "@/api/owner";
+import { ownerOf } from "@/api/owner";
 import type { Me, Schemas } from "@/api/types";
 
 export type Site = Schemas["SiteView"];
 
 export const SITE_KEY = ["site"] as const;
 
-async function readSite(): Promise<Site> {
-  const site = await unwrap(api.GET("/v1/site"));
-  actAs(site.me);
+/** What was read as one person is not shown to the next. Another tab may have signed in, too, so it is looked for here,
+ * and not where this page signs in and out. */
+export async function readSite({ client, signal }: QueryFunctionContext): Promise<Site> {
+  const site = await unwrap(api.GET("/v1/site", { signal }));
+  // An answer that is not waited for any more is of an earlier session.
+  signal.throwIfAborted();
+  if (actAs(site.me)) void client.resetQueries({ predicate: ({ queryKey }) => queryKey[0] !== SITE_KEY[0] });
   return site;
 }
 
@@ -52,19 +56,13 @@ export function useForgetSession(): () => Promise<void> {
   };
 }
 
-/** What was read as one person is not shown to the next. Another tab may have signed in, too, so it is looked for here,
- * once for the page, and not where this page signs in and out. */
-export function useOneOwner(): void {
-  const queries = useQueryClient();
+/** A number that is another for whoever comes next: what is drawn with it as its `key` begins anew, and holds nothing of
+ * what the one before wrote or was shown. */
+export function useTurn(): number {
   const { data: site } = useSite();
-  const before = useRef<string | null>(null);
   const owner = site === undefined ? null : ownerOf(site.me);
-  useLayoutEffect(() => {
-    if (owner === null || owner === before.current) return;
-    if (before.current !== null) {
-      forgetOwner(before.current);
-      void queries.resetQueries({ predicate: ({ queryKey }) => queryKey[0] !== SITE_KEY[0] });
-    }
-    before.current = owner;
-  }, [owner, queries]);
+  const [turn, setTurn] = useState({ owner, count: 0 });
+  if (owner !== null && owner !== turn.owner)
+    setTurn({ owner, count: turn.owner === null ? turn.count : turn.count + 1 });
+  return turn.count;
 }

@@ -3,7 +3,7 @@ import { useLocation } from "wouter";
 
 import { call } from "@/api/client";
 import { asApiError } from "@/api/errors";
-import { ownerOf } from "@/api/owner";
+import { finishWriting, ownerOf } from "@/api/owner";
 import { placeOf as placeOfChats } from "@/pages/chat/conversations";
 import { strings } from "@/strings";
 import { toast } from "@/ui/toast";
@@ -15,9 +15,8 @@ export function useSignOut(): () => Promise<void> {
   const [, navigate] = useLocation();
   const { me } = useSession();
   return async () => {
-    // Whatever is being written is saved by leaving it, while the session is there.
+    await finishWriting();
     navigate("/models");
-    await new Promise((resolve) => setTimeout(resolve));
     try {
       const response = await call("/logout", { method: "POST" });
       const { provider_logout_url: provider } = (await response.json()) as { provider_logout_url: string | null };

@@ -1,15 +1,15 @@
 export const errors = {
   offline: "The platform does not answer. It may be restarting; this page tries again by itself.",
+  timeout: "The platform took too long to answer. Try again.",
   fault: "This part of the page failed. Reload it; what you wrote in the editor is kept.",
+  missingCode: "This part of the page did not come: the platform is away, or has a newer page. Reload it.",
   faultTitle: "This part of the page failed",
   answered: (status: number) => `The platform answered with status ${String(status)}.`,
   retry: "Try again",
-  reload: "Reload the page",
   notFoundTitle: "Nothing here",
   notFound: "There is nothing at this address.",
   toModels: "Go to the models",
   sessionChanged: "In this browser somebody has signed in or out since. Look who is signed in, and repeat it.",
-  noPermission: "You may not see this.",
   signInNeeded: "Sign in to see this.",
   scopeNeeded: (scope: string) => `You may not see this: it takes the scope “${scope}”. Ask an owner of your tenant.`,
 };

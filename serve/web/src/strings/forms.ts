@@ -33,6 +33,7 @@ export const forms = {
 
   advanced: "Advanced",
   none: "None",
+  notSet: "not set",
   reset: (title: string) => `Set ${title} to its default`,
   random: "random",
   rollSeed: "Draw a new seed",
@@ -63,6 +64,7 @@ export const forms = {
   editMask: "Change the mask",
   removeMask: "Remove the mask",
   maskNeedsImage: "Choose the picture first; then paint over what is to change.",
+  maskFailed: "The browser made no file of the mask.",
   maskTitle: "Paint over what is to change",
   maskCanvas:
     "The mask over the picture. Arrow keys move the brush, with Shift further; Space paints where it is; P holds it down.",

@@ -24,7 +24,7 @@ export const shell = {
   inTenant: (name: string) => `in ${name}`,
   modelsReady: (count: number) => `${String(count)} ${count === 1 ? "model" : "models"} ready`,
   spentToday: (amount: string) => `${amount} today`,
-  leftToday: (left: number, limit: number) => `not signed in · ${String(left)} of ${String(limit)} runs left today`,
+  leftToday: (left: number, limit: number) => `not signed in · ${String(left)} of ${String(limit)} calls left today`,
   palette: {
     title: "Search everything",
     placeholder: "A model, workflow, run id, adapter or page",
@@ -45,7 +45,7 @@ export const shell = {
       {
         heading: "Everywhere",
         keys: [
-          ["Ctrl K", "Search everything"],
+          ["Ctrl K", "Search everything; on a canvas add a node"],
           ["?", "This list; on a canvas its own"],
           ["Esc", "Close what is on top"],
         ],
@@ -57,7 +57,7 @@ export const shell = {
       {
         heading: "Canvas",
         keys: [
-          ["Space", "Add a node"],
+          ["Space, Ctrl K", "Add a node"],
           ["Ctrl Z", "Undo"],
           ["Ctrl Shift Z", "Redo"],
         ],

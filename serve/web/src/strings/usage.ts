@@ -29,6 +29,16 @@ export const usage = {
     node: "workflow node",
     tenant: "tenant",
   },
+  /** The same, over a column. */
+  columns: {
+    model: "Model",
+    project: "Project",
+    key: "Key",
+    adapter: "Adapter",
+    workflow: "Workflow",
+    node: "Workflow node",
+    tenant: "Tenant",
+  },
   measure: "Show",
   measures: { cost: "cost, list price", due: "cost, due", attempts: "calls" },
   tenant: "Tenant",

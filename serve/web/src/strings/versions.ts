@@ -79,7 +79,7 @@ export const versions = {
   },
   api: {
     title: "API",
-    which: "State",
+    which: "Version",
     language: "Language",
     way: "How to wait",
     languages: { curl: "curl", python: "Python, httpx", pythonPlain: "Python, no packages", javascript: "JavaScript" },

@@ -30,6 +30,7 @@ export const workflowRun = {
   cost: (cost: string) => `cost ${cost}`,
   costUnknown: "cost not known yet",
   fullPlan: "What a run will do",
+  whatStops: "What keeps it from running",
   node: "Node",
   will: "Will",
   time: "Time",

@@ -14,6 +14,7 @@ export const workflows = {
   },
   noMatch: "No workflow has this in its name or title.",
   columns: { name: "Name", live: "Live version", updated: "Updated", by: "By", actions: "Actions" },
+  you: "you",
   neverPublished: "draft only",
   version: (number: number) => `v${String(number)}`,
   more: "Show more",
@@ -45,6 +46,10 @@ export const workflows = {
   problems: "What keeps it from running",
   clean: "Everything in it can run here.",
   chooseFile: "Choose a file",
+  chooseAnother: "Choose another file",
+  absentModels: "Models that are not here",
+  inPlaceOf: (model: string) => `In place of ${model}`,
+  chooseLater: "choose later, on the canvas",
   signedOut: {
     title: "Workflows need an account",
     text: "Sign in to build, run and publish workflows. The playground works without.",

@@ -8,8 +8,7 @@ import { Tip } from "./tooltip";
 type Kind = "primary" | "secondary" | "quiet" | "danger";
 
 const KINDS: Record<Kind, string> = {
-  primary:
-    "bg-accent text-accent-fg font-semibold [&_kbd]:border-current [&_kbd]:text-current hover:bg-accent-hover disabled:bg-line disabled:text-faint",
+  primary: "bg-accent text-accent-fg font-semibold hover:bg-accent-hover disabled:bg-line disabled:text-faint",
   secondary: "border border-line-strong bg-raised font-medium text-fg hover:border-faint disabled:text-faint",
   quiet: "font-medium text-muted hover:bg-raised hover:text-fg disabled:text-faint",
   danger: "border border-line-strong bg-raised font-medium text-bad hover:border-bad disabled:text-faint",

@@ -35,7 +35,7 @@ const SCROLLING = { tabIndex: 0, role: "region" } as const;
 export function CodeBlock({ code, label }: { code: string; label: string }) {
   return (
     <div className="relative rounded-md border border-line bg-bg">
-      <div className="absolute top-1 right-1">
+      <div className="absolute top-1 right-1 rounded-sm bg-bg">
         <CopyButton text={code} />
       </div>
       <pre {...SCROLLING} aria-label={label} className="overflow-x-auto p-3 pr-10 font-mono text-sm whitespace-pre">

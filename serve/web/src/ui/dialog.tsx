@@ -21,17 +21,28 @@ interface DialogProps {
 
 export function Dialog({ open, onClose, title, children, footer, isBare = false, className }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
+  const opener = useRef<Element | null>(null);
+  const isPressedOutside = useRef(false);
   const titleId = useId();
   useEffect(() => {
     const dialog = element.current;
     if (dialog === null) return;
     if (open && !dialog.open) {
+      opener.current = document.activeElement;
       dialog.showModal();
       // The browser would focus the first thing that can be pressed, which closes it; a field is what was asked for.
       (dialog.querySelector<HTMLElement>("input:enabled, textarea:enabled, select:enabled") ?? dialog).focus();
     }
     if (!open && dialog.open) dialog.close();
   }, [open]);
+  useEffect(
+    () => () => {
+      // One that is taken off the page while it is open cannot give the focus back itself.
+      const isLost = document.activeElement === null || document.activeElement === document.body;
+      if (isLost && opener.current instanceof HTMLElement) opener.current.focus();
+    },
+    [],
+  );
   return (
     // The backdrop is the dialog's own; pressing it is what Escape is for the keyboard.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions, jsx-a11y/click-events-have-key-events
@@ -40,8 +51,12 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
       tabIndex={-1}
       aria-labelledby={titleId}
       onClose={onClose}
+      onPointerDown={(event) => {
+        // Who selects text and lets go outside has not pressed outside.
+        isPressedOutside.current = event.target === element.current;
+      }}
       onClick={(event) => {
-        if (event.target === element.current) onClose();
+        if (event.target === element.current && isPressedOutside.current) onClose();
       }}
       className={classes(
         "m-auto w-[calc(100%-2rem)] rounded-lg border border-line bg-surface p-0 text-fg shadow-float outline-none backdrop:bg-(--veil)",

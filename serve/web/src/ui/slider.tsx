@@ -33,7 +33,7 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           onChange={(event) => {
             if (event.target.value !== "") onChange(event.target.valueAsNumber);
           }}
-          className="-mr-1 h-6 w-20 rounded-sm border border-transparent bg-transparent px-1 text-right text-fg [appearance:textfield] hover:border-line-strong [&::-webkit-inner-spin-button]:appearance-none"
+          className="-mr-1 -my-1 h-6 w-20 rounded-sm border border-transparent bg-transparent px-1 text-right text-fg [appearance:textfield] hover:border-line-strong [&::-webkit-inner-spin-button]:appearance-none"
         />
       }
     >
@@ -47,7 +47,7 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           max={maximum}
           step={step}
           disabled={disabled}
-          className="relative flex h-6 touch-none items-center"
+          className="relative flex h-5 touch-none items-center pointer-coarse:h-8"
         >
           <Radix.Track className="relative h-1 flex-1 rounded-full bg-line-strong">
             <Radix.Range className="absolute h-full rounded-full bg-accent" />

@@ -27,7 +27,7 @@ export function EmptyState({ title, heading: Heading = "h2", text, action }: Emp
   return (
     <div className="mx-auto flex max-w-md flex-col items-center gap-3 px-6 py-16 text-center">
       <Heading className="text-lg font-semibold">{title}</Heading>
-      {text && <p className="text-muted">{text}</p>}
+      {text && <p className="text-pretty whitespace-pre-line text-muted">{text}</p>}
       {action}
     </div>
   );

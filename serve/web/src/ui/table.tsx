@@ -12,6 +12,8 @@ export interface Column<T> {
   isNumber?: boolean;
   /** The title is read out, and not shown: for pictures and buttons. */
   isTitleHidden?: boolean;
+  /** In a card it stands without its title: it says by itself what it is. */
+  isPlainInCard?: boolean;
   /** Shown only from this width on; what is shown from `sm` on has room in a card, too. */
   from?: "sm" | "md" | "lg";
   /** What rows are ordered by where somebody asks for it: only of tables that are there as a whole. */
@@ -67,12 +69,12 @@ function Row<T>({ row, columns, isCurrent }: { row: T; columns: Column<T>[]; isC
     <tr
       aria-current={isCurrent ? "true" : undefined}
       ref={isCurrent ? intoView : undefined}
-      className="relative border-b border-line hover:bg-raised aria-[current]:bg-accent-soft max-sm:flex max-sm:flex-wrap max-sm:items-center max-sm:gap-x-4 max-sm:gap-y-1.5 max-sm:py-2.5"
+      className="relative border-b border-line last:border-b-0 hover:bg-raised aria-[current]:bg-accent-soft max-sm:flex max-sm:flex-wrap max-sm:items-center max-sm:gap-x-4 max-sm:gap-y-1.5 max-sm:py-2.5"
     >
       {columns.map((column, index) => (
         <td
           key={column.key}
-          data-label={column.isTitleHidden || index === 0 ? undefined : column.title}
+          data-label={column.isTitleHidden || column.isPlainInCard || index === 0 ? undefined : column.title}
           className={classes(placeOf(column), CELL, column.className)}
         >
           {column.cell(row)}
@@ -87,7 +89,7 @@ function intoView(row: HTMLTableRowElement | null): void {
 }
 
 const CELL =
-  "align-middle sm:h-10 sm:px-2 sm:py-1.5 sm:first:pl-0 max-sm:text-left max-sm:empty:hidden max-sm:data-label:before:mr-1.5 max-sm:data-label:before:text-sm max-sm:data-label:before:text-faint max-sm:data-label:before:content-[attr(data-label)]";
+  "align-middle sm:h-10 sm:px-2 sm:py-1.5 sm:first:pl-0 sm:last:pr-0 max-sm:max-w-full max-sm:text-left max-sm:empty:hidden max-sm:data-label:before:mr-1.5 max-sm:data-label:before:text-sm max-sm:data-label:before:text-faint max-sm:data-label:before:content-[attr(data-label)]";
 
 function placeOf<T>({ from, isNumber }: Column<T>): string {
   return classes(from && FROM[from], isNumber ? "text-right" : "text-left");
@@ -101,7 +103,7 @@ interface HeadProps<T> {
 
 /** The page scrolls under it where the table needs no scrolling of its own. */
 const HEAD =
-  "h-8 px-2 text-sm font-medium whitespace-nowrap text-faint first:pl-0 lg:sticky lg:top-0 lg:z-10 lg:bg-bg lg:in-[dialog]:bg-surface";
+  "h-8 px-2 text-sm font-medium whitespace-nowrap text-faint first:pl-0 last:pr-0 lg:sticky lg:top-0 lg:z-10 lg:bg-bg lg:in-[dialog]:bg-surface";
 
 function Head<T>({ column, direction, turn }: HeadProps<T>) {
   const { title, isTitleHidden, order } = column;

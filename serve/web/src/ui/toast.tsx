@@ -2,6 +2,7 @@
 import { X } from "lucide-react";
 import { create } from "zustand";
 
+import { whenOwnerLeaves } from "@/api/owner";
 import { strings } from "@/strings";
 
 import { IconButton } from "./button";
@@ -38,6 +39,10 @@ export const useToasts = create<Toasts>((set, get) => ({
     set({ shown: get().shown.filter((one) => one.id !== id) });
   },
 }));
+
+whenOwnerLeaves(() => {
+  useToasts.setState({ shown: [] });
+});
 
 export function toast(text: string, tone: Toast["tone"] = "plain", action?: Toast["action"]): void {
   useToasts.getState().show({ text, tone, action });

@@ -7,6 +7,18 @@ export function Kbd({ children }: { children: ReactNode }) {
   return <kbd className="rounded-sm border border-line-strong px-1 font-mono text-xs text-muted">{children}</kbd>;
 }
 
+/** The key that does what a button does: in the button's own colour, and not where there is hardly a keyboard. */
+export function ButtonKey({ children }: { children: ReactNode }) {
+  return (
+    <kbd
+      aria-hidden
+      className="rounded-sm border border-current/40 px-1 font-mono text-xs font-medium max-sm:hidden pointer-coarse:hidden"
+    >
+      {children}
+    </kbd>
+  );
+}
+
 export function Chip({ children, className }: { children: ReactNode; className?: string }) {
   return (
     <span

@@ -6,7 +6,6 @@ import {
   Background,
   BackgroundVariant,
   type Edge,
-  MiniMap,
   type Node,
   type NodeChange,
   ReactFlow,
@@ -24,6 +23,7 @@ import { JoiningLine } from "./JoiningLine";
 import { LinkEdge } from "./LinkEdge";
 import { dropLink, endLink, isJoinable, makeLink, moveLink, startLink } from "./linking";
 import { openCanvasMenu, openLinkMenu, openNodeMenu, openSelectionMenu } from "./menus";
+import { Minimap } from "./Minimap";
 import { NodeCard } from "./NodeCard";
 import { NoteCard } from "./NoteCard";
 import { takeSelection, useDragging, useFirstElements, useSyncing } from "./syncing";
@@ -35,8 +35,9 @@ const words = strings.editor.canvas;
 const NODE_TYPES = { card: NodeCard, note: NoteCard };
 const EDGE_TYPES = { link: LinkEdge };
 const GRID: [number, number] = [SNAP_GRID, SNAP_GRID];
-const MINIMAP = { width: 148, height: 92 };
+/** Below it a card's lines, and below that its title, are too small to be read. */
 const FAR = 0.4;
+const REMOTE = 0.22;
 const SELECT_MORE = ["Shift", "Control", "Meta"];
 
 interface FlowProps {
@@ -74,12 +75,9 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
           hold(instance, frame.current);
           showDetail(frame.current, instance.getZoom());
         }}
-        onMoveStart={(event) => {
-          // A layer of its own while the hand pans: nothing is painted anew. Not while zooming, which would blur.
-          if (event !== null && event.type !== "wheel") frame.current?.setAttribute("data-panning", "");
-        }}
-        onMove={(_event, { zoom }) => {
+        onMove={(event, { zoom }) => {
           showDetail(frame.current, zoom);
+          if (event !== null && event.type !== "wheel") frame.current?.setAttribute("data-panning", "");
         }}
         onMoveEnd={() => {
           frame.current?.removeAttribute("data-panning");
@@ -146,16 +144,7 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
       >
         <Background variant={BackgroundVariant.Dots} gap={SNAP_GRID * 2} size={1} />
         <GroupFrames />
-        {isMinimapShown && (
-          <MiniMap
-            style={MINIMAP}
-            pannable
-            zoomable
-            ariaLabel={words.acts.minimap}
-            nodeColor={colorOf}
-            className="max-md:hidden"
-          />
-        )}
+        {isMinimapShown && <Minimap />}
       </ReactFlow>
     </div>
   );
@@ -165,6 +154,7 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
  * this is asked in every frame. */
 function showDetail(frame: HTMLElement | null, zoom: number): void {
   frame?.toggleAttribute("data-far", zoom < FAR);
+  frame?.toggleAttribute("data-remote", zoom < REMOTE);
 }
 
 /** Nodes whose place was changed for good, and by no pointer. */
@@ -183,9 +173,4 @@ function pointOf(event: MouseEvent | React.MouseEvent): { x: number; y: number }
 function wordsOf({ source, sourceHandle, target, targetHandle }: Edge): string {
   const output = titleOfPort(source, sourceHandle ?? "", "output");
   return words.link(titleOfNode(source), output, titleOfNode(target), titleOfPort(target, targetHandle ?? "", "input"));
-}
-
-function colorOf(node: Node): string {
-  if (node.selected) return "var(--accent)";
-  return node.type === "note" ? "var(--line)" : "var(--line-strong)";
 }

@@ -4,11 +4,13 @@ import { useEffect, useRef } from "react";
 
 import { strings } from "@/strings";
 import { Button, IconButton } from "@/ui/button";
+import { Kbd } from "@/ui/words";
 
 import { edit, isReadOnly } from "./commands";
 import { clearAllInputs } from "./given";
 import { useNode, useNodeProblems, useSelectedNodes, useTypeOf } from "./graph";
 import { InspectorInputs } from "./InspectorInputs";
+import { InspectorModel } from "./InspectorModel";
 import { InspectorNames } from "./InspectorNames";
 import { InspectorOutputs } from "./InspectorOutputs";
 import { InspectorPolicy } from "./InspectorPolicy";
@@ -48,9 +50,23 @@ function CloseButton() {
 
 function Nothing({ count }: { count: number }) {
   return (
-    <div className="flex items-start justify-between gap-2 p-4 text-muted">
-      <p>{count > 1 ? words.inspector.severalSelected(count) : words.inspector.nothing}</p>
-      <CloseButton />
+    <div className="flex flex-col gap-4 p-4">
+      <div className="flex items-start justify-between gap-2 text-muted">
+        <p>{count > 1 ? words.inspector.severalSelected(count) : words.inspector.nothing}</p>
+        <CloseButton />
+      </div>
+      {count === 0 && !isReadOnly() && (
+        <dl className="flex flex-col gap-2 border-t border-line pt-4 text-sm">
+          {words.inspector.beginnings.map(([what, how]) => (
+            <div key={what} className="flex items-baseline justify-between gap-3">
+              <dt className="text-muted">{what}</dt>
+              <dd className="shrink-0">
+                <Kbd>{how}</Kbd>
+              </dd>
+            </div>
+          ))}
+        </dl>
+      )}
     </div>
   );
 }
@@ -77,6 +93,7 @@ function OneNode({ name }: { name: string }) {
       <Problems name={name} />
       <fieldset disabled={isReadOnly()} className="contents">
         <InspectorNames name={name} />
+        <InspectorModel name={name} />
         <InspectorInputs name={name} />
         <div>
           <Button

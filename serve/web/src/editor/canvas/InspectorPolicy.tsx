@@ -10,6 +10,8 @@ import { Switch } from "@/ui/switch";
 import { givenOf } from "./card-rows";
 import { edit } from "./commands";
 import { openTargets } from "./connecting";
+import { tellWrong } from "./joins";
+import { currentDoc } from "./opened";
 import { LinkWords } from "./InspectorInputs";
 import { type CardType, useNode, useTypeOf } from "./graph";
 
@@ -27,15 +29,19 @@ export function InspectorPolicy({ name }: { name: string }) {
     <details className="border-t border-line pt-3">
       <summary className="cursor-pointer text-sm font-semibold">{words.inspector.running}</summary>
       <div className="flex flex-col gap-3 pt-2">
-        <Switch
-          label={words.inspector.cache}
-          checked={policy.cache !== "off"}
-          onChange={(isOn) => {
-            set({ cache: isOn ? undefined : "off" });
-          }}
-        />
+        <div data-field="policy.cache">
+          <Switch
+            label={words.inspector.cache}
+            checked={policy.cache !== "off"}
+            onChange={(isOn) => {
+              set({ cache: isOn ? undefined : "off" });
+            }}
+          />
+        </div>
         <NumberField
           label={words.inspector.retries}
+          field="policy.retries"
+          error={errors["policy.retries"]}
           value={policy.retries ?? 0}
           min={0}
           max={5}
@@ -45,6 +51,8 @@ export function InspectorPolicy({ name }: { name: string }) {
         />
         <NumberField
           label={words.inspector.timeout}
+          field="policy.timeoutSeconds"
+          error={errors["policy.timeoutSeconds"]}
           value={policy.timeoutSeconds ?? null}
           min={1}
           max={86_400}
@@ -66,13 +74,18 @@ interface NumberFieldProps {
   min: number;
   max: number;
   placeholder?: string;
+  /** As problems name it. */
+  field: string;
+  error?: string;
   onChange: (value: number | null) => void;
 }
 
-function NumberField({ label, value, min, max, placeholder, onChange }: NumberFieldProps) {
+function NumberField({ label, value, min, max, placeholder, field, error, onChange }: NumberFieldProps) {
   return (
+    <div data-field={field}>
     <TextField
       label={label}
+      error={error ?? null}
       type="number"
       value={value ?? ""}
       min={min}
@@ -83,6 +96,7 @@ function NumberField({ label, value, min, max, placeholder, onChange }: NumberFi
         onChange(Number.isFinite(told) ? Math.min(max, Math.max(min, told)) : null);
       }}
     />
+    </div>
   );
 }
 
@@ -131,7 +145,9 @@ function Mapping({ name, node, type }: { name: string; node: NodeSpec; type: Car
           label={port.title}
           checked={mapped.includes(port.name)}
           onChange={(isOn) => {
+            const before = currentDoc();
             edit(setMap(name, port.name, isOn), words.edits.map);
+            tellWrong(before);
           }}
         />
       ))}
@@ -139,6 +155,8 @@ function Mapping({ name, node, type }: { name: string; node: NodeSpec; type: Car
         <div className="grid grid-cols-2 gap-2">
           <NumberField
             label={words.inspector.maxItems}
+            field="maxItems"
+            error={errors["maxItems"]}
             value={node.maxItems ?? 16}
             min={1}
             max={256}
@@ -148,6 +166,8 @@ function Mapping({ name, node, type }: { name: string; node: NodeSpec; type: Car
           />
           <NumberField
             label={words.inspector.concurrency}
+            field="concurrency"
+            error={errors["concurrency"]}
             value={node.concurrency ?? 8}
             min={1}
             max={64}

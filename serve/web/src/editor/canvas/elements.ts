@@ -5,6 +5,7 @@ import { linksOf } from "@/editor/core/links";
 import { type NodePorts, outputPort } from "@/editor/core/ports";
 import { noteId, notesOf } from "@/editor/core/placing";
 import { typeText } from "@/editor/core/port-types";
+import type { WrongLink } from "@/editor/core/wrong-links";
 import { type Doc, nodesOf, type Note, type Place, placeOf } from "@/editor/core/types";
 
 export const CARD_WIDTH = 224;
@@ -51,6 +52,7 @@ function sizeOf(type: string, place: Place | Note | undefined): Pick<Node, "widt
 export function edgesFor(
   doc: Doc,
   ports: ReadonlyMap<string, NodePorts>,
+  wrong: ReadonlyMap<string, readonly WrongLink[]>,
   selected: readonly string[],
   before: readonly Edge[],
 ): Edge[] {
@@ -61,11 +63,13 @@ export function edgesFor(
     const type = outputPort(ports.get(source.node), source.port)?.type;
     const written = type ? typeText(type) : "json";
     const isSelected = selected.includes(id);
+    const reason = wrong.get(target.node)?.find(({ link }) => link.id === id)?.reason ?? null;
     const old = known.get(id);
     const isSame =
       old?.source === source.node &&
       old.sourceHandle === source.port &&
       old.data?.["type"] === written &&
+      old.data["wrong"] === reason &&
       (old.selected ?? false) === isSelected;
     if (isSame) return [old];
     return [
@@ -77,7 +81,7 @@ export function edgesFor(
         target: target.node,
         targetHandle: target.port,
         selected: isSelected,
-        data: { type: written },
+        data: { type: written, wrong: reason },
       },
     ];
   });

@@ -9,6 +9,7 @@ import { orderOf } from "@/editor/core/ordering";
 import { declarationOf } from "@/editor/core/palette";
 import { type NodePorts, portsOf } from "@/editor/core/ports";
 import { parseType, typeText } from "@/editor/core/port-types";
+import { type WrongLink, wrongInto } from "@/editor/core/wrong-links";
 import { nodeOf, nodesOf, type Note, outputsOf, type Place, placeOf, WHEN } from "@/editor/core/types";
 import type { NodeType, Port } from "@/editor/node-types";
 import { problemsAt } from "@/editor/store";
@@ -56,6 +57,12 @@ export function useNotes(): readonly Note[] {
 
 export function useNodeProblems(name: string): readonly Problem[] {
   return useEditor((store) => problemsAt(store.problems, name));
+}
+
+/** The links into a node that cannot be as they are; told at once, where the platform tells them after saving. */
+export function useWrongLinks(name: string): readonly WrongLink[] {
+  const types = useTypes();
+  return useEditor((store) => wrongInto(store.document, types, name));
 }
 
 /** The names under which the workflow answers a node's outputs, by port. */
@@ -212,12 +219,13 @@ export function titleOfPort(node: string, wanted: string, side: "input" | "outpu
   return (side === "input" ? ports?.inputs : ports?.outputs)?.find((one) => one.name === wanted)?.title ?? wanted;
 }
 
-/** Every port of one node, outputs first. */
+/** Every port of one node, outputs first, its condition last. */
 export function portsAt(name: string): PortAt[] {
   const ports = cardOf(name)?.ports;
   return [
     ...(ports?.outputs ?? []).map((one) => ({ node: name, port: one.name, side: "output" as const })),
     ...(ports?.inputs ?? []).map((one) => ({ node: name, port: one.name, side: "input" as const })),
+    { node: name, port: WHEN, side: "input" },
   ];
 }
 

@@ -1,7 +1,9 @@
 /** Joining two ports, whichever way the link was drawn: done and said, or refused with its reason. */
 import { canJoin, type Joining } from "@/editor/core/joining";
 import { connect } from "@/editor/core/connecting";
-import type { Source, Target } from "@/editor/core/types";
+import type { Link } from "@/editor/core/links";
+import type { Doc, Source, Target } from "@/editor/core/types";
+import { newlyWrong } from "@/editor/core/wrong-links";
 import { strings } from "@/strings";
 import { toast } from "@/ui/toast";
 
@@ -41,12 +43,28 @@ export function join(one: PortAt, other: PortAt): boolean {
     return false;
   }
   const isReplacing = joining.replaces !== undefined;
+  const before = currentDoc();
   edit(connect(currentTypes(), source, target), words.edits.join);
   const from = `${titleOfNode(source.node)}: ${titleOfPort(source.node, source.port, "output")}`;
   const to = `${titleOfNode(target.node)}: ${titleOfPort(target.node, target.port, "input")}`;
   if (joining.maps) say(words.said.mapped(from, to, titleOfNode(target.node)));
   else say(isReplacing ? words.said.replaced(from, to) : words.said.joined(from, to));
+  tellWrong(before);
   return true;
+}
+
+/** A link may make another one wrong, further on: a node that is now run over a list gives lists. Said at once. */
+export function tellWrong(before: Doc): void {
+  const [first] = newlyWrong(before, currentDoc(), currentTypes());
+  if (first === undefined) return;
+  const sentence = words.nowWrong(wordsOfLink(first.link), first.reason);
+  toast(sentence, "bad");
+  say(sentence);
+}
+
+export function wordsOfLink({ source, target }: Pick<Link, "source" | "target">): string {
+  const output = titleOfPort(source.node, source.port, "output");
+  return words.link(titleOfNode(source.node), output, titleOfNode(target.node), titleOfPort(target.node, target.port, "input"));
 }
 
 export function refuse(reason: string): void {

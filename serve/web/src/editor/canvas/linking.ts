@@ -7,8 +7,8 @@ import { strings } from "@/strings";
 import { disconnectLinks, edit, isReadOnly } from "./commands";
 import { titleOfNode, titleOfPort } from "./graph";
 import { portAt } from "./JoiningLine";
-import { beginJoining, endJoining, join, joiningOf, partnersOf, refuse } from "./joins";
-import { currentTypes } from "./opened";
+import { beginJoining, endJoining, join, joiningOf, partnersOf, refuse, tellWrong } from "./joins";
+import { currentDoc, currentTypes } from "./opened";
 import { type PortAt, say, useCanvasView } from "./view";
 import { placeUnder } from "./viewport";
 
@@ -90,9 +90,11 @@ export function moveLink(old: Edge, connection: Connection): void {
     { node: source, port: sourceHandle ?? "" },
     { node: target, port: targetHandle ?? "" },
   );
+  const before = currentDoc();
   edit(change, words.edits.join);
   const [from, to] = portsOf(connection);
   say(words.said.joined(titleOfNode(from.node), titleOfNode(to.node)));
+  tellWrong(before);
 }
 
 /** An end of a link dropped where nothing is: the link goes. */

@@ -6,6 +6,7 @@ import { copy, paste } from "@/editor/core/clipboard";
 import { moveNodes, noteIndex } from "@/editor/core/placing";
 import { portsOf } from "@/editor/core/ports";
 import type { Point } from "@/editor/core/types";
+import { wrongLinks } from "@/editor/core/wrong-links";
 import type { EditorStore } from "@/editor/store";
 import type { NodeType } from "@/editor/node-types";
 import { strings } from "@/strings";
@@ -23,7 +24,7 @@ export function useFirstElements(store: EditorStore, types: readonly NodeType[])
     const { document, selection, selectedLinks } = store.getState();
     const told: Told = new Map();
     const nodes = nodesFor(document, selection, [], told);
-    return { nodes, edges: edgesFor(document, portsOf(document, types), selectedLinks, []), told };
+    return { nodes, edges: edgesFor(document, portsOf(document, types), wrongLinks(document, types), selectedLinks, []), told };
     // Once for each store: afterwards changes go over one by one.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [store]);
@@ -36,7 +37,7 @@ export function useSyncing(store: EditorStore, types: readonly NodeType[], told:
       const { document, selection, selectedLinks } = store.getState();
       const [nodes, edges] = [getNodes(), getEdges()];
       const nextNodes = nodesFor(document, selection, nodes, told);
-      const nextEdges = edgesFor(document, portsOf(document, types), selectedLinks, edges);
+      const nextEdges = edgesFor(document, portsOf(document, types), wrongLinks(document, types), selectedLinks, edges);
       if (!areSame(nodes, nextNodes)) setNodes(nextNodes);
       if (!areSame(edges, nextEdges)) setEdges(nextEdges);
     };

@@ -14,7 +14,7 @@ import { addNode, clearInput, newNode, removeNodes, renameNode, setInput, setMap
 import { addNote, collapse, group, moveNodes, removeNotes, setNote, setTitle, ungroup } from "./placing";
 import { portsOf } from "./ports";
 import { typeText } from "./port-types";
-import { type Doc, type Edit, EMPTY_DOCUMENT, inputsOf, nodesOf, outputsOf } from "./types";
+import { type Doc, type Edit, EMPTY_DOCUMENT, inputsOf, nodesOf, outputsOf, type Source, type Target } from "./types";
 
 export const TYPES = joins.nodeTypes as unknown as NodeType[];
 
@@ -36,14 +36,24 @@ function adding([type, x, y]: number[]): Drawn {
   return (doc) => addNode(newNode(doc, nodeType, TYPES, { x: (x ?? 0) % 900, y: (y ?? 0) % 700 }));
 }
 
-function joining([from, output, to, input]: number[]): Drawn {
+/** An output and an input that are there; null where the nodes have none. */
+export function endsAt(doc: Doc, [from, output, to, input]: readonly number[]): [Source, Target] | null {
+  const ports = portsOf(doc, TYPES);
+  const [source, target] = [nameAt(doc, from ?? 0), nameAt(doc, to ?? 0)];
+  const out = pick(ports.get(source)?.outputs ?? [], output ?? 0);
+  const into = pick(ports.get(target)?.inputs ?? [], input ?? 0);
+  return out && into
+    ? [
+        { node: source, port: out.name },
+        { node: target, port: into.name },
+      ]
+    : null;
+}
+
+function joining(chosen: number[]): Drawn {
   return (doc) => {
-    const ports = portsOf(doc, TYPES);
-    const [source, target] = [nameAt(doc, from ?? 0), nameAt(doc, to ?? 0)];
-    const out = pick(ports.get(source)?.outputs ?? [], output ?? 0);
-    const into = pick(ports.get(target)?.inputs ?? [], input ?? 0);
-    if (!out || !into) return (same) => same;
-    return connect(TYPES, { node: source, port: out.name }, { node: target, port: into.name });
+    const ends = endsAt(doc, chosen);
+    return ends === null ? (same) => same : connect(TYPES, ...ends);
   };
 }
 
@@ -151,7 +161,7 @@ const OTHERS: Make[] = [
   () => (doc) => snap(Object.keys(nodesOf(doc)), 16),
 ];
 
-const numbers = fc.array(nat, { minLength: 4, maxLength: 4 });
+export const numbers = fc.array(nat, { minLength: 4, maxLength: 4 });
 
 export function anyEdit(makes: readonly Make[] = [...COMMON, ...COMMON, ...OTHERS]): fc.Arbitrary<Drawn> {
   return fc.tuple(fc.nat(makes.length - 1), numbers).map(([index, chosen]) => (makes[index] as Make)(chosen));

@@ -206,7 +206,7 @@ function isReplaced(old: Path, path: Path): boolean {
 }
 
 /** What may stand at a place within a value of a type. */
-function typeWithin(wanted: PortType, path: Path): PortType | null {
+export function typeWithin(wanted: PortType, path: Path): PortType | null {
   if (wanted === JSON_TYPE) return JSON_TYPE;
   if (wanted.isList && path.length === 1) return itemOf(wanted);
   return wanted.kind === "json" ? JSON_TYPE : null;

@@ -19,6 +19,7 @@ import { Dialog } from "@/ui/dialog";
 import { Menu } from "@/ui/menu";
 import { toast } from "@/ui/toast";
 import { useRunKey } from "@/ui/useRunKey";
+import { ButtonKey } from "@/ui/words";
 
 interface PlanBarProps {
   draft: CanvasDraft;
@@ -167,7 +168,7 @@ function RunButtons({ run, selected, hasInputs, onValues }: RunButtonsProps) {
       >
         <Play size={12} aria-hidden />
         {words.run}
-        <kbd className="rounded-sm border border-current px-1 font-mono text-xs">{words.runKeys}</kbd>
+        <ButtonKey>{words.runKeys}</ButtonKey>
       </Button>
     </div>
   );

@@ -22,10 +22,16 @@ const TONES: Record<NodePlan["status"], Tone> = { cached: "ok", runs: "info", de
 export function PlanDetails({ open, onClose, plan, problems, titleOf, focusField }: PlanDetailsProps) {
   const words = strings.workflowRun;
   return (
-    <Dialog open={open} onClose={onClose} title={words.fullPlan} className="max-w-2xl">
+    <Dialog
+      open={open}
+      onClose={onClose}
+      title={problems.length > 0 ? words.whatStops : words.fullPlan}
+      className="max-w-2xl"
+    >
       {problems.length > 0 && (
         <ProblemList
           problems={problems}
+          titleOf={titleOf}
           focusField={(node, field) => {
             onClose();
             focusField(node, field);
@@ -39,9 +45,11 @@ export function PlanDetails({ open, onClose, plan, problems, titleOf, focusField
 
 export function ProblemList({
   problems,
+  titleOf = (node) => node,
   focusField,
 }: {
   problems: Problem[];
+  titleOf?: (node: string) => string;
   focusField?: (node: string, field: string | null) => void;
 }) {
   return (
@@ -50,7 +58,7 @@ export function ProblemList({
         <li key={index} className="flex items-start justify-between gap-3">
           <div className="min-w-0">
             <StateWord tone={problem.severity === "error" ? "bad" : "warn"}>
-              {[problem.node, problem.field].filter(Boolean).join(" · ") || problem.code}
+              {placeOf(problem, titleOf) || problem.code}
             </StateWord>
             <p>{problem.message}</p>
           </div>
@@ -67,6 +75,11 @@ export function ProblemList({
       ))}
     </ul>
   );
+}
+
+/** The node and its field in people's words: `inputs.` goes without saying. */
+function placeOf({ node, field }: Problem, titleOf: (node: string) => string): string {
+  return [node && titleOf(node), field?.replace(/^inputs\./, "")].filter(Boolean).join(" · ");
 }
 
 function PlanTable({ plan, titleOf }: { plan: Plan; titleOf: (node: string) => string }) {

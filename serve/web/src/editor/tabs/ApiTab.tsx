@@ -29,7 +29,7 @@ export default function ApiTab({ draft }: { draft: CanvasDraft }) {
   const { data, error } = useInterface(draft, which);
   const options = useWhichOptions(draft.workflow);
   return (
-    <div className="mx-auto flex w-full max-w-4xl flex-col gap-5 p-4 md:p-6">
+    <div className="mx-auto flex w-full max-w-[1200px] flex-col gap-5 px-4 py-5 sm:px-6">
       <h2 className="sr-only">{words.title}</h2>
       <div className="flex flex-wrap items-end justify-between gap-3">
         <div className="w-64">
@@ -42,7 +42,7 @@ export default function ApiTab({ draft }: { draft: CanvasDraft }) {
             }}
           />
         </div>
-        <Button asChild kind="quiet">
+        <Button asChild kind="quiet" className="max-sm:-ml-2.5 sm:-mr-2.5">
           <a
             href={`/v1/workflows/${encodeURIComponent(`${draft.workflow}@${which}`)}/openapi.json`}
             target="_blank"
@@ -120,7 +120,7 @@ interface ChoiceProps<Value extends string> {
 function Choice<Value extends string>({ label, options, value, onChange }: ChoiceProps<Value>) {
   return (
     <fieldset className="flex flex-col gap-1">
-      <legend className="text-sm text-muted">{label}</legend>
+      <legend className="pb-1 text-sm text-muted">{label}</legend>
       <div className="flex flex-wrap gap-1">
         {(Object.entries(options) as [Value, string][]).map(([one, shown]) => (
           <Button
@@ -151,8 +151,8 @@ function Ports({ title, schema, hasValues = false }: { title: string; schema: Ob
       {/* Scrolls sideways on narrow screens, so the keyboard must reach it. */}
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
       <div className="overflow-x-auto" tabIndex={0} role="region" aria-label={title}>
-        <table className="w-full text-left">
-          <thead className="text-sm text-muted">
+        <table className="w-full text-left max-sm:min-w-md">
+          <thead className="text-sm whitespace-nowrap text-muted">
             <tr>
               <th className="py-1 pr-4 font-normal">{columns.name}</th>
               <th className="py-1 pr-4 font-normal">{columns.type}</th>
@@ -163,8 +163,8 @@ function Ports({ title, schema, hasValues = false }: { title: string; schema: Ob
           </thead>
           <tbody>
             {ports.map(([name, one]) => (
-              <tr key={name} className="border-t border-line align-top">
-                <td className="py-1.5 pr-4 font-mono text-sm">{name}</td>
+              <tr key={name} className="border-t border-line align-baseline">
+                <td className="py-1.5 pr-4 font-mono text-sm whitespace-nowrap">{name}</td>
                 <td className="py-1.5 pr-4 whitespace-nowrap">{typeWords(one)}</td>
                 {hasValues && <td className="py-1.5 pr-4">{required.has(name) ? words.yes : words.no}</td>}
                 {hasValues && <td className="max-w-56 py-1.5 pr-4 font-mono text-sm">{defaultWords(one)}</td>}

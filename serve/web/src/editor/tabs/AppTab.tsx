@@ -22,6 +22,7 @@ import { Select } from "@/ui/fields";
 import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 import { toast } from "@/ui/toast";
 import { useRunKey } from "@/ui/useRunKey";
+import { ButtonKey } from "@/ui/words";
 
 import { type Callable, useInterface } from "./useInterface";
 import { useWhichOptions } from "./useWhich";
@@ -33,7 +34,7 @@ export default function AppTab({ draft }: { draft: CanvasDraft }) {
   if (error) return <ErrorState error={asApiError(error)} />;
   if (data === undefined)
     return (
-      <div className="mx-auto flex max-w-5xl flex-col gap-3 p-6">
+      <div className="mx-auto flex max-w-[1200px] flex-col gap-3 px-4 py-5 sm:px-6">
         <Skeleton className="h-8 w-64" />
         <Skeleton className="h-40 w-full" />
       </div>
@@ -44,10 +45,10 @@ export default function AppTab({ draft }: { draft: CanvasDraft }) {
 function App({ draft, which, callable }: { draft: CanvasDraft; which: string; callable: Callable }) {
   const { document } = callable;
   return (
-    <div className="mx-auto grid w-full max-w-6xl gap-6 p-4 md:grid-cols-[minmax(280px,380px)_1fr] md:p-6">
+    <div className="mx-auto grid w-full max-w-[1200px] gap-x-8 gap-y-6 px-4 py-5 sm:px-6 md:grid-cols-[minmax(280px,380px)_1fr]">
       <div className="flex flex-col gap-4">
         <header className="flex flex-col gap-1">
-          <h1 className="text-xl font-semibold">{document.title || draft.workflow}</h1>
+          <h1 className="text-xl font-bold">{document.title || draft.workflow}</h1>
           {document.description && <p className="text-muted">{document.description}</p>}
         </header>
         <WhichApp draft={draft} which={which} />
@@ -125,7 +126,7 @@ function AppForm({ draft, which, callable }: { draft: CanvasDraft; which: string
           <Button kind="primary" large onClick={run} disabled={problems.length > 0}>
             <Play size={14} aria-hidden />
             {words.run}
-            <kbd className="rounded-sm border border-current px-1 font-mono text-xs">{words.runKeys}</kbd>
+            <ButtonKey>{words.runKeys}</ButtonKey>
           </Button>
         )}
       </div>

@@ -43,7 +43,7 @@ export default function RunsTab({ draft }: { draft: CanvasDraft }) {
   const runs = useWithAsked(data?.pages.flatMap((page) => page.data) ?? [], asked, draft.workflow);
   const isFiltered = status !== "" || which !== "";
   return (
-    <div className="mx-auto flex w-full max-w-5xl flex-col gap-4 p-4 md:p-6">
+    <div className="mx-auto flex w-full max-w-[1200px] flex-col gap-4 px-4 py-5 sm:px-6">
       <h2 className="sr-only">{words.title}</h2>
       <Filters workflow={draft.workflow} status={status} which={which} onStatus={setStatus} onWhich={setWhich} />
       {error && <ErrorState error={asApiError(error)} />}

@@ -30,7 +30,7 @@ export default function VersionsTab({ draft }: { draft: CanvasDraft }) {
   const { data, error, isPending, hasNextPage, fetchNextPage } = useVersions(draft.workflow);
   const versions = data?.pages.flatMap((page) => page.data) ?? [];
   return (
-    <div className="mx-auto grid w-full max-w-6xl gap-6 p-4 md:p-6 lg:grid-cols-[1fr_320px]">
+    <div className="mx-auto grid w-full max-w-[1200px] gap-x-8 gap-y-6 px-4 py-5 sm:px-6 lg:grid-cols-[1fr_320px]">
       <div className="flex min-w-0 flex-col gap-4">
         <h2 className="sr-only">{words.title}</h2>
         <DraftRow

@@ -25,7 +25,7 @@ const WORDS = strings.adapters;
 
 export default function AdaptersPage() {
   return (
-    <RequireSession title={WORDS.title} scope="read">
+    <RequireSession title={WORDS.title} text={WORDS.text} scope="read">
       <Adapters />
     </RequireSession>
   );

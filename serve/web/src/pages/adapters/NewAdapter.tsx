@@ -1,6 +1,6 @@
 /** A new adapter, from files or from an address. What is refused is told at the field that it is about. */
 import { useQueryClient } from "@tanstack/react-query";
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import type { ApiError } from "@/api/client";
 import { asApiError, isAborted } from "@/api/errors";
@@ -207,6 +207,8 @@ function useSubmit(onDone: () => void) {
   const [state, setState] = useState<FootProps["state"]>("idle");
   const [error, setError] = useState<ApiError | null>(null);
   const working = useRef<AbortController>(null);
+  // Closing the form stops what it sends.
+  useEffect(() => () => working.current?.abort(), []);
   const onSent = (sent: number, total: number) => {
     setState(sent < total ? { sent, total } : "checking");
   };

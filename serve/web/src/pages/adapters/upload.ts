@@ -1,8 +1,6 @@
-/** Sending files with progress: XMLHttpRequest, because fetch does not tell how much of a body has gone. */
-import { ApiError, sessionHeaders } from "@/api/client";
-import { errorOf } from "@/api/errors";
+/** Adapters from files: what is sent, and under which name. */
 import type { Adapter } from "@/api/types";
-import { strings } from "@/strings";
+import { upload } from "@/api/uploading";
 
 export interface Upload {
   name: string;
@@ -19,13 +17,13 @@ export interface Stored {
 }
 
 /** The form of `POST /v1/adapters`: what is empty is left out. */
-export function formOf(upload: Upload): FormData {
+export function formOf(given: Upload): FormData {
   const form = new FormData();
-  form.set("name", upload.name);
-  if (upload.base !== "") form.set("base", upload.base);
-  if (upload.defaultScale !== "") form.set("default_scale", upload.defaultScale);
-  for (const word of upload.triggerWords) form.append("trigger_words", word);
-  for (const file of upload.files) form.append("file", file, file.name);
+  form.set("name", given.name);
+  if (given.base !== "") form.set("base", given.base);
+  if (given.defaultScale !== "") form.set("default_scale", given.defaultScale);
+  for (const word of given.triggerWords) form.append("trigger_words", word);
+  for (const file of given.files) form.append("file", file, file.name);
   return form;
 }
 
@@ -35,42 +33,13 @@ export function wordsOf(text: string): string[] {
 }
 
 /** Uploads; `onSent` is told how much has gone. Raises ApiError where the files are refused. */
-export function uploadAdapter(
-  upload: Upload,
+export async function uploadAdapter(
+  files: Upload,
   onSent: (sent: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<Stored> {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/v1/adapters");
-    for (const [name, value] of Object.entries(sessionHeaders())) request.setRequestHeader(name, value);
-    request.upload.onprogress = ({ loaded, total }) => {
-      onSent(loaded, total);
-    };
-    request.onload = () => {
-      const body = parsed(request.responseText);
-      if (request.status < 300) resolve({ adapter: body as Adapter, isNew: request.status === 201 });
-      else reject(errorOf(new Response(null, { status: request.status }), body));
-    };
-    request.onerror = () => {
-      reject(new ApiError(0, "offline", strings.errors.offline));
-    };
-    request.onabort = () => {
-      reject(new DOMException("stopped", "AbortError"));
-    };
-    signal.addEventListener("abort", () => {
-      request.abort();
-    });
-    request.send(formOf(upload));
-  });
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const { status, body } = await upload("/v1/adapters", formOf(files), { onSent, signal });
+  return { adapter: body as Adapter, isNew: status === 201 };
 }
 
 /** A name that the platform takes, from a file's: lower case, with dashes between what is left. */

@@ -15,15 +15,13 @@ export function ModelCard({ card, numAdapters }: { card: Card; numAdapters: numb
     <li className="relative flex flex-col overflow-hidden rounded-md border border-line bg-surface transition-colors focus-within:border-focus hover:border-line-strong">
       <CardExample card={card} />
       <div className="flex flex-1 flex-col gap-2 p-4">
-        <div className="flex items-baseline justify-between gap-3">
-          <h2 className="text-lg font-semibold">
-            {/* The whole card is the link; what else can be pressed lies above it. */}
-            <Link href={`/models/${card.name}`} className="after:absolute after:inset-0 focus-visible:outline-none">
-              {card.title}
-            </Link>
-          </h2>
-          <ModelStateWord card={card} />
-        </div>
+        <h2 className="text-lg font-semibold">
+          {/* The whole card is the link; what else can be pressed lies above it. */}
+          <Link href={`/models/${card.name}`} className="after:absolute after:inset-0 focus-visible:outline-none">
+            {card.title}
+          </Link>
+        </h2>
+        <ModelStateWord card={card} />
         <p className="flex flex-wrap gap-x-3 gap-y-1 text-sm text-muted">
           {card.tasks.map((task) => (
             <span key={task} className="inline-flex items-center gap-1.5">
@@ -60,7 +58,7 @@ function Foot({ card, numAdapters }: { card: Card; numAdapters: number }) {
       {card.license && <span title={strings.catalogue.license}>{card.license}</span>}
       {card.tags.length > 0 && (
         <ul aria-label={strings.catalogue.tags} className="flex flex-wrap gap-x-2">
-          {card.tags.slice(0, 5).map((tag) => (
+          {card.tags.slice(0, 3).map((tag) => (
             <li key={tag}>#{tag}</li>
           ))}
         </ul>

@@ -50,7 +50,7 @@ export function ChatSettings({ card, conversation, fields, errors, disabled, cha
       <Button
         kind="quiet"
         disabled={disabled}
-        className="self-start"
+        className="-ml-2.5 self-start"
         onClick={() => {
           change({ values: defaultsOf(fields) });
         }}

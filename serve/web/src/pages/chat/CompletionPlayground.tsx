@@ -9,12 +9,12 @@ import { changedOf, defaultsOf } from "@/schema-form/values";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Select, TextArea } from "@/ui/fields";
+import { ButtonKey } from "@/ui/words";
 
 import type { Answer } from "./answers";
 import { AnswerView } from "./AnswerView";
 import { CodeButton, CodePanel } from "./CodeDialog";
 import { ExampleChips } from "./ExampleChips";
-import { KeyOnAccent } from "./KeyOnAccent";
 import { parametersOf } from "./parameters";
 import { PlaygroundFrame } from "./PlaygroundFrame";
 import { Quota } from "./Quota";
@@ -107,7 +107,7 @@ export function CompletionPlayground({ card, task, showsApi = false }: { card: C
                 run(prompt);
               }}
             >
-              {strings.chat.completion.run} <KeyOnAccent>Ctrl ↵</KeyOnAccent>
+              {strings.chat.completion.run} <ButtonKey>Ctrl ↵</ButtonKey>
             </Button>
           )}
           {!showsApi && <CodeButton endpoint="completion" body={body} />}

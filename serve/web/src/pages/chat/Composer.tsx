@@ -4,8 +4,7 @@ import { type KeyboardEvent, useState } from "react";
 
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
-
-import { KeyOnAccent } from "./KeyOnAccent";
+import { ButtonKey } from "@/ui/words";
 
 interface ComposerProps {
   isBusy: boolean;
@@ -62,7 +61,7 @@ export function Composer({ isBusy, refusal, send, stop }: ComposerProps) {
         </Button>
       ) : (
         <Button kind="primary" large type="submit" disabled={!canSend}>
-          {strings.chat.send} <KeyOnAccent>↵</KeyOnAccent>
+          {strings.chat.send} <ButtonKey>↵</ButtonKey>
         </Button>
       )}
     </form>

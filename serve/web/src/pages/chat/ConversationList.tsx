@@ -28,7 +28,7 @@ export function ConversationList({ held, isBusy }: { held: Conversations; isBusy
         </IconButton>
       </div>
       {held.current.turns.length === 0 && (
-        <p aria-current="true" className="rounded-sm bg-raised px-2 py-1.5">
+        <p aria-current="true" className="rounded-sm bg-line/60 px-2.5 py-1.5">
           {strings.chat.untitled}
         </p>
       )}
@@ -39,7 +39,7 @@ export function ConversationList({ held, isBusy }: { held: Conversations; isBusy
               kind="quiet"
               disabled={isBusy}
               aria-current={one.id === held.current.id}
-              className="h-auto min-w-0 flex-1 flex-col items-start gap-0 py-1 text-left aria-current:bg-raised aria-current:text-fg"
+              className="h-auto min-w-0 flex-1 flex-col items-start gap-0 py-1 text-left aria-current:bg-line/60 aria-current:text-fg"
               onClick={() => {
                 held.select(one.id);
               }}

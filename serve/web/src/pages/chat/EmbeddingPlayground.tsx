@@ -11,9 +11,9 @@ import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { TextArea } from "@/ui/fields";
 import { ErrorState } from "@/ui/states";
+import { ButtonKey } from "@/ui/words";
 
 import { CodeButton, CodePanel } from "./CodeDialog";
-import { KeyOnAccent } from "./KeyOnAccent";
 import { parametersOf } from "./parameters";
 import { PlaygroundFrame } from "./PlaygroundFrame";
 import { Quota } from "./Quota";
@@ -69,7 +69,7 @@ export function EmbeddingPlayground({ card, task, showsApi = false }: { card: Ca
         />
         <div className="flex flex-wrap items-center gap-2">
           <Button kind="primary" large disabled={!canRun} onClick={run}>
-            {strings.chat.embedding.run} <KeyOnAccent>Ctrl ↵</KeyOnAccent>
+            {strings.chat.embedding.run} <ButtonKey>Ctrl ↵</ButtonKey>
           </Button>
           {!showsApi && <CodeButton endpoint="embedding" body={body} />}
           <Quota />

@@ -29,19 +29,23 @@ export function PlaygroundFrame({ settings, history, children }: PlaygroundFrame
     <div className="flex min-h-0 flex-1">
       <aside
         aria-label={strings.chat.settings}
-        className="w-72 shrink-0 overflow-y-auto border-r border-line p-4 xl:w-80"
+        className="w-72 shrink-0 overflow-y-auto border-r border-line bg-surface p-4 xl:w-80"
       >
         {settings}
       </aside>
       <div className="flex min-w-0 flex-1 flex-col bg-bg">{children}</div>
-      {history && <aside className="w-52 shrink-0 overflow-y-auto border-l border-line p-4 xl:w-64">{history}</aside>}
+      {history && (
+        <aside className="w-[200px] shrink-0 overflow-y-auto border-l border-line bg-surface p-4 xl:w-60">
+          {history}
+        </aside>
+      )}
     </div>
   );
 }
 
 function Folded({ title, children }: { title: string; children: ReactNode }) {
   return (
-    <details className="group border-b border-line">
+    <details className="group border-b border-line bg-surface">
       <summary className="flex h-9 cursor-pointer list-none items-center gap-1 px-4 text-muted">
         <ChevronRight size={14} aria-hidden className="transition-transform group-open:rotate-90" />
         {title}

@@ -18,10 +18,11 @@ const ELSEWHERE = new Set([
   "echo",
   "n",
 ]);
-const FIRST = new Set(["max_tokens", "temperature", "top_p", "dimensions"]);
+/** The only one that embeddings have: folded away it would leave an empty form. */
+const ALONE = "dimensions";
 
 export function parametersOf(card: Card, task: Task): FormField[] {
   return fieldsOfCard(card, task)
     .filter(({ name }) => !ELSEWHERE.has(name))
-    .map((field) => ({ ...field, advanced: !FIRST.has(field.name) }));
+    .map((field) => ({ ...field, advanced: field.advanced === true && field.name !== ALONE }));
 }

@@ -1,5 +1,6 @@
 /** The same call as programs write it. The key is never in it: it comes out of the environment. */
 import type { Json } from "@/api/types";
+import { pythonic, quoted } from "@/snippets/literals";
 
 export type Language = "curl" | "python" | "javascript";
 export type Body = Record<string, Json>;
@@ -54,12 +55,12 @@ export function snippet(
 }
 
 function curl({ path }: Endpoint, body: Body, origin: string, streams: boolean): string {
-  const json = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  const json = quoted(JSON.stringify(body, null, 2));
   return [
     `curl ${streams ? "-N " : ""}${origin}${path} \\`,
     `  -H "Authorization: Bearer $SLIPWAY_API_KEY" \\`,
     `  -H "Content-Type: application/json" \\`,
-    `  -d '${json}'`,
+    `  -d ${json}`,
   ].join("\n");
 }
 
@@ -69,8 +70,8 @@ const EXTRA = new Set(["top_k", "min_p", "repetition_penalty", "adapters"]);
 function python(endpoint: Endpoint, body: Body, origin: string, streams: boolean): string {
   const own = Object.entries(body).filter(([name]) => !EXTRA.has(name));
   const extra = Object.entries(body).filter(([name]) => EXTRA.has(name));
-  const given = own.map(([name, value]) => `    ${name}=${pythonValue(value)},`);
-  if (extra.length > 0) given.push(`    extra_body=${pythonValue(Object.fromEntries(extra))},`);
+  const given = own.map(([name, value]) => `    ${name}=${pythonic(value)},`);
+  if (extra.length > 0) given.push(`    extra_body=${pythonic(Object.fromEntries(extra))},`);
   if (streams) given.push("    stream=True,");
   const call = [`client.${endpoint.method}.create(`, ...given, ")"].join("\n");
   const rest = streams
@@ -110,17 +111,4 @@ function javascript(endpoint: Endpoint, body: Body, origin: string, streams: boo
     "",
     ...rest,
   ].join("\n");
-}
-
-/** JSON as Python writes it: the same but for three words. JSON's escapes of texts are Python's, too. */
-export function pythonValue(value: Json): string {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
-  if (typeof value === "object") {
-    return `{${Object.entries(value)
-      .map(([name, one]) => `${JSON.stringify(name)}: ${pythonValue(one)}`)
-      .join(", ")}}`;
-  }
-  return JSON.stringify(value);
 }

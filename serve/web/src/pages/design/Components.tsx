@@ -16,7 +16,7 @@ import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 import { Switch } from "@/ui/switch";
 import { Tabs } from "@/ui/tabs";
 import { toast } from "@/ui/toast";
-import { Chip, Kbd, StateWord } from "@/ui/words";
+import { ButtonKey, Chip, Kbd, StateWord } from "@/ui/words";
 
 const words = strings.design;
 const NOTHING = () => undefined;
@@ -29,7 +29,7 @@ export function Acts() {
         {words.large}
       </Button>
       <Button kind="primary">
-        {words.primary} <Kbd>Ctrl ↵</Kbd>
+        {words.primary} <ButtonKey>Ctrl ↵</ButtonKey>
       </Button>
       <Button>{words.secondary}</Button>
       <Button kind="quiet">{words.quiet}</Button>

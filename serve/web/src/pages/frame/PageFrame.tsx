@@ -18,7 +18,7 @@ export function PageFrame({ title, text, actions, children }: PageFrameProps) {
       <header className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
         <div className="min-w-0">
           <h1 className="text-xl font-bold">{title}</h1>
-          {text && <p className="mt-0.5 max-w-[72ch] text-muted">{text}</p>}
+          {text && <p className="mt-0.5 max-w-[96ch] text-pretty text-muted">{text}</p>}
         </div>
         {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
       </header>
@@ -42,7 +42,7 @@ export function Section({ title, text, aside, children, className }: SectionProp
       <div className="flex flex-wrap items-baseline justify-between gap-x-4 gap-y-2">
         <div className="min-w-0">
           <h2 className="text-lg font-semibold">{title}</h2>
-          {text && <p className="max-w-[72ch] text-muted">{text}</p>}
+          {text && <p className="max-w-[96ch] text-pretty text-muted">{text}</p>}
         </div>
         {aside && <div className="flex flex-wrap items-center gap-2">{aside}</div>}
       </div>

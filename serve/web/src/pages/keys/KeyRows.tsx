@@ -24,11 +24,11 @@ export function KeyRows({ label, keys, now, onSecret }: KeyRowsProps) {
     {
       key: "title",
       title: WORDS.columns.title,
-      className: "w-1/4",
+      className: "w-1/4 max-sm:w-full",
       cell: (key) => <Title keyView={key} own={me?.key_id} />,
     },
     { key: "project", title: WORDS.columns.project, from: "md", cell: (key) => key.project },
-    { key: "may", title: WORDS.columns.may, from: "sm", className: "w-1/3 text-muted", cell: May },
+    { key: "may", title: WORDS.columns.may, from: "sm", className: "w-1/3 text-muted max-sm:w-full", cell: May },
     {
       key: "limits",
       title: WORDS.columns.limits,

@@ -20,7 +20,7 @@ const CLOCKS_MS = 5_000;
 
 export default function KeysPage() {
   return (
-    <RequireSession title={WORDS.title} scope="keys">
+    <RequireSession title={WORDS.title} text={WORDS.text} scope="keys">
       <Keys />
     </RequireSession>
   );

@@ -54,7 +54,7 @@ function Acts({ budget, tenant }: { budget: Budget; tenant: string | null }) {
   const queries = useQueryClient();
   const [isAsking, setAsking] = useState(false);
   return (
-    <div className="flex gap-2">
+    <div className="-ml-2.5 flex gap-2">
       <BudgetForm budget={budget} tenant={tenant} />
       <Button
         kind="quiet"

@@ -18,7 +18,7 @@ const WORDS = strings.people;
 
 export default function PeoplePage() {
   return (
-    <RequireSession title={WORDS.title} scope="read">
+    <RequireSession title={WORDS.title} text={WORDS.text} scope="read">
       <People />
     </RequireSession>
   );

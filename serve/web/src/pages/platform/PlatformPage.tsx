@@ -19,7 +19,7 @@ const MOST_DECISIONS = 50;
 
 export default function PlatformPage() {
   return (
-    <RequireSession title={WORDS.title} scope="admin">
+    <RequireSession title={WORDS.title} text={WORDS.text} scope="admin">
       <Platform />
     </RequireSession>
   );

@@ -1,10 +1,12 @@
-/** The card's examples for a task: one press fills in the form. */
+/** The card's examples for a task, with what came of them: one press fills in the form. */
 import type { Card, Json, Task } from "@/api/types";
+import { examplesOf } from "@/pages/catalogue/examples";
 import { accepted } from "@/playground/sharing";
 import type { Playground } from "@/playground/usePlayground";
 import type { Values } from "@/schema-form/fields";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
+import { classes } from "@/ui/classes";
 
 interface ExampleButtonsProps {
   card: Card;
@@ -13,21 +15,27 @@ interface ExampleButtonsProps {
 }
 
 export function ExampleButtons({ card, task, playground }: ExampleButtonsProps) {
-  const examples = card.examples.map(read).filter((one) => one.input !== null && (one.task ?? card.tasks[0]) === task);
+  const pictures = examplesOf(card).map(({ images }) => images[0]);
+  const examples = card.examples
+    .map((example, index) => ({ ...read(example), picture: pictures[index] }))
+    .filter((one) => one.input !== null && (one.task ?? card.tasks[0]) === task);
   if (examples.length === 0) return null;
   return (
-    <div role="group" aria-label={strings.playground.examples} className="flex flex-wrap justify-center gap-2">
-      {examples.map(({ title, input }) => (
+    <div role="group" aria-label={strings.playground.examples} className="flex flex-wrap justify-center gap-3">
+      {examples.map(({ title, input, picture }) => (
         <Button
           key={title}
-          className="h-auto max-w-72 py-1.5 whitespace-normal"
+          className={classes("h-auto flex-col", picture ? "w-36 justify-start px-1.5 pt-1.5 pb-1" : "max-w-72 py-1.5")}
           onClick={() => {
             playground.reset();
             for (const [name, value] of Object.entries(accepted(playground.fields, input ?? {}, true)))
               playground.set(name, value);
           }}
         >
-          {title}
+          {picture !== undefined && (
+            <img src={picture} alt="" className="aspect-square w-full rounded-sm object-cover" />
+          )}
+          <span className="whitespace-normal">{title}</span>
         </Button>
       ))}
     </div>

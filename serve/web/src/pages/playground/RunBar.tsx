@@ -6,6 +6,7 @@ import { useSession, useSite } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { duration, money } from "@/ui/quantities";
+import { ButtonKey } from "@/ui/words";
 
 export function RunBar({ playground }: { playground: Playground }) {
   const { run, plan, errors } = playground;
@@ -22,9 +23,7 @@ export function RunBar({ playground }: { playground: Playground }) {
         ) : (
           <Button kind="primary" large type="submit" className="flex-1">
             {words.run}
-            <span aria-hidden className="rounded-sm border border-current px-1 font-mono text-xs font-normal">
-              {words.runKeys}
-            </span>
+            <ButtonKey>{words.runKeys}</ButtonKey>
           </Button>
         )}
         {plan !== null && (

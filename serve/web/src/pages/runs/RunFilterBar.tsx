@@ -54,7 +54,7 @@ export function RunFilterBar({ filters, onChange, live }: RunFilterBarProps) {
           <Link href="/runs">{WORDS.clear}</Link>
         </Button>
       )}
-      <p aria-live="polite" className="ml-auto flex h-7 items-center">
+      <p aria-live="polite" className="ml-auto flex h-7 items-center max-sm:empty:hidden">
         {live > 0 && <StateWord tone="info">{WORDS.live(live)}</StateWord>}
       </p>
     </div>

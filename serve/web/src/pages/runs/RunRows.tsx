@@ -35,6 +35,7 @@ function columns(now: number): Column<Run>[] {
     {
       key: "what",
       title: WORDS.columns.what,
+      isPlainInCard: true,
       className: "sm:whitespace-nowrap",
       cell: (run) => (
         <Link
@@ -46,8 +47,20 @@ function columns(now: number): Column<Run>[] {
         </Link>
       ),
     },
-    { key: "input", title: WORDS.columns.input, from: "md", className: "w-full max-w-0", cell: Gist },
-    { key: "made", title: WORDS.columns.made, from: "sm", cell: (run) => <Thumbnails run={run} /> },
+    {
+      key: "input",
+      title: WORDS.columns.input,
+      isPlainInCard: true,
+      className: "w-full sm:max-w-0 sm:max-md:hidden",
+      cell: Gist,
+    },
+    {
+      key: "made",
+      title: WORDS.columns.made,
+      isPlainInCard: true,
+      from: "sm",
+      cell: (run) => <Thumbnails run={run} />,
+    },
     {
       key: "started",
       title: WORDS.columns.started,

@@ -136,7 +136,12 @@ function Stowed({ id }: { id: string }) {
 
 function Assets({ assets }: { assets: MadeAsset[] }) {
   return (
-    <ul className="grid grid-cols-[repeat(auto-fill,minmax(min(200px,100%),1fr))] gap-3">
+    <ul
+      className={classes(
+        "grid gap-3",
+        assets.length === 1 ? "max-w-md" : "grid-cols-[repeat(auto-fill,minmax(min(200px,100%),1fr))]",
+      )}
+    >
       {assets.map((asset, index) => (
         <li key={asset.id} className="min-w-0">
           {isPicture(asset) ? (

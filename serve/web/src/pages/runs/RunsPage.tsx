@@ -19,7 +19,7 @@ const WORDS = strings.runs;
 
 export default function RunsPage() {
   return (
-    <RequireSession title={WORDS.title} scope="read">
+    <RequireSession title={WORDS.title} text={WORDS.text} scope="read">
       <Runs />
     </RequireSession>
   );

@@ -27,7 +27,7 @@ const WORDS = strings.usage;
 
 export default function UsagePage() {
   return (
-    <RequireSession title={WORDS.title} scope="read">
+    <RequireSession title={WORDS.title} text={WORDS.text} scope="read">
       <Usage />
     </RequireSession>
   );
@@ -132,7 +132,8 @@ function Used({ answer, asked }: { answer: UsageAnswer; asked: Asked }) {
 function Totals({ answer }: { answer: UsageAnswer }) {
   const totals = useMemo(() => totalsOf(answer.rows), [answer]);
   const dollars = (nano: number) => money({ usd: "", nano_usd: nano });
-  const some = (value: number, shown: string) => (value === 0 ? null : shown);
+  const large = (value: number, shown: string) =>
+    value === 0 ? null : <strong className="text-lg font-semibold">{shown}</strong>;
   const names = WORDS.totals;
   return (
     <div className="flex flex-col gap-2">
@@ -140,28 +141,28 @@ function Totals({ answer }: { answer: UsageAnswer }) {
         facts={[
           [
             names.due,
-            <strong key="due" className="text-xl font-semibold">
+            <strong key="due" className="text-lg font-semibold">
               {dollars(totals.due)}
             </strong>,
           ],
           [
             names.list,
-            <span key="list" className="text-xl">
+            <strong key="list" className="text-lg font-semibold">
               {dollars(totals.list)}
-            </span>,
+            </strong>,
           ],
           [
             names.attempts,
-            <span key="calls" className="text-xl">
+            <strong key="calls" className="text-lg font-semibold">
               {count(totals.attempts)}
-            </span>,
+            </strong>,
           ],
-          [names.credit, some(totals.credit, dollars(totals.credit))],
-          [names.free, some(totals.free, dollars(totals.free))],
-          [names.failed, some(totals.failed, count(totals.failed))],
-          [names.unbilled, some(totals.unbilled, count(totals.unbilled))],
-          [names.estimated, some(totals.estimated, count(totals.estimated))],
-          [names.unpriced, some(totals.unpriced, count(totals.unpriced))],
+          [names.credit, large(totals.credit, dollars(totals.credit))],
+          [names.free, large(totals.free, dollars(totals.free))],
+          [names.failed, large(totals.failed, count(totals.failed))],
+          [names.unbilled, large(totals.unbilled, count(totals.unbilled))],
+          [names.estimated, large(totals.estimated, count(totals.estimated))],
+          [names.unpriced, large(totals.unpriced, count(totals.unpriced))],
         ]}
       />
       <p className="text-muted">{quantitiesInWords(totals.quantities).join(" · ")}</p>

@@ -21,7 +21,8 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
   const columns: Column<Group>[] = [
     {
       key: "name",
-      title: WORDS.dimensions[by],
+      title: WORDS.columns[by],
+      className: "sm:whitespace-nowrap",
       order: (group) => group.name,
       cell: (group) => <Name group={group} place={groups.indexOf(group)} />,
     },

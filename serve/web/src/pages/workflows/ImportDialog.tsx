@@ -5,34 +5,29 @@ import { type ApiError, asApiError, isAborted } from "@/api/errors";
 import type { WorkflowSpec } from "@/api/types";
 import { ProblemList } from "@/editor/run/PlanDetails";
 import { strings } from "@/strings";
+import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
-import { ErrorState, Skeleton } from "@/ui/states";
+import { Skeleton } from "@/ui/states";
 import { StateWord } from "@/ui/words";
 
+import { AbsentModels } from "./AbsentModels";
 import { CreateDialog } from "./CreateDialog";
-import { type Imported, readFile } from "./library";
+import { type Imported, type ModelChoices, readFile } from "./library";
 import { nameOf } from "./workflow-names";
 
 interface ImportDialogProps {
   file: File;
   taken: ReadonlySet<string>;
   onClose: () => void;
+  /** The file is of no use: another one is to be chosen. */
+  onChooseAnother?: () => void;
 }
 
-export function ImportDialog({ file, taken, onClose }: ImportDialogProps) {
+export function ImportDialog({ file, taken, onClose, onChooseAnother }: ImportDialogProps) {
   const words = strings.workflows;
-  const [found, setFound] = useState<Imported | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  useEffect(() => {
-    const mine = new AbortController();
-    readFile(file, mine.signal).then(setFound, (thrown: unknown) => {
-      if (!isAborted(thrown)) setError(asApiError(thrown));
-    });
-    return () => {
-      mine.abort();
-    };
-  }, [file]);
-  if (found === null)
+  const [models, setModels] = useState<ModelChoices>({});
+  const { found, error } = useRead(file, models);
+  if (error !== null || found === null)
     return (
       <Dialog open onClose={onClose} title={words.importTitle}>
         {error === null ? (
@@ -41,7 +36,10 @@ export function ImportDialog({ file, taken, onClose }: ImportDialogProps) {
             <Skeleton className="h-16 w-full" />
           </div>
         ) : (
-          <ErrorState error={error} retry={onClose} />
+          <div role="alert" className="flex flex-col items-start gap-3">
+            <p>{error.message}</p>
+            {onChooseAnother && <Button onClick={onChooseAnother}>{words.chooseAnother}</Button>}
+          </div>
         )}
       </Dialog>
     );
@@ -55,8 +53,25 @@ export function ImportDialog({ file, taken, onClose }: ImportDialogProps) {
       beginning={{ name: nameOf(title === "" ? file.name : title), title, document }}
     >
       <Findings found={found} numNodes={Object.keys(document.nodes ?? {}).length} />
+      <AbsentModels document={document} chosen={models} onChoose={setModels} />
     </CreateDialog>
   );
+}
+
+/** What the file holds; what was found before stays until it is read anew with other models. */
+function useRead(file: File, models: ModelChoices) {
+  const [found, setFound] = useState<Imported | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  useEffect(() => {
+    const mine = new AbortController();
+    readFile(file, models, mine.signal).then(setFound, (thrown: unknown) => {
+      if (!isAborted(thrown)) setError(asApiError(thrown));
+    });
+    return () => {
+      mine.abort();
+    };
+  }, [file, models]);
+  return { found, error };
 }
 
 function Findings({ found, numNodes }: { found: Imported; numNodes: number }) {

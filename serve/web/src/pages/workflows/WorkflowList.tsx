@@ -8,6 +8,7 @@ import { asApiError } from "@/api/errors";
 import type { Workflow } from "@/api/types";
 import { Confirm } from "@/editor/tabs/confirm";
 import { useRefreshWorkflow } from "@/editor/tabs/useVersions";
+import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button, IconButton } from "@/ui/button";
 import { Menu } from "@/ui/menu";
@@ -38,7 +39,7 @@ export function WorkflowList({ text, mayWrite }: { text: string; mayWrite: boole
       <table className="w-full text-left">
         <thead className="text-sm text-muted">
           <tr>
-            <th className="py-1 pr-4 font-normal">{columns.name}</th>
+            <th className="py-1 sm:w-1/3 pr-4 font-normal">{columns.name}</th>
             <th className="py-1 pr-4 font-normal">{columns.live}</th>
             <th className="hidden py-1 pr-4 font-normal sm:table-cell">{columns.updated}</th>
             <th className="hidden py-1 pr-4 font-normal md:table-cell">{columns.by}</th>
@@ -79,6 +80,8 @@ interface RowProps {
 function Row({ workflow, mayWrite, onRemove }: RowProps) {
   const [, go] = useLocation();
   const { name, title, latest, aliases } = workflow;
+  const { me } = useSession();
+  const isOwn = workflow.updated_by === me?.key_id || workflow.updated_by === me?.user?.id;
   const items = [
     {
       label: words.open,
@@ -106,12 +109,12 @@ function Row({ workflow, mayWrite, onRemove }: RowProps) {
       : []),
   ];
   return (
-    <tr className="border-t border-line align-top">
+    <tr className="border-t border-line align-middle hover:bg-raised">
       <td className="py-2 pr-4">
         <Link href={`/w/${name}`} className="font-medium hover:underline">
           {title || name}
         </Link>
-        <p className="font-mono text-sm text-muted">{name}</p>
+        {title && title !== name && <p className="font-mono text-sm text-muted">{name}</p>}
       </td>
       <td className="py-2 pr-4">
         <span className="flex flex-wrap items-center gap-1.5">
@@ -130,8 +133,10 @@ function Row({ workflow, mayWrite, onRemove }: RowProps) {
       <td className="hidden py-2 pr-4 whitespace-nowrap sm:table-cell">
         <time dateTime={workflow.updated_at}>{ago(workflow.updated_at)}</time>
       </td>
-      <td className="hidden py-2 pr-4 text-muted md:table-cell">{workflow.updated_by}</td>
-      <td className="py-1.5">
+      <td className="hidden max-w-0 truncate py-2 pr-4 text-muted md:table-cell">
+        {isOwn ? words.you : <code className="font-mono text-sm">{workflow.updated_by}</code>}
+      </td>
+      <td className="py-1.5 text-right">
         <Menu
           trigger={
             <IconButton label={strings.versions.actions(name)}>

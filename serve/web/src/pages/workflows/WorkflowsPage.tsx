@@ -1,6 +1,6 @@
 /** /w: one's workflows, templates to begin with, and files that are dropped to become workflows. */
 import { Upload } from "lucide-react";
-import { type DragEvent, useDeferredValue, useMemo, useRef, useState } from "react";
+import { type RefObject, useDeferredValue, useMemo, useRef, useState } from "react";
 import { Link } from "wouter";
 
 import { useSession } from "@/shell/session";
@@ -11,9 +11,11 @@ import { TextField } from "@/ui/fields";
 import { EmptyState } from "@/ui/states";
 
 import { CreateDialog } from "./CreateDialog";
+import { DropVeil } from "./DropToImport";
 import { ImportDialog } from "./ImportDialog";
 import { BLANK, useWorkflows } from "./library";
 import { type Beginning, Templates } from "./Templates";
+import { useFileDrop } from "./useFileDrop";
 import { WorkflowList } from "./WorkflowList";
 
 const words = strings.workflows;
@@ -47,14 +49,16 @@ function Library({ mayWrite }: { mayWrite: boolean }) {
   const [file, setFile] = useState<File | null>(null);
   const { data } = useWorkflows("");
   const taken = useMemo(() => new Set((data?.pages ?? []).flatMap((page) => page.data.map((one) => one.name))), [data]);
-  const drop = useDrop(mayWrite, setFile);
+  const drop = useFileDrop(mayWrite, setFile);
+  const chooser = useRef<HTMLInputElement>(null);
   return (
     <div {...drop.handlers} className="relative min-h-full">
-      <div className="mx-auto flex w-full max-w-7xl flex-col gap-8 p-4 md:p-6">
+      <div className="mx-auto flex w-full max-w-[1200px] flex-col gap-6 px-4 py-5 sm:px-6">
         <header className="flex flex-wrap items-center justify-between gap-3">
-          <h1 className="text-xl font-semibold">{words.title}</h1>
+          <h1 className="text-xl font-bold">{words.title}</h1>
           {mayWrite ? (
             <Acts
+              chooser={chooser}
               onFile={setFile}
               onNew={() => {
                 begin({ name: "workflow", title: "", document: BLANK });
@@ -97,11 +101,7 @@ function Library({ mayWrite }: { mayWrite: boolean }) {
           </section>
         )}
       </div>
-      {drop.isOver && (
-        <div className="pointer-events-none absolute inset-2 flex items-center justify-center rounded-lg border-2 border-dashed border-accent bg-accent-soft">
-          <p className="rounded-md bg-surface px-4 py-2 text-lg">{words.dropHere}</p>
-        </div>
-      )}
+      {drop.isOver && <DropVeil />}
       {beginning && (
         <CreateDialog
           beginning={beginning}
@@ -114,10 +114,15 @@ function Library({ mayWrite }: { mayWrite: boolean }) {
       )}
       {file && (
         <ImportDialog
+          key={`${file.name}:${String(file.lastModified)}`}
           file={file}
           taken={taken}
           onClose={() => {
             setFile(null);
+          }}
+          onChooseAnother={() => {
+            setFile(null);
+            chooser.current?.click();
           }}
         />
       )}
@@ -125,12 +130,17 @@ function Library({ mayWrite }: { mayWrite: boolean }) {
   );
 }
 
-function Acts({ onFile, onNew }: { onFile: (file: File) => void; onNew: () => void }) {
-  const input = useRef<HTMLInputElement>(null);
+interface ActsProps {
+  chooser: RefObject<HTMLInputElement | null>;
+  onFile: (file: File) => void;
+  onNew: () => void;
+}
+
+function Acts({ chooser, onFile, onNew }: ActsProps) {
   return (
     <div className="flex gap-2">
       <input
-        ref={input}
+        ref={chooser}
         type="file"
         accept={ACCEPTED}
         className="hidden"
@@ -142,7 +152,7 @@ function Acts({ onFile, onNew }: { onFile: (file: File) => void; onNew: () => vo
           if (file) onFile(file);
         }}
       />
-      <Button onClick={() => input.current?.click()}>
+      <Button onClick={() => chooser.current?.click()}>
         <Upload size={14} aria-hidden />
         {words.import}
       </Button>
@@ -151,29 +161,4 @@ function Acts({ onFile, onNew }: { onFile: (file: File) => void; onNew: () => vo
       </Button>
     </div>
   );
-}
-
-/** Files dropped anywhere on the page. Entering a child leaves its parent, so the depth is counted. */
-function useDrop(isEnabled: boolean, onFile: (file: File) => void) {
-  const [depth, setDepth] = useState(0);
-  const hasFile = (event: DragEvent) => isEnabled && event.dataTransfer.types.includes("Files");
-  const handlers = {
-    onDragEnter: (event: DragEvent) => {
-      if (hasFile(event)) setDepth((now) => now + 1);
-    },
-    onDragLeave: (event: DragEvent) => {
-      if (hasFile(event)) setDepth((now) => Math.max(0, now - 1));
-    },
-    onDragOver: (event: DragEvent) => {
-      if (hasFile(event)) event.preventDefault();
-    },
-    onDrop: (event: DragEvent) => {
-      if (!hasFile(event)) return;
-      event.preventDefault();
-      setDepth(0);
-      const file = event.dataTransfer.files[0];
-      if (file) onFile(file);
-    },
-  };
-  return { isOver: depth > 0, handlers };
 }

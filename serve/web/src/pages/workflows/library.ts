@@ -40,10 +40,14 @@ export async function createWorkflow(name: string, document: WorkflowSpec): Prom
   return (await response.json()) as Workflow;
 }
 
+/** For models that are not here, by the names that the file has for them: those that take their place. */
+export type ModelChoices = Readonly<Record<string, string>>;
+
 /** Read a picture, a JSON or a YAML file as a workflow; nothing is kept. Raises ApiError. */
-export async function readFile(file: File, signal: AbortSignal): Promise<Imported> {
+export async function readFile(file: File, models: ModelChoices, signal: AbortSignal): Promise<Imported> {
   const body = new FormData();
   body.set("file", file, file.name);
+  if (Object.keys(models).length > 0) body.set("models", JSON.stringify(models));
   const response = await call("/v1/workflows/import", { method: "POST", body, signal });
   return (await response.json()) as Imported;
 }

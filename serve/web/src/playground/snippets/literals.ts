@@ -1,8 +1,9 @@
 /** Values as the source text of other languages. Pictures in the page become files that the reader has. */
 import type { Json } from "@/api/types";
+import { pythonic, quoted } from "@/snippets/literals";
 
 /** A file that stands for a picture's bytes: `input` names it. */
-export const FILE = /^data:image\/(png|jpeg|webp);base64,/;
+const FILE = /^data:image\/(png|jpeg|webp);base64,/;
 
 export function isPicture(value: Json): boolean {
   return typeof value === "string" && FILE.test(value);
@@ -15,13 +16,11 @@ export function fileOf(field: string): string {
 
 /** A Python literal. JSON's strings are Python's; its other words are not. */
 export function python(value: Json, depth = 0): string {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value !== "object") return JSON.stringify(value);
+  if (value === null || typeof value !== "object") return pythonic(value);
   const inner = " ".repeat(4 * (depth + 1));
   const outer = " ".repeat(4 * depth);
   const entries = Array.isArray(value)
-    ? value.map((one) => python(one, depth + 1))
+    ? value.map((one, place) => pythonNamed(String(place), one, depth + 1))
     : Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${pythonNamed(name, one, depth + 1)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   const line = open + entries.join(", ") + close;
@@ -34,22 +33,44 @@ function pythonNamed(name: string, value: Json, depth: number): string {
   return isPicture(value) ? `picture(${JSON.stringify(fileOf(name))})` : python(value, depth);
 }
 
+/** JSON with what `written` makes of each picture's file in the place of the picture. */
+function jsonWith(value: Json, written: (file: string) => string, indent?: number): string {
+  const files: string[] = [];
+  const mark = unusedIn(JSON.stringify(value));
+  const named = (name: string, one: Json) => (isPicture(one) ? `${mark}${String(files.push(fileOf(name)) - 1)}` : one);
+  const marks = new RegExp(`"${mark}(\\d+)"`, "g");
+  return JSON.stringify(value, named, indent).replace(marks, (_, place) => written(files[Number(place)] ?? ""));
+}
+
+/** What no text in it can be taken for: texts come from links, too, and must not become a program's words. */
+function unusedIn(text: string, mark = "picture-"): string {
+  return text.includes(mark) ? unusedIn(text, `${mark}-`) : mark;
+}
+
 /** JavaScript, indented; pictures are read by the snippet's own `picture`. */
-export function javascript(value: Json, indent = 0): string {
-  const marked = JSON.stringify(value, (name, one: Json) => (isPicture(one) ? `\0${fileOf(name)}` : one), 2);
-  const read = marked.replace(/"\\u0000([^"]*)"/g, (_, file: string) => `await picture("${file}")`);
-  return read.replaceAll("\n", `\n${" ".repeat(indent)}`);
+export function javascript(value: Json): string {
+  return jsonWith(value, (file) => `await picture(${JSON.stringify(file)})`, 2);
 }
 
 /** JSON within single quotes for a shell; pictures are read from their files in between. */
 export function shellJson(value: Json): string {
-  const marked = JSON.stringify(value, (name, one: Json) => (isPicture(one) ? `\0${fileOf(name)}` : one));
-  const quoted = marked.replaceAll("'", `'\\''`);
-  const read = quoted.replace(
-    /"\\u0000([^"]*)"/g,
-    (_, file: string) => `"data:image/png;base64,'"$(base64 < ${file} | tr -d '\\n')"'"`,
+  const plain = jsonWith(value, (file) => `"${READ}${file}${READ}"`);
+  const [first = "", ...rest] = plain.split(READ);
+  const parts = rest.map((part, index) =>
+    index % 2 === 0 ? `data:image/png;base64,'"$(base64 < ${fileWord(part)} | tr -d '\\n')"'` : escaped(part),
   );
-  return `'${read}'`;
+  return `'${[escaped(first), ...parts].join("")}'`;
+}
+
+/** In no JSON: there it is written as an escape. */
+const READ = "\0";
+
+function escaped(text: string): string {
+  return quoted(text).slice(1, -1);
+}
+
+function fileWord(file: string): string {
+  return /^[\w.-]+$/.test(file) ? file : quoted(file);
 }
 
 export function hasPictures(value: Json): boolean {

@@ -69,9 +69,12 @@ function DropZone({ kind, disabled, taking, onAddress }: DropZoneProps) {
   if (taking.fraction !== null) {
     const told = words.uploading(Math.round(taking.fraction * 100));
     return (
-      <div className="rounded-sm border border-line-strong p-3 text-sm text-muted" aria-live="polite">
-        {told}
+      <div className="flex flex-col gap-1.5 rounded-sm border border-line-strong p-3 text-sm text-muted">
+        <p aria-live="polite">{told}</p>
         <Progress label={told} fraction={taking.fraction} />
+        <Button className="self-start" onClick={taking.stop}>
+          {strings.shell.cancel}
+        </Button>
       </div>
     );
   }

@@ -4,6 +4,7 @@ import { useEffect, useReducer, useRef, useState } from "react";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
+import { toast } from "@/ui/toast";
 
 import {
   asBlackAndWhite,
@@ -101,7 +102,10 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
             kind="primary"
             disabled={size === null}
             onClick={() => {
-              if (canvas.current !== null && size !== null) void maskIn(canvas.current, size).then(onMask);
+              if (canvas.current === null || size === null) return;
+              maskIn(canvas.current, size).then(onMask, () => {
+                toast(words.maskFailed, "bad");
+              });
             }}
           >
             {words.useMask}
@@ -137,6 +141,10 @@ export function MaskEditor({ picture, mask, onClose, onMask }: MaskEditorProps) 
             const { naturalWidth: width, naturalHeight: height } = event.currentTarget;
             setSize({ width, height });
             setCursor({ x: width / 2, y: height / 2 });
+          }}
+          onError={() => {
+            toast(strings.playground.pictureGone, "bad");
+            onClose();
           }}
         />
         {/* A drawing surface that keys move a brush over is what `application` is for. */}
@@ -199,9 +207,10 @@ function coverOf(image: HTMLImageElement): HTMLCanvasElement | null {
 function maskIn(drawn: HTMLCanvasElement, size: { width: number; height: number }): Promise<Blob> {
   return new Promise((resolve, reject) => {
     const on = contextOf(size);
-    on?.drawImage(drawn, 0, 0);
-    if (on) asBlackAndWhite(on, size);
-    on?.canvas.toBlob((blob) => {
+    if (on === null) throw new Error("The browser draws nothing.");
+    on.drawImage(drawn, 0, 0);
+    asBlackAndWhite(on, size);
+    on.canvas.toBlob((blob) => {
       if (blob === null) reject(new Error("The browser made no file of the mask."));
       else resolve(blob);
     }, "image/png");

@@ -1,4 +1,5 @@
 /** Numbers: typed, or by a slider where the range is short. */
+import { strings } from "@/strings";
 import { TextField } from "@/ui/fields";
 import { Slider } from "@/ui/slider";
 
@@ -15,6 +16,7 @@ export function NumberField(props: WidgetProps) {
       hint={hintOf(props)}
       error={error}
       disabled={context.disabled}
+      placeholder={field.required ? undefined : strings.forms.notSet}
       min={schema.minimum ?? schema.exclusiveMinimum}
       max={schema.maximum ?? schema.exclusiveMaximum}
       step={schema.multipleOf ?? (typeOf(schema) === "integer" ? 1 : "any")}

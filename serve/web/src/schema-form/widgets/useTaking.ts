@@ -1,7 +1,7 @@
 /** Taking a file into a form: an asset for those who have signed in, a `data:` URL for others, who may not store. */
 import { useEffect, useRef, useState } from "react";
 
-import { asApiError, isAborted } from "@/api/errors";
+import { asApiError } from "@/api/errors";
 import { assetReference, dataUrlOf, uploadAsset } from "@/media/assets";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
@@ -11,6 +11,7 @@ export interface Taking {
   fraction: number | null;
   fault: string | null;
   take: (file: Blob, kind?: string) => Promise<void>;
+  stop: () => void;
 }
 
 /** An SVG is a document, not pixels: no model takes one. */
@@ -29,23 +30,33 @@ export function useTaking(onTaken: (reference: string) => void): Taking {
     [],
   );
   const take = async (file: Blob, kind = "image") => {
-    sending.current?.abort();
-    const control = new AbortController();
-    sending.current = control;
     if (kind === "image" ? !PICTURES.includes(file.type) : !file.type.startsWith(`${kind}/`)) {
       setFault(strings.forms.notAPicture);
       return;
     }
+    sending.current?.abort();
+    const control = new AbortController();
+    sending.current = control;
     setFault(null);
     setFraction(0);
     try {
-      if (isSignedIn) onTaken(assetReference((await uploadAsset(file, setFraction, control.signal)).id));
-      else onTaken(await dataUrlOf(file));
+      const reference = await referenceTo(file, isSignedIn, setFraction, control.signal);
+      // What was chosen since, or nothing, counts; reading a file cannot be stopped.
+      if (!control.signal.aborted) onTaken(reference);
     } catch (thrown) {
-      if (!isAborted(thrown)) setFault(asApiError(thrown).message);
+      if (!control.signal.aborted) setFault(asApiError(thrown).message);
     } finally {
       if (sending.current === control) setFraction(null);
     }
   };
-  return { fraction, fault, take };
+  return { fraction, fault, take, stop: () => sending.current?.abort() };
+}
+
+async function referenceTo(
+  file: Blob,
+  mayStore: boolean,
+  onProgress: (fraction: number) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  return mayStore ? assetReference((await uploadAsset(file, onProgress, signal)).id) : dataUrlOf(file);
 }

@@ -1,12 +1,9 @@
 /** Pure: the call as curl commands, for a POSIX shell. */
+import { quoted } from "@/snippets/literals";
+
 import { asPart, isForm, type SnippetRequest, urlOf, type Way } from "./request";
 
 export const EXAMPLE_HOOK = "https://example.com/slipway";
-
-/** `text` as one word of a shell. */
-export function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
 
 export function curlOf(request: SnippetRequest, way: Way): string {
   if (way === "poll") return polled(request);
@@ -29,17 +26,15 @@ function bodyOf(request: SnippetRequest, way: Way): string[] {
   return [...parts, ...files, ...options];
 }
 
+/** A refusal has no status that is waited on: it ends the loop, and is shown. */
 function polled(request: SnippetRequest): string {
-  const start = lines([
-    `curl -sS ${quoted(urlOf(request))}`,
-    `-H "Authorization: Bearer $SLIPWAY_API_KEY"`,
-    ...bodyOf(request, "poll"),
-  ]);
+  const key = `-H "Authorization: Bearer $SLIPWAY_API_KEY"`;
   return [
-    `run=$(${start} | sed -E 's/.*"id":"([^"]+)","object":"run".*/\\1/')`,
-    `while curl -sS "${request.origin}/v1/runs/$run" -H "Authorization: Bearer $SLIPWAY_API_KEY" -o run.json; do`,
-    `  grep -Eq '"status":"(succeeded|failed|canceled)"' run.json && break`,
+    lines([`curl -sS ${quoted(urlOf(request))} -o run.json`, key, ...bodyOf(request, "poll")]),
+    `run=$(sed -nE 's/.*"id":"([^"]+)","object":"run".*/\\1/p' run.json)`,
+    `while [ "$run" ] && grep -Eq '"status":"(queued|running)"' run.json; do`,
     "  sleep 1",
+    `  curl -sS "${request.origin}/v1/runs/$run" ${key} -o run.json`,
     "done",
     "cat run.json",
   ].join("\n");

@@ -95,7 +95,8 @@ createServer(async (request, response) => {
   const body = Buffer.concat(pieces);
   const { "webhook-id": id, "webhook-timestamp": moment, "webhook-signature": given = "" } = request.headers;
   const wanted = Buffer.from("v1," + createHmac("sha256", key).update(\`\${id}.\${moment}.\`).update(body).digest("base64"));
-  const isOurs = given.split(" ").some((one) => one.length === wanted.length && timingSafeEqual(Buffer.from(one), wanted));
+  const isWanted = (one) => one.length === wanted.length && timingSafeEqual(one, wanted);
+  const isOurs = given.split(" ").some((one) => isWanted(Buffer.from(one)));
   const isRecent = Math.abs(Date.now() / 1000 - Number(moment)) < 300;
   response.writeHead(isOurs && isRecent ? 204 : 401).end();
   if (isOurs && isRecent) console.log(JSON.parse(body));

@@ -1,20 +1,9 @@
 /** Pure: the call in Python, with httpx, and with nothing but the standard library. */
 import type { Json } from "@/api/types";
+import { pythonic } from "@/snippets/literals";
 
 import { EXAMPLE_HOOK } from "./curl";
 import { asPart, isForm, type SnippetRequest, urlOf, type Way } from "./request";
-
-/** A JSON value as Python writes it. JSON's escapes are Python's, but for the words true, false and null. */
-export function pythonic(value: Json): string {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(pythonic).join(", ")}]`;
-  if (typeof value === "object")
-    return `{${Object.entries(value)
-      .map(([key, one]) => `${JSON.stringify(key)}: ${pythonic(one)}`)
-      .join(", ")}}`;
-  return JSON.stringify(value);
-}
 
 const RESULT = 'if run["status"] != "succeeded":\n    raise SystemExit(run["error"] or run["status"])';
 
@@ -165,8 +154,8 @@ key = base64.b64decode(os.environ["SLIPWAY_WEBHOOK_SECRET"].removeprefix("whsec_
 async def news(request: Request):
     body, moment = await request.body(), request.headers["webhook-timestamp"]
     signed = request.headers["webhook-id"].encode() + b"." + moment.encode() + b"." + body
-    wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    given = request.headers["webhook-signature"].split(" ")
+    wanted = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+    given = request.headers["webhook-signature"].encode().split(b" ")
     if abs(time.time() - int(moment)) > 300 or not any(hmac.compare_digest(wanted, one) for one in given):
         raise HTTPException(401)
     print(await request.json())

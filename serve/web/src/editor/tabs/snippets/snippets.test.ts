@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { quoted } from "./curl";
-import { pythonic } from "./python";
+import { pythonic, quoted } from "@/snippets/literals";
 import { asPart, exampleOf, isForm, requestOf } from "./request";
 import { snippetOf } from "./snippets";
 
