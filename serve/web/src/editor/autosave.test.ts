@@ -25,6 +25,7 @@ class Platform implements Drafts {
   document: Doc = { nodes: { a: { type: "op:constant" } } };
   revision = 1;
   by = "me";
+  latest: number | null = null;
   numSaves = 0;
   fault: ApiError | null = null;
   /** What fails then is the answer: the save has happened. */
@@ -40,7 +41,13 @@ class Platform implements Drafts {
       message: "",
       severity: "error" as const,
     };
-    return { ...FIELDS, revision: `r${String(this.revision)}`, updated_by: this.by, problems: [problem] };
+    return {
+      ...FIELDS,
+      latest: this.latest,
+      revision: `r${String(this.revision)}`,
+      updated_by: this.by,
+      problems: [problem],
+    };
   }
 
   draft(): Draft {
@@ -230,6 +237,20 @@ describe("saving", () => {
     give(2);
     await hands.pass(1000);
     expect(status()).toBe("saved");
+  });
+
+  it("says where it may no longer be saved, and keeps the work: what would be run is not what is seen", async () => {
+    platform.fault = new ApiError(403, "scope_needed", "no");
+    give(1);
+    await expect(autosave.flush()).rejects.toMatchObject({ status: 403 });
+    await expect(autosave.flush()).rejects.toMatchObject({ status: 403 });
+    expect(held(copies.read()?.document ?? {})).toBe(1);
+  });
+
+  it("learns what was published, though the draft is the same", async () => {
+    platform.latest = 2;
+    await autosave.look();
+    expect(store.getState().draft.latest).toBe(2);
   });
 
   it("makes the workflow one to look at where it may not be changed", async () => {

@@ -7,6 +7,7 @@
  * One save at a time. What is not saved is kept in the browser, too, and offered when the page comes back.
  */
 import { type ApiError, asApiError } from "@/api/errors";
+import type { Workflow } from "@/api/types";
 import { strings } from "@/strings";
 
 import { type Draft, type Drafts, isSameJson, type Replaces, type SavedDraft } from "./drafts";
@@ -78,10 +79,16 @@ export class Autosave {
       const { status, error } = this.store.getState();
       if (status === "conflict") throw conflictOf(error);
       await (this.underWay ?? this.save());
-      const failed = this.store.getState();
-      if (this.isDirty() && failed.error !== null) throw failed.error;
+      this.refuseUnsaved();
     }
+    this.refuseUnsaved();
     return this.store.getState().revision;
+  }
+
+  /** Also where nothing may be saved any more: what would be run or published is not what is seen. */
+  private refuseUnsaved(): void {
+    const { document, saved, error } = this.store.getState();
+    if (document !== saved && error !== null) throw error;
   }
 
   /** Keeps what is not saved in the browser at once: the page may be gone in a moment. */
@@ -109,7 +116,7 @@ export class Autosave {
     try {
       found = await this.drafts.look(workflow);
       if (found.revision === revision || this.isPast(revision)) {
-        if (found.revision === revision) this.retry();
+        if (found.revision === revision) this.same(found);
         return;
       }
       const theirs = await this.drafts.read(workflow);
@@ -122,6 +129,13 @@ export class Autosave {
       // Whether the platform answers is told by saves; looking is done again soon.
       asApiError(thrown);
     }
+  }
+
+  /** Nobody has saved; it may have been published, here or elsewhere. */
+  private same(found: Workflow): void {
+    const { draft } = this.store.getState();
+    if (found.latest !== draft.latest) this.store.setState({ draft: { ...draft, latest: found.latest } });
+    this.retry();
   }
 
   /** Ends a conflict: what is here goes, but can be brought back with undo. */
@@ -278,6 +292,7 @@ export class Autosave {
     const { isReadOnly } = this.store.getState();
     if (isReadOnly) return;
     if (error.code === "managed_elsewhere" || error.status === 403) {
+      this.keep();
       this.store.setState({ isReadOnly: true, status: "read-only", error });
       return;
     }

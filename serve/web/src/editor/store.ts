@@ -150,7 +150,7 @@ function isSame(one: readonly string[], other: readonly string[]): boolean {
 }
 
 /** The input that a problem is about; null where it is about the node, or the document. */
-export function portOf({ field }: Problem): string | null {
+export function portOf({ field }: Pick<Problem, "field">): string | null {
   const [first, second] = (field ?? "").split(".");
   if (first === "when") return WHEN;
   return first === "inputs" ? (second ?? null) : null;

@@ -32,6 +32,8 @@ export function HelpDialog() {
         <Row label={words.acts.addNode} keys={[words.helpKeys.doubleClick]} />
         <Row label={words.helpKeys.addJoined} keys={[words.helpKeys.dropLink]} />
         <Row label={words.acts.duplicate} keys={[words.helpKeys.altDrag]} />
+        <Row label={words.helpKeys.onlyWhen} keys={[words.helpKeys.onlyWhenKeys]} />
+        <Row label={words.helpKeys.searchEverything} keys={[words.helpKeys.searchButton]} />
         <Row label={words.helpKeys.moveSelected} keys={[words.helpKeys.arrows]} />
         <Row label={words.helpKeys.selectArea} keys={[words.helpKeys.marquee]} />
       </dl>

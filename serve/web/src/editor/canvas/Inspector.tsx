@@ -7,6 +7,7 @@ import { Button, IconButton } from "@/ui/button";
 import { Kbd } from "@/ui/words";
 
 import { edit, isReadOnly } from "./commands";
+import { placesOf } from "./fields";
 import { clearAllInputs } from "./given";
 import { useNode, useNodeProblems, useSelectedNodes, useTypeOf } from "./graph";
 import { InspectorInputs } from "./InspectorInputs";
@@ -137,17 +138,13 @@ function useWantedField(name: string) {
   const wanted = useCanvasView((view) => view.wantedField);
   useEffect(() => {
     if (wanted?.node !== name || body.current === null) return;
-    const section = body.current.querySelector<HTMLElement>(`[data-field="${CSS.escape(portOf(wanted.field))}"]`);
+    const [section] = placesOf(wanted.field).flatMap(
+      (place) => body.current?.querySelector<HTMLElement>(`[data-field="${CSS.escape(place)}"]`) ?? [],
+    );
     section?.closest("details")?.setAttribute("open", "");
     section?.scrollIntoView({ block: "center" });
     section?.querySelector<HTMLElement>("input, textarea, select, button, [tabindex='0']")?.focus();
     useCanvasView.getState().set({ wantedField: null });
   }, [wanted, name]);
   return body;
-}
-
-/** `inputs.prompt.0` and `prompt` are both about the port prompt. */
-function portOf(field: string): string {
-  const parts = field.replace(/^inputs\./, "").split(/[.[]/);
-  return parts[0] ?? field;
 }

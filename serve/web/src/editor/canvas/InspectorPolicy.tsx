@@ -13,20 +13,22 @@ import { openTargets } from "./connecting";
 import { tellWrong } from "./joins";
 import { currentDoc } from "./opened";
 import { LinkWords } from "./InspectorInputs";
-import { type CardType, useNode, useTypeOf } from "./graph";
+import { type CardType, useNode, useNodeProblems, useTypeOf } from "./graph";
 
 const words = strings.editor.canvas;
 
 export function InspectorPolicy({ name }: { name: string }) {
   const node = useNode(name);
   const type = useTypeOf(name);
+  const problems = useNodeProblems(name);
   if (node === undefined) return null;
   const policy = node.policy ?? {};
+  const errors = Object.fromEntries(problems.map(({ field, message }) => [field ?? "", message]));
   const set = (patch: Parameters<typeof setPolicy>[1]) => {
     edit(setPolicy(name, patch), words.edits.policy, `policy:${name}`);
   };
   return (
-    <details className="border-t border-line pt-3">
+    <details className="border-t border-line pt-3" data-field="running">
       <summary className="cursor-pointer text-sm font-semibold">{words.inspector.running}</summary>
       <div className="flex flex-col gap-3 pt-2">
         <div data-field="policy.cache">
@@ -62,7 +64,7 @@ export function InspectorPolicy({ name }: { name: string }) {
           }}
         />
         <Condition name={name} node={node} />
-        <Mapping name={name} node={node} type={type} />
+        <Mapping name={name} node={node} type={type} errors={errors} />
       </div>
     </details>
   );
@@ -83,19 +85,19 @@ interface NumberFieldProps {
 function NumberField({ label, value, min, max, placeholder, field, error, onChange }: NumberFieldProps) {
   return (
     <div data-field={field}>
-    <TextField
-      label={label}
-      error={error ?? null}
-      type="number"
-      value={value ?? ""}
-      min={min}
-      max={max}
-      placeholder={placeholder}
-      onChange={(event) => {
-        const told = event.target.valueAsNumber;
-        onChange(Number.isFinite(told) ? Math.min(max, Math.max(min, told)) : null);
-      }}
-    />
+      <TextField
+        label={label}
+        error={error ?? null}
+        type="number"
+        value={value ?? ""}
+        min={min}
+        max={max}
+        placeholder={placeholder}
+        onChange={(event) => {
+          const told = event.target.valueAsNumber;
+          onChange(Number.isFinite(told) ? Math.min(max, Math.max(min, told)) : null);
+        }}
+      />
     </div>
   );
 }
@@ -130,7 +132,14 @@ function Condition({ name, node }: { name: string; node: NodeSpec }) {
   );
 }
 
-function Mapping({ name, node, type }: { name: string; node: NodeSpec; type: CardType | undefined }) {
+interface MappingProps {
+  name: string;
+  node: NodeSpec;
+  type: CardType | undefined;
+  errors: Readonly<Record<string, string>>;
+}
+
+function Mapping({ name, node, type, errors }: MappingProps) {
   const given = Object.keys(node.inputs ?? {});
   const mapped = node.map ?? [];
   const able = (type?.ports.inputs ?? []).filter((port) => given.includes(port.name) || mapped.includes(port.name));

@@ -2,8 +2,10 @@
 import { type Node, type NodeProps, useUpdateNodeInternals } from "@xyflow/react";
 import { memo, useEffect, useRef } from "react";
 
-import type { NodeSpec } from "@/api/types";
+import type { NodeSpec, Problem } from "@/api/types";
+import { WHEN } from "@/editor/core/types";
 import { useNodeState } from "@/editor/run/state";
+import { portOf } from "@/editor/store";
 import { strings } from "@/strings";
 import { classes } from "@/ui/classes";
 
@@ -16,11 +18,14 @@ import {
   useNodeProblems,
   usePlace,
   useTypeOf,
+  useWrongLinks,
 } from "./graph";
+import { PlanMark } from "./PlanMark";
 import { InputLine, OutputLine } from "./PortLines";
 import { StateBar, StateError, StateMark, StatePreview, Trouble } from "./NodeState";
 import { PortHandle } from "./PortHandle";
 import { useCanvasView } from "./view";
+import { WhenLine, WhenPort } from "./WhenPort";
 
 const words = strings.editor.canvas;
 
@@ -42,16 +47,21 @@ export const NodeCard = memo(
     return (
       <article
         aria-label={words.node(title, node.type)}
+        data-status={status}
         className={classes(
           "card rounded-md border bg-raised",
           selected ? "border-accent ring-1 ring-accent" : (SHADES[status] ?? "border-line-strong"),
         )}
       >
         <header className="relative flex h-8 items-center justify-between gap-2 border-b border-line px-2.5">
+          <WhenPort name={id} />
           <h3 className="min-w-0 truncate text-sm font-semibold" title={title}>
             {title}
           </h3>
-          <StateMark name={id} />
+          <span className="flex shrink-0 items-center gap-1.5">
+            <StateMark name={id} />
+            <PlanMark name={id} isSignOnly={status !== "idle"} />
+          </span>
           <StateBar name={id} title={title} />
         </header>
         {place?.collapsed ? <CollapsedPorts name={id} /> : <OpenCard name={id} title={title} />}
@@ -67,6 +77,7 @@ function OpenCard({ name, title }: { name: string; title: string }) {
   const { node, outputs, rows, rest, isSpread, type } = ports;
   return (
     <div className="pt-1.5">
+      <WhenLine name={name} />
       {outputs.map((port) => (
         <OutputLine key={port.name} node={name} port={port} exposed={ports.exposed[port.name]} />
       ))}
@@ -108,6 +119,11 @@ function shownPorts(type: CardType | undefined, node: NodeSpec, isSpread: boolea
   const { rows, rest } = rowsOf(all.inputs, node, isSpread);
   const outputs = outputsShown(all.outputs, used, isSpread);
   return { rows, outputs, rest: rest + all.outputs.length - outputs.length };
+}
+
+function problemOf(port: string, reason: string): Pick<Problem, "code" | "message" | "field" | "severity"> {
+  const field = port === WHEN ? "when" : `inputs.${port}`;
+  return { code: "wrong_type", message: words.wrongLink(reason), field, severity: "error" };
 }
 
 function SpreadButton({ name, rest, isSpread }: { name: string; rest: number; isSpread: boolean }) {
@@ -159,9 +175,12 @@ function CollapsedPorts({ name }: { name: string }) {
   );
 }
 
+/** What the platform finds wrong; of links at once, before it is asked. */
 function Problems({ name }: { name: string }) {
   const problems = useNodeProblems(name);
-  return problems.map((problem, index) => (
+  const wrong = useWrongLinks(name).map(({ link, reason }) => problemOf(link.target.port, reason));
+  const told = new Set(problems.map((one) => portOf(one)));
+  return [...wrong.filter((one) => !told.has(portOf(one))), ...problems].map((problem, index) => (
     <Trouble
       key={`${problem.code}:${String(index)}`}
       node={name}

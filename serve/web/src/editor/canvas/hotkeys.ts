@@ -42,6 +42,8 @@ function isElsewhere(event: KeyboardEvent): boolean {
   if (at === null) return false;
   // A dialog is over everything, also where the focus has left it.
   if (document.querySelector("dialog[open]") !== null) return true;
+  // Writes nothing anywhere: in a field, too, it searches nodes, and not the whole platform as on other pages.
+  if (isPressed(event, "Ctrl+K")) return false;
   if (at.closest("input, textarea, select, [contenteditable], dialog, [role=menu], [role=slider]")) return true;
   // On a focused card Space and Enter select it; that is React Flow's own.
   if (event.key === " " && at.classList.contains("react-flow__node")) return true;
@@ -62,6 +64,8 @@ export function useHotkeys(): void {
       if (act === null) return;
       // Pasting goes by the browser's own event, which brings the clipboard along without asking.
       if (act === ACTS.paste) return;
+      // Where nothing can be added, Ctrl-K is the platform's search.
+      if (act === ACTS.addNode && isReadOnly()) return;
       event.preventDefault();
       if (!act.isEdit || !isReadOnly()) act.run();
     };

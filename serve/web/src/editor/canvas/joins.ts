@@ -64,7 +64,12 @@ export function tellWrong(before: Doc): void {
 
 export function wordsOfLink({ source, target }: Pick<Link, "source" | "target">): string {
   const output = titleOfPort(source.node, source.port, "output");
-  return words.link(titleOfNode(source.node), output, titleOfNode(target.node), titleOfPort(target.node, target.port, "input"));
+  return words.link(
+    titleOfNode(source.node),
+    output,
+    titleOfNode(target.node),
+    titleOfPort(target.node, target.port, "input"),
+  );
 }
 
 export function refuse(reason: string): void {

@@ -1,12 +1,13 @@
 /** Context menus: of a card, a link, a group, the canvas. Each also opens from the keyboard. */
 import { ungroup } from "@/editor/core/placing";
+import { WHEN } from "@/editor/core/types";
 import { startRun } from "@/editor/run/running";
 import { strings } from "@/strings";
 import type { MenuItem } from "@/ui/menu";
 
 import { itemsOf } from "./acts";
 import { disconnectLinks, edit, isReadOnly, select } from "./commands";
-import { openPorts } from "./connecting";
+import { openPorts, openTargetsAt } from "./connecting";
 import { portsAt, titleOfNode } from "./graph";
 import { editor } from "./opened";
 import { useCanvasView } from "./view";
@@ -39,6 +40,12 @@ export function openNodeMenu(name: string, at: At): void {
       label: words.outline.connectTo,
       run: () => {
         openPorts(words.outline.connect(title), portsAt(name), at);
+      },
+    },
+    {
+      label: words.acts.runOnlyWhen,
+      run: () => {
+        openTargetsAt({ node: name, port: WHEN, side: "input" }, at);
       },
     },
     { label: words.acts.runToHere, run: () => void startRun({ targets: [name] }, flushed) },

@@ -24,7 +24,11 @@ export function useFirstElements(store: EditorStore, types: readonly NodeType[])
     const { document, selection, selectedLinks } = store.getState();
     const told: Told = new Map();
     const nodes = nodesFor(document, selection, [], told);
-    return { nodes, edges: edgesFor(document, portsOf(document, types), wrongLinks(document, types), selectedLinks, []), told };
+    return {
+      nodes,
+      edges: edgesFor(document, portsOf(document, types), wrongLinks(document, types), selectedLinks, []),
+      told,
+    };
     // Once for each store: afterwards changes go over one by one.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [store]);

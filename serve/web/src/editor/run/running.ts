@@ -1,6 +1,7 @@
 /** Starts, follows and stops the run that the editor shows. A run goes on without the page; the page finds it again. */
 import { api, unwrap } from "@/api/client";
 import { asApiError, isAborted } from "@/api/errors";
+import { whenOwnerLeaves } from "@/api/owner";
 import { followRun } from "@/api/run-events";
 import { startedRun } from "@/api/starting";
 import type { Json, Run, Step } from "@/api/types";
@@ -18,6 +19,8 @@ export interface RunOptions {
 }
 
 const STEPS_OF_A_PAGE = 500;
+/** Unfinished pictures of each image, for the cards of the nodes that paint them. */
+const PREVIEWS = 6;
 let following: AbortController | null = null;
 
 function placeOf(workflow: string): string {
@@ -45,7 +48,7 @@ export async function startRun(options: RunOptions = {}, ready: () => Promise<st
   try {
     const revision = await ready();
     const path = `/v1/workflows/${encodeURIComponent(workflow)}@${options.which ?? "draft"}/runs`;
-    const run = await startedRun(path, runBody(store.values, options), revision);
+    const run = await startedRun(path, { ...runBody(store.values, options), previews: PREVIEWS }, revision);
     // Another workflow may be open by now: the run goes on, and is found again where it belongs.
     if (isOpen(workflow)) await follow(run);
   } catch (thrown) {
@@ -154,3 +157,5 @@ export function leave(): void {
   following?.abort();
   following = null;
 }
+
+whenOwnerLeaves(leave);

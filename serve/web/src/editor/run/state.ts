@@ -92,8 +92,9 @@ export const useWorkflowRun = create<RunStore>()((set, get) => ({
     set(run ? { states, run, phase: phaseOf(run) } : { states });
   },
   failed: (error) => {
-    const isUnderWay = get().runId !== null;
-    set(isUnderWay ? { error } : { error, phase: "none" });
+    const { phase } = get();
+    // A run that cannot be followed may go on; here it is over, so that another can be begun.
+    set({ error, phase: isUnderWay(phase) ? "none" : phase });
   },
   planning: () => {
     set({ isPlanning: true });
@@ -152,7 +153,23 @@ export function useNodeState(name: string): NodeState {
 
 /** What the next run would do at the node. Null while it is not known, and for nodes that it does not need. */
 export function useNodePlan(name: string): NodePlan | null {
-  return useWorkflowRun((store) => store.plan?.nodes.find((one) => one.node === name) ?? null);
+  return useWorkflowRun((store) => (store.plan && plannedOf(store.plan).get(name)) ?? null);
+}
+
+export type NextAct = NodePlan["status"] | "leftOut";
+
+/** The same in a word, with the nodes that no output needs; null while the plan is not known. */
+export function useNextAct(name: string): NextAct | null {
+  return useWorkflowRun((store) => store.plan && (plannedOf(store.plan).get(name)?.status ?? "leftOut"));
+}
+
+const planned = new WeakMap<Plan, ReadonlyMap<string, NodePlan>>();
+
+/** Every card asks: looked up once for each plan. */
+function plannedOf(plan: Plan): ReadonlyMap<string, NodePlan> {
+  const known = planned.get(plan) ?? new Map(plan.nodes.map((one) => [one.node, one]));
+  planned.set(plan, known);
+  return known;
 }
 
 /** Whether what the node shows is of an earlier state of the workflow: a run would make it anew. */
@@ -160,7 +177,7 @@ export function useIsStale(name: string): boolean {
   return useWorkflowRun((store) => {
     if (store.past !== null || isUnderWay(store.phase)) return false;
     const state = store.states.nodes[name];
-    const plan = store.plan?.nodes.find((one) => one.node === name);
+    const plan = store.plan && plannedOf(store.plan).get(name);
     return state !== undefined && isEnded(state.status) && state.outputs !== null && plan?.status === "runs";
   });
 }

@@ -3,6 +3,7 @@ import { useEffect } from "react";
 
 import { call } from "@/api/client";
 import { asApiError, isAborted } from "@/api/errors";
+import { useReachability } from "@/api/reachability";
 import type { Json } from "@/api/types";
 
 import { missingInputs } from "./plan-sentence";
@@ -31,7 +32,9 @@ export function usePlan(
   const values = useWorkflowRun((store) => store.values);
   const isBusy = useWorkflowRun((store) => isUnderWay(store.phase));
   const inputs = document.interface?.inputs ?? [];
-  const isAskable = revision !== null && !isBusy && missingInputs(inputs, values).length === 0;
+  // Asked again once the platform is back.
+  const isAway = useReachability((store) => store.isAway);
+  const isAskable = revision !== null && !isBusy && !isAway && missingInputs(inputs, values).length === 0;
   useEffect(() => {
     if (!isAskable) return;
     const mine = new AbortController();

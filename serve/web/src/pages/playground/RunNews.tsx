@@ -19,7 +19,10 @@ export function RunNews({ card, run }: { card: Card; run: UseRun }) {
       </div>
       {run.isBusy && run.progress !== null && (
         <div className="mt-1">
-          <Progress label={strings.playground.states.running} fraction={run.progress.total > 0 ? run.progress.done / run.progress.total : null} />
+          <Progress
+            label={strings.playground.states.running}
+            fraction={run.progress.total > 0 ? run.progress.done / run.progress.total : null}
+          />
         </div>
       )}
       {run.error !== null && <Refusal error={run.error} />}
@@ -48,7 +51,7 @@ function Refusal({ error }: { error: ApiError }) {
   return (
     <div role="alert" className="mt-2 rounded-sm border border-bad p-3">
       <p>{error.message}</p>
-      {error.retryAfterSeconds !== null && <Countdown error={error} seconds={error.retryAfterSeconds} />}
+      {error.retryAfterSeconds !== null && <AgainIn key={error.message} seconds={error.retryAfterSeconds} />}
       {freeAt && <p className="text-sm text-muted">{words.againAt(new Date(freeAt).toLocaleTimeString("en"))}</p>}
       {error.status > 0 && <code className="font-mono text-xs text-faint">{error.code}</code>}
     </div>

@@ -6,29 +6,10 @@ import { fileOf, hasPictures, isPicture, python } from "./literals";
 import type { Call, Way } from "./snippets";
 
 /** Arguments that the client has itself; everything else goes into `extra_body`. */
-const OWN: Partial<Record<Call["task"], string[]>> = {
-  text_to_image: ["prompt", "n", "size", "output_format"],
-  image_to_image: ["prompt", "n", "size", "output_format"],
-  chat: [
-    "messages",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "n",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-  ],
-  completion: ["prompt", "max_tokens", "temperature", "top_p", "n", "stop", "seed"],
-  embedding: ["input", "dimensions"],
-};
+const OWN = ["prompt", "n", "size", "output_format"];
 const METHODS: Partial<Record<Call["task"], string>> = {
   text_to_image: "images.generate",
   image_to_image: "images.edit",
-  chat: "chat.completions.create",
-  completion: "completions.create",
-  embedding: "embeddings.create",
 };
 
 export function openai(call: Call, way: Way): string {
@@ -36,60 +17,34 @@ export function openai(call: Call, way: Way): string {
 }
 
 function asCall(call: Call, streams: boolean): string {
-  const isPainting = call.task === "text_to_image" || call.task === "image_to_image";
-  const given = argumentsOf(call, streams, isPainting);
-  const modules = isPainting ? ["base64", "os"] : ["os"];
+  const given = argumentsOf(call, streams);
   const fetches = given.some((line) => line.includes("httpx."));
-  const shown = streams ? STREAMED[kindOf(call)] : WHOLE[kindOf(call)];
-  return `${modules.map((name) => `import ${name}\n`).join("")}
+  return `import base64
+import os
+
 ${fetches ? "import httpx\n" : ""}from openai import OpenAI
 
 client = OpenAI(base_url="${call.origin}/v1", api_key=os.environ["SLIPWAY_API_KEY"])
 answer = client.${METHODS[call.task] ?? ""}(
 ${given.map((line) => `    ${line},\n`).join("")})
-${shown}`;
-}
-
-type Kind = "picture" | "chat" | "completion" | "embedding";
-
-function kindOf({ task }: Call): Kind {
-  return task === "text_to_image" || task === "image_to_image" ? "picture" : task;
+${streams ? STREAMED : WHOLE}`;
 }
 
 const SAVED = (index: string, image: string) => `    with open(f"image-{${index}}.png", "wb") as file:
         file.write(base64.b64decode(${image}))
 `;
-const WHOLE: Record<Kind, string> = {
-  picture: `for index, image in enumerate(answer.data):\n${SAVED("index", "image.b64_json")}`,
-  chat: "print(answer.choices[0].message.content)\n",
-  completion: "print(answer.choices[0].text)\n",
-  embedding: "print(answer.data[0].embedding)\n",
-};
-const STREAMED: Record<Kind, string> = {
-  picture: `for number, event in enumerate(answer):\n    print(event.type)\n${SAVED("number", "event.b64_json")}`,
-  chat: `for chunk in answer:
-    if chunk.choices:
-        print(chunk.choices[0].delta.content or "", end="", flush=True)
-`,
-  completion: `for chunk in answer:
-    if chunk.choices:
-        print(chunk.choices[0].text, end="", flush=True)
-`,
-  embedding: "print(answer.data[0].embedding)\n",
-};
+const WHOLE = `for index, image in enumerate(answer.data):\n${SAVED("index", "image.b64_json")}`;
+const STREAMED = `for number, event in enumerate(answer):\n    print(event.type)\n${SAVED("number", "event.b64_json")}`;
 
-function argumentsOf(call: Call, streams: boolean, isPainting: boolean): string[] {
-  const input = isPainting ? inOpenAiWords(call.body.input) : { ...call.body.input };
+function argumentsOf(call: Call, streams: boolean): string[] {
   const own: string[] = [`model=${JSON.stringify(call.model)}`];
   const extra: Values = {};
-  for (const [name, value] of Object.entries(input)) {
+  for (const [name, value] of Object.entries(inOpenAiWords(call.body.input))) {
     if (name === "image" || name === "mask") own.push(`${name}=${fileArgument(name, value)}`);
-    else if (OWN[call.task]?.includes(name)) own.push(`${name}=${python(value, 1)}`);
+    else if (OWN.includes(name)) own.push(`${name}=${python(value, 1)}`);
     else extra[name] = value;
   }
-  if (isPainting && !streams) own.push(`response_format="b64_json"`);
-  if (isPainting && streams) own.push("stream=True", "partial_images=2");
-  if (!isPainting && streams && call.task !== "embedding") own.push("stream=True");
+  own.push(...(streams ? ["stream=True", "partial_images=2"] : [`response_format="b64_json"`]));
   if (call.body.adapters) extra["adapters"] = call.body.adapters as unknown as Json;
   if (Object.keys(extra).length > 0) own.push(`extra_body=${python(extra, 1)}`);
   return own;

@@ -93,7 +93,7 @@ export function SizeField({ pair, context }: { pair: SizePair; context: FormCont
 
 function Typed({ pair, context }: { pair: SizePair; context: FormContext }) {
   const side = (field: FormField) => (
-    <div className="min-w-0 flex-1">
+    <div className="min-w-0 flex-1" data-field={field.name}>
       <NumberField
         field={field}
         value={context.values[field.name] ?? null}
