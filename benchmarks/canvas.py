@@ -42,6 +42,7 @@ _STEPS = 100
 """Of one gesture: moves of the mouse, there and back."""
 _ZOOMS = {"whole": "Shift+Digit1", "close": "Shift+Digit0"}
 """All nodes in view, and at 100%: the keys for it, which `canvas_plain` has too."""
+_SETTLE_MS = 2000
 _GESTURES = ("pan", "drag")
 _SPOT = """(gesture) => {
   const [left, top, right, bottom] = [300, 150, 900, 700];
@@ -160,7 +161,8 @@ async def _watched(page: Page, gesture: str) -> list[float]:
     await asyncio.gather(*moving)
     await page.mouse.up()
     frames: list[float] = await page.evaluate(_FRAMES)
-    await page.wait_for_timeout(300)
+    # The editor saves what was moved, and the platform checks it: not while the other one is measured.
+    await page.wait_for_timeout(_SETTLE_MS)
     return frames
 
 

@@ -19,6 +19,13 @@ def slow_model(site: TestPlatform) -> str:
     return "slow"
 
 
+def _ask_briefly(page: Page) -> None:
+    """What is most likely, and little of it."""
+    settings = page.get_by_role("complementary", name="Settings")
+    settings.get_by_role("spinbutton", name="Temperature").fill("0")
+    settings.get_by_role("spinbutton", name="Max tokens").fill("24")
+
+
 def _say(page: Page, text: str) -> None:
     page.get_by_role("textbox", name="Message", exact=True).fill(text)
     page.keyboard.press("Enter")
@@ -27,6 +34,7 @@ def _say(page: Page, text: str) -> None:
 def test_an_answer_says_what_it_took(window: Callable[..., Page]) -> None:
     page = window(signed_in=True)
     page.goto(SMOLLM)
+    _ask_briefly(page)
     _say(page, "What is the capital of France?")
     expect(page.get_by_role("button", name="Answer anew")).to_be_visible(timeout=SLOW_MS)
     expect(page.get_by_text("Paris").first).to_be_visible()
@@ -51,6 +59,7 @@ def test_an_answer_comes_word_by_word_and_can_be_stopped(window: Callable[..., P
 def test_a_conversation_is_there_after_a_reload(window: Callable[..., Page]) -> None:
     page = window()
     page.goto(SMOLLM)
+    _ask_briefly(page)
     _say(page, "What is the capital of Italy?")
     expect(page.get_by_role("button", name="Answer anew")).to_be_visible(timeout=SLOW_MS)
     page.reload()

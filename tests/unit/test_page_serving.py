@@ -190,6 +190,17 @@ async def test_a_build_shows_at_the_next_request_and_the_old_page_stays_until_it
     assert (await browser.get("/assets/late-12345678.js")).text == "late"
 
 
+async def test_a_build_that_takes_away_what_is_being_read_is_shown_once_it_is_done(
+    browser: httpx.AsyncClient, dist: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert TITLE in (await browser.get("/")).text
+    build(dist, "another page")
+    with monkeypatch.context() as during:
+        during.setattr(Path, "read_bytes", lambda path: Path(f"{path}.gone").open("rb").read())
+        assert TITLE in (await browser.get("/")).text
+    assert "another page" in (await browser.get("/")).text
+
+
 async def test_without_a_page_the_root_says_that_the_platform_runs_and_how_to_get_one(running: Gateway, tmp_path: Path):
     async with browser_of(running, tmp_path / "nothing") as browser:
         answer = await browser.get("/")

@@ -4,6 +4,7 @@ A path is looked up in the table of the files that were there; nothing that a cl
 name. So there is nothing to climb out of.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -66,7 +67,9 @@ class PageFiles:
         """Two calls of stat while nothing changed. Between two builds the page that was there stays."""
         stamp = self._present()
         if stamp is not None and stamp != self._stamp:
-            self._files, self._stamp = read_files(self._folder), stamp
+            # A build takes away what is being read: a later call finds it done.
+            with contextlib.suppress(FileNotFoundError):
+                self._files, self._stamp = read_files(self._folder), stamp
 
     def _present(self) -> tuple[int, ...] | None:
         try:

@@ -75,7 +75,7 @@ describe("an answer that does not come", () => {
     await expect(call("/v1/runs")).rejects.toMatchObject({ status: 504 });
     expect(useReachability.getState().isAway).toBe(false);
     vi.stubGlobal("fetch", told({}));
-    await expect(call("/v1/runs")).rejects.toMatchObject({ status: 504 });
+    await expect(call("/v1/runs")).rejects.toMatchObject({ code: "offline", isTransient: true });
     expect(useReachability.getState().isAway).toBe(true);
     useReachability.getState().found();
   });

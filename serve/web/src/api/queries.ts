@@ -2,8 +2,10 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { api, unwrap } from "./client";
+import { isLive, readRun } from "./runs";
 import type { Card } from "./types";
 
+const LIVE_MS = 1_000;
 const CALM_MS = 15_000;
 const STARTING_MS = 2_000;
 const SLOW_MS = 60_000;
@@ -75,10 +77,9 @@ export function useWorkflowChoices({ enabled }: { enabled: boolean }) {
 export function useOneRun(id: string | null) {
   return useQuery({
     queryKey: ["runs", "one", id],
-    queryFn: () => unwrap(api.GET("/v1/runs/{run_id}", { params: { path: { run_id: id ?? "" } } })),
+    queryFn: () => readRun(id ?? ""),
     enabled: id !== null,
-    refetchInterval: ({ state }) =>
-      state.data?.status === "queued" || state.data?.status === "running" ? 1_000 : false,
+    refetchInterval: ({ state }) => (state.data && isLive(state.data) ? LIVE_MS : false),
   });
 }
 

@@ -18,19 +18,20 @@ export const useReachability = create<Reachability>((set) => ({
   },
 }));
 
-/** What a proxy says for a platform that is not there. The platform's own answers, 504 among them, carry an id. */
-const BY_PROXIES = new Set([502, 504]);
+/** What a proxy says for a platform that is not there, or whose addresses it does not know yet (404). The platform's own
+ * answers, 404 and 504 among them, carry an id. */
+const BY_PROXIES = new Set([404, 502, 503, 504]);
 const BY_PLATFORM = "x-request-id";
 
-/** `fetch` that says when nobody answered. */
+/** `fetch` that says when nobody answered; raises TypeError then. */
 export async function reach(request: Request): Promise<Response> {
-  let response: Response;
   try {
-    response = await fetch(request);
+    const response = await fetch(request);
+    if (BY_PROXIES.has(response.status) && !response.headers.has(BY_PLATFORM))
+      throw new TypeError(`a proxy answered with status ${String(response.status)}`);
+    return response;
   } catch (thrown) {
     if (thrown instanceof TypeError) useReachability.getState().lost();
     throw thrown;
   }
-  if (BY_PROXIES.has(response.status) && !response.headers.has(BY_PLATFORM)) useReachability.getState().lost();
-  return response;
 }

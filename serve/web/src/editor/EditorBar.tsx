@@ -13,6 +13,7 @@ import { setWords } from "./core/placing";
 import { useEditor } from "./EditorStore";
 import type { CanvasDraft } from "./run/draft";
 import { PublishButton } from "./tabs/PublishDialog";
+import { useWorkflow } from "./tabs/useVersions";
 import type { SaveStatus } from "./store";
 
 const words = strings.editor.canvas.page;
@@ -45,7 +46,7 @@ export function EditorBar({ workflow, tab, draft }: { workflow: string; tab: Tab
       </nav>
       <div className="ml-auto flex min-w-0 items-center gap-2 max-md:w-full max-md:pb-1">
         <Name workflow={workflow} isHeading={tab !== "app"} />
-        <SavedWords />
+        <SavedWords workflow={workflow} />
         <div className="ml-auto shrink-0">
           <PublishButton draft={draft} kind="secondary" />
         </div>
@@ -115,9 +116,11 @@ function RenameDialog({ open, onClose }: { open: boolean; onClose: () => void })
 const TONES: Partial<Record<SaveStatus, string>> = { offline: "text-warn", conflict: "text-bad", error: "text-bad" };
 
 /** "draft, saved · live is v3". */
-function SavedWords() {
+function SavedWords({ workflow }: { workflow: string }) {
   const status = useEditor((store) => store.status);
-  const latest = useEditor((store) => store.draft.latest);
+  const known = useEditor((store) => store.draft.latest);
+  // Asked anew once something is published here; the store looks every few seconds.
+  const latest = useWorkflow(workflow).data?.latest ?? known;
   const live = latest === null ? words.notLive : words.live(latest);
   return (
     <p role="status" className={classes("truncate text-sm max-lg:hidden", TONES[status] ?? "text-muted")}>

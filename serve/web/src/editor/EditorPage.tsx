@@ -1,22 +1,25 @@
 /** One workflow: its bar (Canvas, App, API, Versions, Runs; each an address), and the tab that is open. */
-import { lazy, Suspense, useSyncExternalStore } from "react";
+import { lazy, Suspense } from "react";
 import { Redirect, useLocation, useParams } from "wouter";
 
 import { type ApiError, asApiError } from "@/api/errors";
 import { useNodeTypes } from "@/editor/node-types";
 import { DropToImport } from "@/pages/workflows/DropToImport";
 import { RequireSession } from "@/shell/RequireSession";
+import { nameIn } from "@/shell/places";
 import { usePageTitle } from "@/shell/usePageTitle";
 import { Waiting } from "@/shell/Waiting";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { EmptyState, ErrorState } from "@/ui/states";
+import { useMedia } from "@/ui/useMedia";
 
 import { useCanvasDraft } from "./canvas-draft";
 import { EditorBar, isTab, type TabName } from "./EditorBar";
 import { EditorProvider, useEditorStore } from "./EditorStore";
 import { Notices } from "./Notices";
 import type { CanvasDraft } from "./run/draft";
+import { usePastRun } from "./run/usePastRun";
 import { useRunOf } from "./run/useWorkflowRun";
 
 const words = strings.editor.canvas.page;
@@ -31,8 +34,8 @@ const NARROW = "(max-width: 600px)";
 
 export default function EditorPage() {
   const { id = "", tab } = useParams<{ id: string; tab?: string }>();
-  const isNarrow = useIsNarrow();
-  const workflow = decodeURIComponent(id);
+  const isNarrow = useMedia(NARROW);
+  const workflow = nameIn(id);
   // On a narrow screen the form comes first; the canvas has an address of its own there.
   if (tab === undefined && isNarrow) return <Redirect to={`/w/${id}/app`} replace />;
   return (
@@ -100,6 +103,7 @@ function OpenTab({ tab, draft, isNarrow }: { tab: TabName; draft: CanvasDraft; i
 
 function CanvasTab({ draft, isNarrow }: { draft: CanvasDraft; isNarrow: boolean }) {
   const store = useEditorStore();
+  usePastRun();
   const { data, error, refetch } = useNodeTypes();
   const failed = error === null ? null : asApiError(error);
   if (data === undefined) return failed ? <ErrorState error={failed} retry={() => void refetch()} /> : <Waiting />;
@@ -107,18 +111,5 @@ function CanvasTab({ draft, isNarrow }: { draft: CanvasDraft; isNarrow: boolean 
     <DropToImport>
       <EditorCanvas store={store} types={data} draft={draft} isNarrow={isNarrow} />
     </DropToImport>
-  );
-}
-
-function useIsNarrow(): boolean {
-  return useSyncExternalStore(
-    (heard) => {
-      const query = window.matchMedia(NARROW);
-      query.addEventListener("change", heard);
-      return () => {
-        query.removeEventListener("change", heard);
-      };
-    },
-    () => window.matchMedia(NARROW).matches,
   );
 }

@@ -2,6 +2,8 @@
 import { useEffect } from "react";
 
 import { asApiError } from "@/api/errors";
+import { useSession } from "@/shell/session";
+import { isOneself, useWho } from "@/shell/useWho";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { ago } from "@/ui/quantities";
@@ -29,19 +31,26 @@ const BAR = "flex flex-wrap items-center gap-2 border-b border-line px-4 py-1.5"
 function Conflict() {
   const conflict = useEditor((store) => store.conflict);
   const autosave = useAutosave();
+  const { me } = useSession();
+  const who = useWho();
   if (conflict === null) return null;
+  const { updated_by: by, updated_at: at } = conflict;
   return (
     <section role="alert" className={`${BAR} bg-accent-soft`}>
-      <p className="min-w-0 flex-1">{words.conflict(conflict.updated_by, ago(conflict.updated_at))}</p>
+      <p className="min-w-0 flex-1">
+        {isOneself(me, by) ? words.conflictOwn(ago(at)) : words.conflict(capitalized(who(by)), ago(at))}
+      </p>
       <Button
         onClick={() => {
           autosave.takeTheirs();
+          focusPage();
         }}
       >
         {words.takeTheirs}
       </Button>
       <Button
         onClick={() => {
+          focusPage();
           void autosave.keepMine().catch((thrown: unknown) => {
             toast(asApiError(thrown).message, "bad");
           });
@@ -106,10 +115,21 @@ function Restorable() {
 function TakenOver() {
   const by = useEditor((store) => store.changedBy);
   const store = useEditorStore();
+  const { me } = useSession();
+  const who = useWho();
   useEffect(() => {
     if (by === null) return;
-    toast(words.takenOver(by));
+    toast(isOneself(me, by) ? words.takenOverOwn : words.takenOver(capitalized(who(by))));
     store.setState({ changedBy: null });
-  }, [by, store]);
+  }, [by, store, me, who]);
   return null;
+}
+
+/** What was pressed goes away: the focus does not go with it. */
+function focusPage(): void {
+  document.getElementById("content")?.focus();
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

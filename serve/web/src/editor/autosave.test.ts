@@ -2,11 +2,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 
 import { ApiError } from "@/api/errors";
 
-import { Autosave, type Timers } from "./autosave";
+import { Autosave } from "./autosave";
 import { addNode, type Doc, moveNodes, removeNodes, setInput } from "./core/document";
 import { type Draft, type Drafts, isSameJson, type SavedDraft } from "./drafts";
 import { type Copies, localCopies } from "./local-copies";
 import { createEditorStore, type EditorStore, problemsAt } from "./store";
+import type { Timers } from "./timers";
 
 const FIELDS = {
   name: "card",

@@ -13,22 +13,7 @@ import { strings } from "@/strings";
 import { type Draft, type Drafts, isSameJson, type Replaces, type SavedDraft } from "./drafts";
 import type { Copies } from "./local-copies";
 import type { EditorStore } from "./store";
-
-export interface Timers {
-  now: () => number;
-  /** Runs `act` once, later; gives a function that prevents it. */
-  after: (milliseconds: number, act: () => void) => () => void;
-}
-
-export const realTimers: Timers = {
-  now: () => Date.now(),
-  after: (milliseconds, act) => {
-    const timer = setTimeout(act, milliseconds);
-    return () => {
-      clearTimeout(timer);
-    };
-  },
-};
+import { realTimers, type Timers } from "./timers";
 
 const SAVE_AFTER_MS = 800;
 const COPY_AFTER_MS = 300;

@@ -71,9 +71,3 @@ export function withoutBytes(input: Run["input"]): Run["input"] {
     Object.entries(input).filter(([, value]) => !(typeof value === "string" && value.startsWith("data:"))),
   );
 }
-
-/** Seconds that a run took, once it has ended. */
-export function secondsOf(run: Pick<Run, "started_at" | "created_at" | "finished_at">): number | null {
-  if (run.finished_at === null) return null;
-  return Math.max(0, (Date.parse(run.finished_at) - Date.parse(run.started_at ?? run.created_at)) / 1000);
-}

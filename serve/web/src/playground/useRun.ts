@@ -4,6 +4,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { api, unwrap } from "@/api/client";
 import { ApiError, asApiError, isAborted } from "@/api/errors";
 import { followRun } from "@/api/run-events";
+import { readRun } from "@/api/runs";
 import { startedRun } from "@/api/starting";
 import type { Json, Run } from "@/api/types";
 
@@ -98,16 +99,12 @@ export function useRun(): UseRun {
     try {
       await unwrap(api.POST("/v1/runs/{run_id}/cancel", { params: { path: { run_id: runId } } }));
     } catch (thrown) {
-      setKnown((before) => ({ ...before, error: asApiError(thrown) }));
+      setKnown((before) => (before.run?.id === runId ? { ...before, error: asApiError(thrown) } : before));
     }
   }, [runId]);
 
   const isBusy = known.state === "submitting" || known.state === "queued" || known.state === "running";
   return { ...known, preview: known.previews[0] ?? null, isBusy, start, cancel, follow, leave };
-}
-
-export async function readRun(runId: string): Promise<Run> {
-  return unwrap(api.GET("/v1/runs/{run_id}", { params: { path: { run_id: runId } } }));
 }
 
 /** What the run's own row adds at its end: cost, seeds, why it failed. */

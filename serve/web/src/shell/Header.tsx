@@ -102,13 +102,18 @@ function NarrowMenu({ session, location }: { session: Session; location: string 
   );
 }
 
+/** On a canvas the keys search its nodes. */
+const CANVAS = /^\/w\/[^/]+(\/canvas)?$/;
+
 function SearchButton() {
   const show = useShellView((view) => view.show);
+  const [location] = useLocation();
+  const hasKeys = !CANVAS.test(location);
   return (
     <Button
       kind="quiet"
       aria-label={words.search}
-      aria-keyshortcuts="Control+K Meta+K"
+      aria-keyshortcuts={hasKeys ? "Control+K Meta+K" : undefined}
       onClick={() => {
         show("palette");
       }}
@@ -116,9 +121,11 @@ function SearchButton() {
     >
       <Search size={14} aria-hidden />
       <span className="max-xl:hidden">{words.search}</span>
-      <span className="max-lg:hidden">
-        <Kbd>Ctrl K</Kbd>
-      </span>
+      {hasKeys && (
+        <span className="max-lg:hidden">
+          <Kbd>Ctrl K</Kbd>
+        </span>
+      )}
     </Button>
   );
 }

@@ -36,3 +36,12 @@ export function isAt(path: string, place: Place): boolean {
   const here = path === "/" ? "/models" : path;
   return here === place.path || here.startsWith(`${place.path}/`);
 }
+
+/** A name as an address has it; what is no right writing of one is a name that nothing has. */
+export function nameIn(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

@@ -50,10 +50,7 @@ export const core = {
     text: (who: string, when: string) => `${who} saved it ${when}, while you had changes of your own.`,
     theirs: "take theirs",
     mine: "keep mine",
-    theirsHint: "Yours can be brought back with undo.",
-    mineHint: "Theirs is replaced by what you see.",
   },
-  changedElsewhere: (who: string) => `${who} has changed this workflow; it is shown as it is now.`,
   restored: {
     title: "There are changes that were never saved",
     text: (when: string) => `They were made in this browser ${when}.`,

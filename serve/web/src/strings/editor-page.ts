@@ -26,6 +26,8 @@ export const page = {
   },
   conflict: (by: string, when: string) =>
     `${by} saved another state of this workflow ${when}. Which one is to be kept?`,
+  conflictOwn: (when: string) =>
+    `Another window of yours saved another state of this workflow ${when}. Which one is to be kept?`,
   takeTheirs: "Show theirs",
   keepMine: "Keep mine",
   notSaved: (reason: string) => `The draft is not saved: ${reason} What you changed is kept in this browser.`,
@@ -34,5 +36,7 @@ export const page = {
   restorable: (when: string) => `There are changes from ${when} that were never saved.`,
   restore: "Bring them back",
   discard: "Discard them",
+  takenOverOwn:
+    "Another window of yours has changed this workflow; what you see is the new state. Undo brings this one's back.",
   takenOver: (by: string) => `${by} has changed this workflow; what you see is the new state. Undo brings yours back.`,
 };

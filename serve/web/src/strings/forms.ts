@@ -6,10 +6,8 @@ export const forms = {
   addAdapter: "Add an adapter",
   adapter: "Adapter",
   scale: "Scale",
-  scaleOf: (name: string) => `Scale of ${name}`,
   removeAdapter: (name: string) => `Remove ${name}`,
   triggerWords: (words: string[]) => `Say ${words.map((word) => `"${word}"`).join(", ")} in the prompt.`,
-  loadingAdapters: "Reading the adapters…",
   adaptersFailed: "The adapters could not be read.",
 
   required: "This is needed.",
@@ -62,7 +60,6 @@ export const forms = {
   fromAddress: "From an address; it is fetched when the run starts.",
   paintMask: "Paint a mask",
   editMask: "Change the mask",
-  removeMask: "Remove the mask",
   maskNeedsImage: "Choose the picture first; then paint over what is to change.",
   maskFailed: "The browser made no file of the mask.",
   maskTitle: "Paint over what is to change",
@@ -78,5 +75,4 @@ export const forms = {
   undo: "Undo",
   redo: "Redo",
   useMask: "Use this mask",
-  maskSet: "A mask is painted: white changes, black stays.",
 };

@@ -40,7 +40,6 @@ export const people = {
   limitsHint: "Empty: no limit here. Gateways follow within seconds.",
   name: "Name",
   nameHint: "Lower-case letters, digits and dashes.",
-  noName: "Give it a name.",
   create: "Create",
   save: "Save",
   saved: "Saved.",

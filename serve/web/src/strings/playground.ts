@@ -8,8 +8,9 @@ export const playground = {
 
   task: "Task",
   tabs: { label: "About this model", playground: "Playground", api: "API", about: "About" },
-  loadingModel: "Reading the model",
   coldStart: (seconds: string) => `cold start ${seconds}`,
+  noModel: (name: string) => `There is no model ${name} here`,
+  noModelText: "It may have been removed, or be one that you may not use.",
   signInForModel: "Sign in to use this model.",
   base: "Base",
   license: "Licence",
@@ -28,7 +29,6 @@ export const playground = {
   yes: "yes",
   no: "no",
   examples: "Examples",
-  tryExample: "Try it",
 
   run: "Run",
   runKeys: "Ctrl ↵",
@@ -74,7 +74,6 @@ export const playground = {
   asInput: "Use as the picture",
   useInWorkflow: "Use in workflow",
   workflowMade: "A new workflow has this model and its values.",
-  copyCode: "Code",
   share: "Copy a link",
   shared: "The link is copied: it holds the parameters, no pictures and no key.",
   shareFailed: "The browser does not let the page copy; the link is in the address bar.",

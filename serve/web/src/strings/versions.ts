@@ -42,7 +42,6 @@ export const versions = {
   aliasesText: "Names for versions that callers use, as name@prod. Setting one changes what the next call gets.",
   noAliases: "No aliases yet.",
   setAlias: "Set",
-  newAlias: "New alias",
   aliasName: "Alias",
   aliasVersion: "Version",
   rollback: "Roll back",

@@ -2,9 +2,9 @@ export const workflowRun = {
   region: "Run",
   run: "Run",
   runKeys: "Ctrl ↵",
-  runAgain: "Run again",
   runToHere: "Run to here",
   runFromFailed: "Run from failed",
+  runFromThere: "Run from where it stopped",
   runAnew: "Run everything anew",
   cancel: "Cancel",
   canceling: "Canceling",
@@ -12,7 +12,6 @@ export const workflowRun = {
   valuesTitle: "Values for this run",
   valuesText: "What the workflow's inputs are given. Those with a default may stay as they are.",
   missing: (names: string[]) => `needs a value for ${names.join(", ")}`,
-  giveValues: "Give values",
   planning: "working out the plan",
   noNodes: "an empty canvas: add a node to run something",
   problems: (count: number) =>
@@ -42,7 +41,6 @@ export const workflowRun = {
   nothingCame: "nothing came of it",
   saveFile: (size: string) => `Save the file, ${size}`,
   openRun: "Open the run",
-  lastRun: "last run",
   plan: {
     run: (count: number) => `${String(count)} run`,
     cached: (count: number) => `${String(count)} cached`,

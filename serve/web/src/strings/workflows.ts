@@ -14,7 +14,6 @@ export const workflows = {
   },
   noMatch: "No workflow has this in its name or title.",
   columns: { name: "Name", live: "Live version", updated: "Updated", by: "By", actions: "Actions" },
-  you: "you",
   neverPublished: "draft only",
   version: (number: number) => `v${String(number)}`,
   more: "Show more",

@@ -59,18 +59,39 @@ export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
+/** "10 Mar 2030, 14:05", as the clock here has it. */
+export function moment(at: string): string {
+  return new Date(at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** "14:05:07", as the clock here has it. */
+export function clockTime(at: string): string {
+  return new Date(at).toLocaleTimeString("en-GB");
+}
+
+/** "10 Mar 2030", as the clock here has it. */
+export function day(at: string): string {
+  return new Date(at).toLocaleDateString("en-GB", { dateStyle: "medium" });
+}
+
 /** "just now", "4 min ago", "yesterday", "12 Nov", "12 Nov 2029"; `now` is passed in, for tests. */
-export function ago(moment: string, now: number = Date.now()): string {
-  const date = new Date(moment);
+export function ago(at: string, now: number = Date.now()): string {
+  const date = new Date(at);
   const seconds = Math.max(0, (now - date.getTime()) / 1000);
   if (seconds < 45) return "just now";
   if (seconds < HOUR - 30) return `${String(Math.max(1, Math.round(seconds / MINUTE)))} min ago`;
   if (seconds < DAY) return `${String(Math.round(seconds / HOUR))} h ago`;
-  if (seconds < 2 * DAY) return "yesterday";
+  if (isDayBefore(date, new Date(now))) return "yesterday";
   const isOtherYear = date.getFullYear() !== new Date(now).getFullYear();
   return date.toLocaleDateString("en-GB", {
     day: "numeric",
     month: "short",
     year: isOtherYear ? "numeric" : undefined,
   });
+}
+
+function isDayBefore(date: Date, now: Date): boolean {
+  const before = new Date(now);
+  before.setDate(now.getDate() - 1);
+  return date.toDateString() === before.toDateString();
 }

@@ -1,10 +1,13 @@
 /** A range with its number beside it: drag, use the arrow keys, or type. */
 import { Slider as Radix } from "radix-ui";
 
+import { strings } from "@/strings";
+
 import { Field } from "./fields";
 
 export interface SliderProps {
   label: string;
+  /** NaN where none is set. */
   value: number;
   onChange: (value: number) => void;
   minimum: number;
@@ -26,6 +29,7 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
           type="number"
           aria-label={label}
           value={Number.isFinite(value) ? value : ""}
+          placeholder={strings.forms.notSet}
           min={minimum}
           max={maximum}
           step={step}
@@ -39,7 +43,7 @@ export function Slider({ label, value, onChange, minimum, maximum, step, hint, e
     >
       {(ids) => (
         <Radix.Root
-          value={[Math.min(maximum, Math.max(minimum, value))]}
+          value={[Number.isFinite(value) ? Math.min(maximum, Math.max(minimum, value)) : minimum]}
           onValueChange={([next]) => {
             if (next !== undefined) onChange(next);
           }}

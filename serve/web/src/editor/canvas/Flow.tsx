@@ -21,7 +21,7 @@ import { titleOfNode, titleOfPort } from "./graph";
 import { GroupFrames } from "./GroupFrames";
 import { JoiningLine } from "./JoiningLine";
 import { LinkEdge } from "./LinkEdge";
-import { dropLink, endLink, isJoinable, makeLink, moveLink, startLink } from "./linking";
+import { dropLink, endLink, isJoinable, makeLink, moveLink, startLink, startMove } from "./linking";
 import { openCanvasMenu, openLinkMenu, openNodeMenu, openSelectionMenu } from "./menus";
 import { Minimap } from "./Minimap";
 import { NodeCard } from "./NodeCard";
@@ -103,14 +103,7 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
         onConnectStart={startLink}
         onConnect={makeLink}
         onConnectEnd={endLink}
-        onReconnectStart={(_event, edge, side) => {
-          const from = side === "target" ? "source" : "target";
-          startLink({} as MouseEvent, {
-            nodeId: edge[from],
-            handleId: (from === "source" ? edge.sourceHandle : edge.targetHandle) ?? null,
-            handleType: from,
-          });
-        }}
+        onReconnectStart={startMove}
         onReconnect={moveLink}
         onReconnectEnd={dropLink}
         onSelectionChange={takeSelection}

@@ -8,6 +8,7 @@ import { clearInput, setInput } from "@/editor/core/nodes";
 import { writtenOf } from "@/editor/core/values";
 import { SchemaForm } from "@/schema-form/SchemaForm";
 import { type FormField, fieldsOfPorts } from "@/schema-form/fields";
+import { defaultsOf } from "@/schema-form/values";
 import { strings } from "@/strings";
 import { IconButton } from "@/ui/button";
 import { PortGlyph } from "@/ui/port-glyph";
@@ -33,6 +34,7 @@ export function InspectorInputs({ name }: { name: string }) {
   const values = Object.fromEntries(
     plain.flatMap(({ port, given }) => (given.by === "value" ? [[port.name, given.value]] : [])),
   );
+  const fields = fieldsOfPorts(plain.map(({ port }) => port.declared));
   return (
     <section className="flex flex-col gap-3 border-t border-line pt-3">
       <h3 className="text-sm font-semibold">{words.inspector.inputs}</h3>
@@ -42,8 +44,8 @@ export function InspectorInputs({ name }: { name: string }) {
         ),
       )}
       <SchemaForm
-        fields={fieldsOfPorts(plain.map(({ port }) => port.declared))}
-        values={values}
+        fields={fields}
+        values={{ ...defaultsOf(fields), ...values }}
         errors={errors}
         model={node.type.startsWith("model:") ? node.type.slice("model:".length) : undefined}
         onChange={(port, value) => {

@@ -21,6 +21,7 @@ import {
   useWrongLinks,
 } from "./graph";
 import { PlanMark } from "./PlanMark";
+import { watchedCard } from "./in-sight";
 import { InputLine, OutputLine } from "./PortLines";
 import { StateBar, StateError, StateMark, StatePreview, Trouble } from "./NodeState";
 import { PortHandle } from "./PortHandle";
@@ -46,6 +47,7 @@ export const NodeCard = memo(
     const title = place?.title || type?.title || id;
     return (
       <article
+        ref={watchedCard}
         aria-label={words.node(title, node.type)}
         data-status={status}
         className={classes(

@@ -58,7 +58,7 @@ export function tellWrong(before: Doc): void {
   const [first] = newlyWrong(before, currentDoc(), currentTypes());
   if (first === undefined) return;
   const sentence = words.nowWrong(wordsOfLink(first.link), first.reason);
-  toast(sentence, "bad");
+  toast(sentence);
   say(sentence);
 }
 

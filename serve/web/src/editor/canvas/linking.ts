@@ -28,6 +28,13 @@ function portsOf({ source, sourceHandle, target, targetHandle }: Connection | Ed
   ];
 }
 
+/** Whether an end of a link is on its way; the diagram tells of the end of that twice, and of a new link's once. */
+let isMoving = false;
+
+export function startMove(): void {
+  isMoving = true;
+}
+
 export const startLink: OnConnectStart = (_event, { nodeId, handleId, handleType }) => {
   if (nodeId && handleId && handleType) beginJoining(portAt({ nodeId, id: handleId, type: handleType }));
 };
@@ -40,7 +47,7 @@ export function makeLink(connection: Connection): void {
 /** A link that ended on no port that takes it: refused with its reason, offered the card's inputs, or a new node. */
 export function endLink(event: Pointer, { isValid, fromHandle, toHandle }: FinalConnectionState): void {
   endJoining();
-  if (isValid || !fromHandle || isReadOnly()) return;
+  if (isValid || isMoving || !fromHandle || isReadOnly()) return;
   const from = portAt(fromHandle);
   if (toHandle) {
     refuseAt(from, portAt(toHandle));
@@ -104,6 +111,7 @@ export function dropLink(
   _type: unknown,
   { isValid, toHandle, fromHandle }: FinalConnectionState,
 ): void {
+  isMoving = false;
   endJoining();
   if (isValid) return;
   if (toHandle && fromHandle) refuseAt(portAt(fromHandle), portAt(toHandle));

@@ -39,7 +39,7 @@ function Pictures({ assets, name }: { assets: AssetValue[]; name: string }) {
     src: assetUrl(asset.id),
     alt: alt(place),
     fileName: asset.name ?? `${name}.png`,
-    caption: asset.width === null ? undefined : `${String(asset.width)} × ${String(asset.height)}`,
+    caption: asset.width && asset.height ? strings.forms.pixels(asset.width, asset.height) : undefined,
   }));
   return (
     <>

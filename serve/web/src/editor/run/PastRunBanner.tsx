@@ -1,4 +1,6 @@
 /** Above the canvas while it shows a past run: nothing can be changed, and two ways on. */
+import { useLocation } from "wouter";
+
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { ago } from "@/ui/quantities";
@@ -10,10 +12,15 @@ import { useWorkflowRun } from "./state";
 
 export function PastRunBanner({ draft }: { draft: CanvasDraft }) {
   const past = useWorkflowRun((store) => store.past);
+  const [, go] = useLocation();
   if (past === null) return null;
   const words = strings.workflowRun.past;
   const { run, document } = past;
   const names = (draft.document.interface?.inputs ?? []).map((one) => one.name);
+  const back = () => {
+    lookAway();
+    go(`/w/${encodeURIComponent(draft.workflow)}`);
+  };
   return (
     <section
       aria-label={words.label}
@@ -27,7 +34,7 @@ export function PastRunBanner({ draft }: { draft: CanvasDraft }) {
         <Button
           onClick={() => {
             restoreValues(run, names);
-            lookAway();
+            back();
             toast(words.restored, "ok");
           }}
         >
@@ -42,13 +49,13 @@ export function PastRunBanner({ draft }: { draft: CanvasDraft }) {
               run,
               (document.interface?.inputs ?? []).map((one) => one.name),
             );
-            lookAway();
+            back();
           }}
         >
           {words.restoreDocument}
         </Button>
       )}
-      <Button kind="primary" onClick={lookAway}>
+      <Button kind="primary" onClick={back}>
         {words.back}
       </Button>
     </section>

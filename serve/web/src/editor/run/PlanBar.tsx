@@ -18,6 +18,7 @@ import { Button, IconButton } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
 import { Menu } from "@/ui/menu";
 import { toast } from "@/ui/toast";
+import { useKeptFocus } from "@/ui/useKeptFocus";
 import { useRunKey } from "@/ui/useRunKey";
 import { ButtonKey } from "@/ui/words";
 
@@ -37,6 +38,7 @@ export function PlanBar({ draft, selected }: PlanBarProps) {
   const inputs = draft.document.interface?.inputs ?? [];
   const missing = missingInputs(inputs, values);
   const isBusy = isUnderWay(phase);
+  const kept = useKeptFocus<HTMLElement>(isBusy);
   const run = (options: RunOptions = {}) => {
     if (missing.length > 0) {
       setPending(options);
@@ -53,6 +55,8 @@ export function PlanBar({ draft, selected }: PlanBarProps) {
   if (past !== null) return null;
   return (
     <section
+      {...kept}
+      tabIndex={-1}
       aria-label={words.region}
       className="flex max-w-full flex-wrap items-center gap-2 rounded-lg border border-line-strong bg-raised px-3 py-2 shadow-float"
     >
@@ -149,7 +153,7 @@ function RunButtons({ run, selected, hasInputs, onValues }: RunButtonsProps) {
             run({ seedsOf: failed });
           }}
         >
-          {words.runFromFailed}
+          {phase === "canceled" ? words.runFromThere : words.runFromFailed}
         </Button>
       )}
       <Menu

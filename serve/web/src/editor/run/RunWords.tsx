@@ -1,4 +1,5 @@
 /** The sentence of the bar: the plan, or how far the run is, and what the last one took and cost. */
+import { tookSeconds } from "@/api/runs";
 import type { Schemas } from "@/api/types";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -70,8 +71,8 @@ function wordOf(phase: RunPhase, done: number, total: number): string {
 function accountOf(run: NonNullable<RunStore["run"]>): string {
   const words = strings.workflowRun;
   const parts: string[] = [];
-  if (run.finished_at !== null && run.started_at !== null)
-    parts.push(words.took(duration((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)));
+  const seconds = tookSeconds(run);
+  if (seconds !== null) parts.push(words.took(duration(seconds)));
   parts.push(run.cost === null ? words.costUnknown : words.cost(money(run.cost)));
   return parts.join(", ");
 }

@@ -21,12 +21,11 @@ function useFieldsOf(inputs: WorkflowInput[], schema: ObjectSchema | null) {
 interface ValuesFormProps {
   inputs: WorkflowInput[];
   schema?: ObjectSchema | null;
-  disabled?: boolean;
   /** Errors are shown once somebody tried to run, not before. */
   showErrors: boolean;
 }
 
-export function ValuesForm({ inputs, schema = null, disabled, showErrors }: ValuesFormProps) {
+export function ValuesForm({ inputs, schema = null, showErrors }: ValuesFormProps) {
   const fields = useFieldsOf(inputs, schema);
   const values = useWorkflowRun((store) => store.values);
   const shown = useMemo(() => ({ ...defaultsOf(fields), ...values }), [fields, values]);
@@ -37,5 +36,5 @@ export function ValuesForm({ inputs, schema = null, disabled, showErrors }: Valu
     inputs.map((one) => one.name),
   );
   const errors = showErrors ? { ...checkValues(fields, shown), ...refused } : refused;
-  return <SchemaForm fields={fields} values={shown} onChange={setValue} errors={errors} disabled={disabled} />;
+  return <SchemaForm fields={fields} values={shown} onChange={setValue} errors={errors} />;
 }

@@ -1,10 +1,11 @@
 /** Looking at a past run: its document, its values, and what every node made of them. */
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
+import { isLive, readSteps } from "@/api/runs";
 import type { Json, Run, WorkflowSpec } from "@/api/types";
 
 import { foldedSteps, NO_STATES } from "./node-states";
-import { follow, leave, readSteps } from "./running";
+import { follow, leave } from "./running";
 import { useWorkflowRun } from "./state";
 
 /** Put the run on the canvas. A run that is under way is followed there. Raises ApiError. */
@@ -19,7 +20,7 @@ export async function lookAt(run: Run): Promise<void> {
     states: foldedSteps(NO_STATES, steps),
     past: { run, document },
   });
-  if (run.status === "queued" || run.status === "running") void follow(run);
+  if (isLive(run)) void follow(run);
 }
 
 async function documentOf(id: string): Promise<WorkflowSpec | null> {

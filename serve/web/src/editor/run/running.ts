@@ -3,8 +3,9 @@ import { api, unwrap } from "@/api/client";
 import { asApiError, isAborted } from "@/api/errors";
 import { whenOwnerLeaves } from "@/api/owner";
 import { followRun } from "@/api/run-events";
+import { isLive, readRun, readSteps } from "@/api/runs";
 import { startedRun } from "@/api/starting";
-import type { Json, Run, Step } from "@/api/types";
+import type { Json, Run } from "@/api/types";
 
 import { isUnderWay, useWorkflowRun } from "./state";
 
@@ -18,7 +19,6 @@ export interface RunOptions {
   which?: string;
 }
 
-const STEPS_OF_A_PAGE = 500;
 /** Unfinished pictures of each image, for the cards of the nodes that paint them. */
 const PREVIEWS = 6;
 let following: AbortController | null = null;
@@ -70,7 +70,7 @@ export async function follow(run: Run): Promise<void> {
   remember(workflow, run.id);
   began(run);
   try {
-    if (!isEnded(run))
+    if (isLive(run))
       for await (const event of followRun(run.id, mine.signal)) {
         if (mine.signal.aborted) return;
         heard(event);
@@ -88,10 +88,6 @@ function remember(workflow: string, id: string): void {
   } catch {
     // A full storage takes nothing away from the run.
   }
-}
-
-function isEnded(run: Run): boolean {
-  return run.status !== "queued" && run.status !== "running";
 }
 
 /** After a reload: the run that was shown, or the newest one of the workflow that is under way. */
@@ -128,21 +124,6 @@ async function underWay(workflow: string): Promise<Run | null> {
     if (page.data[0] !== undefined) return page.data[0];
   }
   return null;
-}
-
-export async function readRun(id: string): Promise<Run> {
-  return unwrap(api.GET("/v1/runs/{run_id}", { params: { path: { run_id: id } } }));
-}
-
-/** All steps of a run, page by page. */
-export async function readSteps(id: string): Promise<Step[]> {
-  const found: Step[] = [];
-  for (;;) {
-    const query = { limit: STEPS_OF_A_PAGE, after: found.at(-1)?.label ?? "" };
-    const page = await unwrap(api.GET("/v1/runs/{run_id}/steps", { params: { path: { run_id: id }, query } }));
-    found.push(...page.data);
-    if (!page.has_more || page.data.length === 0) return found;
-  }
 }
 
 /** Stop the run that is shown; its events tell when it has stopped. */

@@ -5,6 +5,7 @@ import { type FormEvent, useState } from "react";
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { useSession } from "@/shell/session";
+import { useWho } from "@/shell/useWho";
 import { strings } from "@/strings";
 import { Button, IconButton } from "@/ui/button";
 import { Select, TextField } from "@/ui/fields";
@@ -51,6 +52,7 @@ function useAct(workflow: string) {
 }
 
 function AliasRow({ workflow, alias, mayWrite }: { workflow: string; alias: Alias; mayWrite: boolean }) {
+  const who = useWho();
   const act = useAct(workflow);
   const path = { name: workflow, alias: alias.alias };
   const rollBack = async () => {
@@ -70,7 +72,7 @@ function AliasRow({ workflow, alias, mayWrite }: { workflow: string; alias: Alia
       <div className="min-w-0 flex-1">
         <span className="font-mono">{alias.alias}</span> <span>{words.version(alias.version)}</span>
         <p className="text-sm text-muted">
-          {ago(alias.updated_at)}, {words.by(alias.updated_by)}
+          {ago(alias.updated_at)}, {words.by(who(alias.updated_by))}
           {alias.previous !== null && `, ${words.previous(alias.previous)}`}
         </p>
       </div>

@@ -30,8 +30,8 @@ import { useWhichOptions } from "./useWhich";
 export default function AppTab({ draft }: { draft: CanvasDraft }) {
   const search = useSearch();
   const which = new URLSearchParams(search).get("of") ?? "draft";
-  const { data, error } = useInterface(draft, which);
-  if (error) return <ErrorState error={asApiError(error)} />;
+  const { data, error, isPlaceholderData } = useInterface(draft, which);
+  if (error && (data === undefined || isPlaceholderData)) return <ErrorState error={asApiError(error)} />;
   if (data === undefined)
     return (
       <div className="mx-auto flex max-w-[1200px] flex-col gap-3 px-4 py-5 sm:px-6">
@@ -111,7 +111,7 @@ function AppForm({ draft, which, callable }: { draft: CanvasDraft; which: string
   return (
     <>
       {inputs.length === 0 && <p className="text-muted">{strings.versions.app.noInputs}</p>}
-      <ValuesForm inputs={inputs} schema={callable.inputs} disabled={isBusy} showErrors={wasTried} />
+      <ValuesForm inputs={inputs} schema={callable.inputs} showErrors={wasTried} />
       {problems.length > 0 && <ProblemList problems={problems} focusField={draft.focusField} />}
       <div className="sticky bottom-0 flex flex-col gap-2 border-t border-line bg-bg py-3">
         <div aria-live="polite" className="text-sm text-muted">

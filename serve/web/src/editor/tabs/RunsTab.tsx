@@ -6,9 +6,12 @@ import { Link, useLocation, useSearchParams } from "wouter";
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { useOneRun } from "@/api/queries";
+import { tookSeconds } from "@/api/runs";
 import type { Run, RunStatus } from "@/api/types";
 import type { CanvasDraft } from "@/editor/run/draft";
 import { lookAt } from "@/editor/run/looking";
+import { pathOfPast } from "@/editor/run/usePastRun";
+import { toneOf } from "@/pages/runs/facts";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { Select } from "@/ui/fields";
@@ -16,19 +19,12 @@ import { ago, duration, money } from "@/ui/quantities";
 import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 import { type Column, Table } from "@/ui/table";
 import { toast } from "@/ui/toast";
-import { StateWord, type Tone } from "@/ui/words";
+import { StateWord } from "@/ui/words";
 
 import { useWhichOptions } from "./useWhich";
 
 const words = strings.versions.runs;
 const PAGE = 30;
-const TONES: Record<RunStatus, Tone> = {
-  queued: "plain",
-  running: "info",
-  succeeded: "ok",
-  failed: "bad",
-  canceled: "warn",
-};
 
 export default function RunsTab({ draft }: { draft: CanvasDraft }) {
   const [status, setStatus] = useState<RunStatus | "">("");
@@ -136,7 +132,7 @@ function RunTable({ draft, runs, asked }: { draft: CanvasDraft; runs: Run[]; ask
     setOpening(run.id);
     try {
       await lookAt(run);
-      go(`/w/${draft.workflow}`);
+      go(pathOfPast(draft.workflow, run.id));
     } catch (thrown) {
       toast(asApiError(thrown).message, "bad");
     } finally {
@@ -150,7 +146,7 @@ function RunTable({ draft, runs, asked }: { draft: CanvasDraft; runs: Run[]; ask
       key: "status",
       title: words.columns.status,
       className: "w-full",
-      cell: ({ status }) => <StateWord tone={TONES[status]}>{words.statuses[status]}</StateWord>,
+      cell: ({ status }) => <StateWord tone={toneOf(status)}>{words.statuses[status]}</StateWord>,
     },
     { key: "took", title: words.columns.took, isNumber: true, className: "whitespace-nowrap", cell: tookOf },
     { key: "cost", title: words.columns.cost, isNumber: true, from: "sm", cell: (run) => money(run.cost) },
@@ -182,6 +178,7 @@ function versionOf({ workflow }: Run): string {
   return /^\d+$/.test(which) ? strings.versions.version(which) : which;
 }
 
-function tookOf({ started_at: started, finished_at: finished }: Run): string {
-  return started === null || finished === null ? "" : duration((Date.parse(finished) - Date.parse(started)) / 1000);
+function tookOf(run: Run): string {
+  const seconds = tookSeconds(run);
+  return seconds === null ? "" : duration(seconds);
 }

@@ -6,7 +6,9 @@ import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import type { WorkflowSpec } from "@/api/types";
 import type { CanvasDraft } from "@/editor/run/draft";
+import { Confirm } from "@/pages/frame/Confirm";
 import { useSession } from "@/shell/session";
+import { useWho } from "@/shell/useWho";
 import { strings } from "@/strings";
 import { Button, IconButton } from "@/ui/button";
 import { Menu } from "@/ui/menu";
@@ -17,7 +19,6 @@ import { Chip, StateWord } from "@/ui/words";
 
 import { Aliases } from "./Aliases";
 import { Compare } from "./Compare";
-import { Confirm } from "./confirm";
 import { PublishButton } from "./PublishDialog";
 import { useDifferences, useRefreshWorkflow, useVersions, useWorkflow, type Version } from "./useVersions";
 
@@ -86,7 +87,7 @@ function DraftRow({ draft, onCompare }: { draft: CanvasDraft; onCompare: () => v
       </div>
       <div className="flex gap-2">
         {hasVersion && <Button onClick={onCompare}>{words.compare}</Button>}
-        <PublishButton draft={draft} kind="primary" />
+        <PublishButton draft={draft} kind={state === "same" ? "secondary" : "primary"} />
       </div>
     </section>
   );
@@ -99,6 +100,7 @@ interface VersionRowProps {
 }
 
 function VersionRow({ version, latest, ask }: VersionRowProps) {
+  const who = useWho();
   const { may } = useSession();
   const which = words.version(version.version);
   const number = String(version.version);
@@ -138,7 +140,7 @@ function VersionRow({ version, latest, ask }: VersionRowProps) {
             <Chip key={alias}>{alias}</Chip>
           ))}
           <span className="text-sm text-muted">
-            <time dateTime={version.created_at}>{ago(version.created_at)}</time>, {words.by(version.created_by)}
+            <time dateTime={version.created_at}>{ago(version.created_at)}</time>, {words.by(who(version.created_by))}
           </span>
         </div>
         {version.note && <p>{version.note}</p>}
@@ -173,20 +175,18 @@ function Question({ draft, asked, onClose }: { draft: CanvasDraft; asked: Asked;
   };
   return asked.act === "restore" ? (
     <Confirm
+      open
+      isDanger={false}
       title={words.restoreTitle(which)}
-      text={words.restoreText}
       act={words.restore}
       run={restore}
       onClose={onClose}
-    />
+    >
+      <p>{words.restoreText}</p>
+    </Confirm>
   ) : (
-    <Confirm
-      isDanger
-      title={words.removeTitle(which)}
-      text={words.removeText}
-      act={words.remove}
-      run={remove}
-      onClose={onClose}
-    />
+    <Confirm open title={words.removeTitle(which)} act={words.remove} run={remove} onClose={onClose}>
+      <p>{words.removeText}</p>
+    </Confirm>
   );
 }

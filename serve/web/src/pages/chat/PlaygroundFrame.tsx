@@ -3,8 +3,10 @@ import { ChevronRight } from "lucide-react";
 import type { ReactNode } from "react";
 
 import { strings } from "@/strings";
+import { useMedia } from "@/ui/useMedia";
 
-import { useIsWide } from "./useIsWide";
+/** There is room for columns side by side. */
+const WIDE = "(min-width: 1024px)";
 
 interface PlaygroundFrameProps {
   settings: ReactNode;
@@ -13,7 +15,7 @@ interface PlaygroundFrameProps {
 }
 
 export function PlaygroundFrame({ settings, history, children }: PlaygroundFrameProps) {
-  const isWide = useIsWide();
+  const isWide = useMedia(WIDE);
   if (!isWide) {
     return (
       <div className="flex flex-1 flex-col">

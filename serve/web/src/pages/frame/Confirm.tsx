@@ -1,4 +1,4 @@
-/** Asks before what cannot be taken back, and says what it takes away. */
+/** Asks before what cannot be taken back or is much at once, and says what it takes away. */
 import { useMutation } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
@@ -14,12 +14,14 @@ interface ConfirmProps {
   children: ReactNode;
   /** What the button says: the act itself, never "yes". */
   act: string;
+  /** False where it can be undone. */
+  isDanger?: boolean;
   run: () => Promise<unknown>;
   /** After it has succeeded; the dialog closes by itself. */
   onDone?: () => void;
 }
 
-export function Confirm({ open, onClose, title, children, act, run, onDone }: ConfirmProps) {
+export function Confirm({ open, onClose, title, children, act, isDanger = true, run, onDone }: ConfirmProps) {
   const acting = useMutation({
     mutationFn: run,
     onSuccess: () => {
@@ -40,7 +42,7 @@ export function Confirm({ open, onClose, title, children, act, run, onDone }: Co
         <>
           <Button onClick={close}>{strings.shell.cancel}</Button>
           <Button
-            kind="danger"
+            kind={isDanger ? "danger" : "primary"}
             disabled={acting.isPending}
             onClick={() => {
               acting.mutate();

@@ -3,7 +3,7 @@ import { type Column, Table } from "@/ui/table";
 import { limitsInWords } from "@/pages/people/limits";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
-import { ago } from "@/ui/quantities";
+import { ago, moment } from "@/ui/quantities";
 import { StateWord } from "@/ui/words";
 
 import { KeyActs } from "./KeyActs";
@@ -99,11 +99,7 @@ function State({ keyView: key, now }: { keyView: Key; now: number }) {
   return (
     <>
       <StateWord tone="ok">{WORDS.live}</StateWord>
-      {end !== null && (
-        <p className="text-sm text-muted">{WORDS.ending(new Date(end).toLocaleString("en-GB", SHORT))}</p>
-      )}
+      {end !== null && <p className="text-sm text-muted">{WORDS.ending(moment(end))}</p>}
     </>
   );
 }
-
-const SHORT: Intl.DateTimeFormatOptions = { dateStyle: "medium", timeStyle: "short" };

@@ -1,7 +1,7 @@
 /** The columns of the operator's tables. */
 import type { Column } from "@/ui/table";
 import { strings } from "@/strings";
-import { ago, count, duration } from "@/ui/quantities";
+import { ago, count, duration, moment } from "@/ui/quantities";
 import { StateWord, type Tone } from "@/ui/words";
 
 import type { Decision, Pool, Queue, Served } from "./state";
@@ -127,7 +127,7 @@ export const DECISIONS: Column<Decision>[] = [
     title: WORDS.decisionColumns.when,
     className: "whitespace-nowrap text-muted",
     cell: ({ at }) => (
-      <time dateTime={at} title={new Date(at).toLocaleString("en-GB")}>
+      <time dateTime={at} title={moment(at)}>
         {ago(at)}
       </time>
     ),

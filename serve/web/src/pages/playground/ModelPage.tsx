@@ -1,11 +1,13 @@
 /** A model: what it is, and trying it. */
 import { type ComponentType, lazy, Suspense, useState } from "react";
-import { useParams, useSearchParams } from "wouter";
+import { Link, useParams, useSearchParams } from "wouter";
 
 import { asApiError } from "@/api/errors";
 import { useCard } from "@/api/queries";
 import type { Card, Task } from "@/api/types";
 import { sharedIn } from "@/playground/sharing";
+import { nameIn } from "@/shell/places";
+import { signInPath } from "@/shell/return-to";
 import { usePageTitle } from "@/shell/usePageTitle";
 import { Waiting } from "@/shell/Waiting";
 import { strings } from "@/strings";
@@ -26,19 +28,34 @@ const SPEAKING: Partial<Record<Task, ComponentType<{ card: Card; task: Task; sho
 
 export default function ModelPage() {
   const { id = "" } = useParams();
-  const name = decodeURIComponent(id);
+  const name = nameIn(id);
   const card = useCard(name);
   if (card.data) return <Model key={name} card={card.data} />;
   if (!card.isError) return <Waiting />;
   const error = asApiError(card.error);
+  if (error.status === 404) return <NoModel name={name} />;
   if (error.status !== 401) return <ErrorState error={error} retry={() => void card.refetch()} />;
-  const back = encodeURIComponent(`/models/${id}`);
   return (
     <EmptyState
       title={strings.playground.signInForModel}
       action={
         <Button asChild kind="primary">
-          <a href={`/signin?return_to=${back}`}>{strings.shell.signIn}</a>
+          <Link href={signInPath(`/models/${id}`)}>{strings.shell.signIn}</Link>
+        </Button>
+      }
+    />
+  );
+}
+
+function NoModel({ name }: { name: string }) {
+  return (
+    <EmptyState
+      heading="h1"
+      title={strings.playground.noModel(name)}
+      text={strings.playground.noModelText}
+      action={
+        <Button asChild>
+          <Link href="/models">{strings.errors.toModels}</Link>
         </Button>
       }
     />

@@ -4,8 +4,8 @@ import { useState } from "react";
 import { useLocation } from "wouter";
 
 import { asApiError } from "@/api/errors";
+import { tookSeconds } from "@/api/runs";
 import type { Card, Task } from "@/api/types";
-import { secondsOf } from "@/playground/history";
 import { fragmentOf } from "@/playground/sharing";
 import type { Playground } from "@/playground/usePlayground";
 import { beginWorkflow } from "@/playground/workflow";
@@ -28,7 +28,7 @@ export function ResultBar({ card, task, playground, canCompare, onCompare }: Res
   const { run, outputs } = playground.run;
   const { may } = useSession();
   const words = strings.playground;
-  const seconds = run === null ? null : secondsOf(run);
+  const seconds = run === null ? null : tookSeconds(run);
   return (
     <div className="flex min-h-7 flex-wrap items-center gap-2">
       {outputs.length > 0 && <Chip>{words.images(outputs.length)}</Chip>}

@@ -1,7 +1,9 @@
 /** The run button with what it will cost, and what is left for those who have not signed in. */
 import { Square } from "lucide-react";
+import { Link, useLocation } from "wouter";
 
 import type { Playground } from "@/playground/usePlayground";
+import { signInPath } from "@/shell/return-to";
 import { useSession, useSite } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -48,6 +50,7 @@ export function RunBar({ playground }: { playground: Playground }) {
 
 function WhatIsLeft() {
   const { isSignedIn, isLoading } = useSession();
+  const [location] = useLocation();
   const requests = useSite().data?.playground.requests ?? [];
   const day = requests.find((one) => one.window === "day");
   const minute = requests.find((one) => one.window === "minute");
@@ -58,9 +61,9 @@ function WhatIsLeft() {
       {words.left(day.left, day.limit)}
       {minute !== undefined && minute.left < minute.limit && `; ${words.leftMinute(minute.left, minute.limit)}`}
       {". "}
-      <a href="/signin" className="text-muted underline hover:text-fg">
+      <Link href={signInPath(location + window.location.search)} className="text-muted underline hover:text-fg">
         {words.signInForMore}
-      </a>
+      </Link>
     </p>
   );
 }

@@ -6,7 +6,7 @@ import type { Card } from "@/api/types";
 import type { UseRun } from "@/playground/useRun";
 import { useSite } from "@/shell/session";
 import { strings } from "@/strings";
-import { duration } from "@/ui/quantities";
+import { clockTime, duration } from "@/ui/quantities";
 import { Progress } from "@/ui/progress";
 import { StateWord } from "@/ui/words";
 
@@ -52,7 +52,7 @@ function Refusal({ error }: { error: ApiError }) {
     <div role="alert" className="mt-2 rounded-sm border border-bad p-3">
       <p>{error.message}</p>
       {error.retryAfterSeconds !== null && <AgainIn key={error.message} seconds={error.retryAfterSeconds} />}
-      {freeAt && <p className="text-sm text-muted">{words.againAt(new Date(freeAt).toLocaleTimeString("en"))}</p>}
+      {freeAt && <p className="text-sm text-muted">{words.againAt(clockTime(freeAt))}</p>}
       {error.status > 0 && <code className="font-mono text-xs text-faint">{error.code}</code>}
     </div>
   );

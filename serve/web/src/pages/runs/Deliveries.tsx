@@ -3,7 +3,7 @@ import type { Run, Schemas } from "@/api/types";
 import { Section } from "@/pages/frame/PageFrame";
 import { type Column, Table } from "@/ui/table";
 import { strings } from "@/strings";
-import { ago } from "@/ui/quantities";
+import { ago, clockTime } from "@/ui/quantities";
 import { StateWord, type Tone } from "@/ui/words";
 
 import { useDeliveries } from "./queries";
@@ -41,7 +41,7 @@ const COLUMNS: Column<Delivery>[] = [
     className: "whitespace-nowrap text-muted",
     cell: ({ delivered_at, next_attempt_at, created_at }) =>
       delivered_at === null && next_attempt_at !== null
-        ? WORDS.nextTry(new Date(next_attempt_at).toLocaleTimeString("en"))
+        ? WORDS.nextTry(clockTime(next_attempt_at))
         : ago(delivered_at ?? created_at),
   },
 ];

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Link, useLocation } from "wouter";
 
 import { asApiError } from "@/api/errors";
+import { isLive } from "@/api/runs";
 import type { Run } from "@/api/types";
 import { Confirm } from "@/pages/frame/Confirm";
 import { useSession } from "@/shell/session";
@@ -12,7 +13,6 @@ import { Button } from "@/ui/button";
 import { toast } from "@/ui/toast";
 import { Tip } from "@/ui/tooltip";
 
-import { isLive } from "./facts";
 import { placeOf } from "./places";
 import { deleteRun, useCancel, useRetry } from "./queries";
 

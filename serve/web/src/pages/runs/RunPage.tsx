@@ -1,7 +1,9 @@
 /** `/runs/:id`: one run, followed while it goes on: what went in, what came out, how long it took, what it cost. */
-import { useParams } from "wouter";
+import { Link, useParams } from "wouter";
 
+import { asApiError } from "@/api/errors";
 import { useOneRun } from "@/api/queries";
+import { isLive, tookSeconds } from "@/api/runs";
 import type { Run } from "@/api/types";
 import { Answered } from "@/pages/frame/Answered";
 import { Facts, PageFrame, Section } from "@/pages/frame/PageFrame";
@@ -9,13 +11,14 @@ import { RequireSession } from "@/shell/RequireSession";
 import { usePageTitle } from "@/shell/usePageTitle";
 import { useNow } from "@/pages/frame/now";
 import { strings } from "@/strings";
+import { Button } from "@/ui/button";
 import { CodeBlock } from "@/ui/code";
-import { ago, duration, money } from "@/ui/quantities";
-import { Skeleton } from "@/ui/states";
+import { ago, duration, moment, money } from "@/ui/quantities";
+import { EmptyState, Skeleton } from "@/ui/states";
 import { StateWord } from "@/ui/words";
 
 import { Deliveries } from "./Deliveries";
-import { isLive, nameOf, tookSeconds, toneOf, waitedSeconds } from "./facts";
+import { nameOf, toneOf, waitedSeconds } from "./facts";
 import { RunActs } from "./RunActs";
 import { RunUsage } from "./RunUsage";
 import { RunInput, RunOutput } from "./RunValues";
@@ -34,10 +37,26 @@ export default function RunPage() {
 function Followed() {
   const { id = "" } = useParams<{ id: string }>();
   const run = useOneRun(id);
+  if (run.error !== null && asApiError(run.error).status === 404) return <NoRun />;
   return (
     <Answered query={run} waiting={<Waiting />}>
       {(found) => <RunView run={found} />}
     </Answered>
+  );
+}
+
+function NoRun() {
+  return (
+    <EmptyState
+      heading="h1"
+      title={WORDS.noRun}
+      text={WORDS.noRunText}
+      action={
+        <Button asChild>
+          <Link href="/runs">{WORDS.every}</Link>
+        </Button>
+      }
+    />
   );
 }
 
@@ -109,7 +128,7 @@ function RunFacts({ run }: { run: Run }) {
 
 function When({ at }: { at: string }) {
   return (
-    <time dateTime={at} title={new Date(at).toLocaleString("en")}>
+    <time dateTime={at} title={moment(at)}>
       {ago(at)}
     </time>
   );

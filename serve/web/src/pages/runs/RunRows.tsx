@@ -2,17 +2,19 @@
 import { Link, useLocation } from "wouter";
 
 import { asApiError } from "@/api/errors";
+import { isLive, tookSeconds } from "@/api/runs";
 import type { Run } from "@/api/types";
 import { type Column, Table } from "@/ui/table";
 import { useSession } from "@/shell/session";
 import { useNow } from "@/pages/frame/now";
+import { assetUrl } from "@/media/assets";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { ago, duration, money } from "@/ui/quantities";
 import { toast } from "@/ui/toast";
 import { StateWord } from "@/ui/words";
 
-import { assetsWithin, contentOf, gist, isLive, isPicture, nameOf, tookSeconds, toneOf } from "./facts";
+import { assetsWithin, gist, isPicture, nameOf, toneOf } from "./facts";
 import { useCancel, useRetry } from "./queries";
 
 const WORDS = strings.runs;
@@ -101,7 +103,7 @@ function Thumbnails({ run }: { run: Run }) {
       {pictures.slice(0, THUMBNAILS).map((picture) => (
         <img
           key={picture.id}
-          src={contentOf(picture.id)}
+          src={assetUrl(picture.id)}
           alt=""
           loading="lazy"
           className="size-7 shrink-0 rounded-sm border border-line object-cover"

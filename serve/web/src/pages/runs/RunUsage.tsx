@@ -1,4 +1,5 @@
 /** What was booked for a run, posting by posting: the lines that its cost is the sum of. */
+import { isLive } from "@/api/runs";
 import type { Run, Schemas } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
@@ -7,7 +8,6 @@ import { quantitiesInWords } from "@/pages/usage/units";
 import { strings } from "@/strings";
 import { money } from "@/ui/quantities";
 
-import { isLive } from "./facts";
 import { usePostings } from "./queries";
 
 const WORDS = strings.runs;

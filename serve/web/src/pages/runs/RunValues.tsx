@@ -1,10 +1,12 @@
 /** What went into a run and what came out of it: pictures as pictures, words as words, the rest as JSON. */
+import { isLive } from "@/api/runs";
 import type { Run } from "@/api/types";
+import { assetUrl } from "@/media/assets";
 import { strings } from "@/strings";
 import { classes } from "@/ui/classes";
 import { CodeBlock } from "@/ui/code";
 
-import { assetsWithin, contentOf, isLive, isPicture, type MadeAsset } from "./facts";
+import { assetsWithin, isPicture, type MadeAsset } from "./facts";
 
 const WORDS = strings.runs;
 const LONGEST = 20_000;
@@ -112,9 +114,9 @@ function Words({ text }: { text: string }) {
 function Given({ reference }: { reference: string }) {
   const id = reference.slice("asset:".length);
   return (
-    <a href={contentOf(id)} target="_blank" rel="noreferrer" className="inline-block">
+    <a href={assetUrl(id)} target="_blank" rel="noreferrer" className="inline-block">
       <img
-        src={contentOf(id)}
+        src={assetUrl(id)}
         alt={reference}
         loading="lazy"
         className="max-h-40 max-w-full rounded-sm border border-line"
@@ -127,7 +129,7 @@ function Stowed({ id }: { id: string }) {
   return (
     <p>
       {WORDS.stowed}{" "}
-      <a href={contentOf(id)} download className="text-accent underline">
+      <a href={assetUrl(id)} download className="text-accent underline">
         {WORDS.download}
       </a>
     </p>
@@ -147,7 +149,7 @@ function Assets({ assets }: { assets: MadeAsset[] }) {
           {isPicture(asset) ? (
             <Picture asset={asset} index={index} />
           ) : (
-            <a href={contentOf(asset.id)} download={asset.name ?? ""} className="text-accent underline">
+            <a href={assetUrl(asset.id)} download={asset.name ?? ""} className="text-accent underline">
               {asset.name ?? WORDS.download}
             </a>
           )}
@@ -159,14 +161,14 @@ function Assets({ assets }: { assets: MadeAsset[] }) {
 
 function Picture({ asset, index }: { asset: MadeAsset; index: number }) {
   const facts = [
-    asset.width !== null && asset.height !== null && `${String(asset.width)} × ${String(asset.height)}`,
+    asset.width !== null && asset.height !== null && strings.forms.pixels(asset.width, asset.height),
     asset.seed !== null && WORDS.seed(asset.seed),
   ].filter((fact) => fact !== false);
   return (
     <figure>
-      <a href={contentOf(asset.id)} target="_blank" rel="noreferrer" className="block">
+      <a href={assetUrl(asset.id)} target="_blank" rel="noreferrer" className="block">
         <img
-          src={contentOf(asset.id)}
+          src={assetUrl(asset.id)}
           alt={WORDS.picture(index + 1)}
           width={asset.width ?? undefined}
           height={asset.height ?? undefined}

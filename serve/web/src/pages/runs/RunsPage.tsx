@@ -1,6 +1,7 @@
 /** `/runs`: every run of the tenant, newest first; what goes on is told anew by itself. */
 import { Link, useLocation, useSearch } from "wouter";
 
+import { isLive } from "@/api/runs";
 import type { Run } from "@/api/types";
 import { Answered, RowsWaiting } from "@/pages/frame/Answered";
 import { PageFrame } from "@/pages/frame/PageFrame";
@@ -9,7 +10,6 @@ import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { EmptyState } from "@/ui/states";
 
-import { isLive } from "./facts";
 import { filtersOf, type RunFilters, searchOf } from "./filters";
 import { useRuns } from "./queries";
 import { RunFilterBar } from "./RunFilterBar";

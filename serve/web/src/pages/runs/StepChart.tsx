@@ -1,6 +1,7 @@
 /** The steps of a workflow's run in time: a bar each, in the order in which they began. */
 import { useState } from "react";
 
+import { isLive } from "@/api/runs";
 import type { Run } from "@/api/types";
 import { Answered } from "@/pages/frame/Answered";
 import { Section } from "@/pages/frame/PageFrame";
@@ -11,7 +12,7 @@ import { classes } from "@/ui/classes";
 import { duration } from "@/ui/quantities";
 import { StateWord } from "@/ui/words";
 
-import { isLive, toneOf } from "./facts";
+import { toneOf } from "./facts";
 import { type Bar, barsOf } from "./gantt";
 import { useSteps } from "./queries";
 

@@ -18,19 +18,8 @@ export function toneOf(status: AnyStatus): Tone {
   return TONES[status];
 }
 
-export function isLive(run: Pick<Run, "status">): boolean {
-  return run.status === "queued" || run.status === "running";
-}
-
 export function nameOf(run: Run): string {
   return run.model ?? run.workflow ?? run.id;
-}
-
-/** Seconds from start to end, or to `now` for one that goes on; null for one that has not begun. */
-export function tookSeconds(run: Run, now: number): number | null {
-  if (run.started_at === null) return null;
-  const end = run.finished_at === null ? now : Date.parse(run.finished_at);
-  return Math.max(0, (end - Date.parse(run.started_at)) / 1000);
 }
 
 /** Seconds in the queue; of one that was canceled there, all its life. */
@@ -109,11 +98,6 @@ function number(value: unknown): number | null {
 
 export function isPicture(asset: MadeAsset): boolean {
   return asset.mediaType.startsWith("image/") && asset.mediaType !== "image/svg+xml";
-}
-
-/** Where the bytes of an asset are. */
-export function contentOf(id: string): string {
-  return `/v1/assets/${encodeURIComponent(id)}/content`;
 }
 
 /** The body that starts the same again: the input is stored with its defaults and its seed. */

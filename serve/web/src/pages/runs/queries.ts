@@ -4,9 +4,10 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, call, unwrap } from "@/api/client";
 import { useCatalogue, useWorkflowChoices } from "@/api/queries";
 import { startedRun } from "@/api/starting";
-import type { Run, Schemas, Step } from "@/api/types";
+import { isLive, readSteps } from "@/api/runs";
+import type { Run, Schemas } from "@/api/types";
 
-import { bodyOf, isLive, startOf } from "./facts";
+import { bodyOf, startOf } from "./facts";
 import { queryOf, type RunFilters } from "./filters";
 
 const LIVE_MS = 2_000;
@@ -20,17 +21,6 @@ export function useRuns(filters: RunFilters) {
     refetchInterval: ({ state }) =>
       state.data?.data.some(isLive) ? LIVE_MS : filters.after === null ? IDLE_MS : false,
   });
-}
-
-/** All steps of a workflow's run: its charts are of the whole. */
-async function readSteps(id: string): Promise<Step[]> {
-  const steps: Step[] = [];
-  for (;;) {
-    const query = { limit: 500, after: steps.at(-1)?.label ?? "" };
-    const page = await unwrap(api.GET("/v1/runs/{run_id}/steps", { params: { path: { run_id: id }, query } }));
-    steps.push(...page.data);
-    if (!page.has_more) return steps;
-  }
 }
 
 export function useSteps(run: Run) {

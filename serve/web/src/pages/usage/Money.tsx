@@ -7,7 +7,7 @@ import { Section } from "@/pages/frame/PageFrame";
 import { useSession } from "@/shell/session";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
-import { money } from "@/ui/quantities";
+import { day, money } from "@/ui/quantities";
 
 import { BudgetBar } from "./BudgetBar";
 import { useBudgets, useCredits } from "./queries";
@@ -71,7 +71,7 @@ function Credit({ credits }: { credits: Schemas["CreditsView"] }) {
             <span>{WORDS.grant(money(grant.remaining), money(grant.amount))}</span>
             <span className="text-muted">
               {grant.note}
-              {grant.expires_at !== null && ` ${WORDS.until(new Date(grant.expires_at).toLocaleDateString("en-GB"))}`}
+              {grant.expires_at !== null && ` ${WORDS.until(day(grant.expires_at))}`}
             </span>
           </li>
         ))}

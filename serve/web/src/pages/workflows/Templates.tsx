@@ -26,7 +26,7 @@ export function Templates({ onChoose }: { onChoose: (beginning: Beginning) => vo
   const words = strings.workflows;
   // What can run here comes first.
   const shown = [...(data ?? [])].sort((one, other) => one.missing.length - other.missing.length);
-  if (error) return <ErrorState error={asApiError(error)} />;
+  if (error && data === undefined) return <ErrorState error={asApiError(error)} />;
   return (
     <ul className="grid gap-3 sm:grid-cols-2 lg:grid-cols-3 xl:grid-cols-5">
       <li>

@@ -6,9 +6,9 @@ import { Link, useLocation } from "wouter";
 import { api, unwrap } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import type { Workflow } from "@/api/types";
-import { Confirm } from "@/editor/tabs/confirm";
 import { useRefreshWorkflow } from "@/editor/tabs/useVersions";
-import { useSession } from "@/shell/session";
+import { useWho } from "@/shell/useWho";
+import { Confirm } from "@/pages/frame/Confirm";
 import { strings } from "@/strings";
 import { Button, IconButton } from "@/ui/button";
 import { Menu } from "@/ui/menu";
@@ -25,7 +25,7 @@ export function WorkflowList({ text, mayWrite }: { text: string; mayWrite: boole
   const [removing, setRemoving] = useState<string | null>(null);
   const { data, error, isPending, hasNextPage, fetchNextPage } = useWorkflows(text);
   const found = data?.pages.flatMap((page) => page.data) ?? [];
-  if (error) return <ErrorState error={asApiError(error)} />;
+  if (error && data === undefined) return <ErrorState error={asApiError(error)} />;
   if (isPending) return <Skeleton className="h-40 w-full" />;
   if (found.length === 0)
     return text === "" ? (
@@ -80,8 +80,7 @@ interface RowProps {
 function Row({ workflow, mayWrite, onRemove }: RowProps) {
   const [, go] = useLocation();
   const { name, title, latest, aliases } = workflow;
-  const { me } = useSession();
-  const isOwn = workflow.updated_by === me?.key_id || workflow.updated_by === me?.user?.id;
+  const who = useWho();
   const items = [
     {
       label: words.open,
@@ -133,9 +132,7 @@ function Row({ workflow, mayWrite, onRemove }: RowProps) {
       <td className="hidden py-2 pr-4 whitespace-nowrap sm:table-cell">
         <time dateTime={workflow.updated_at}>{ago(workflow.updated_at)}</time>
       </td>
-      <td className="hidden max-w-0 truncate py-2 pr-4 text-muted md:table-cell">
-        {isOwn ? words.you : <code className="font-mono text-sm">{workflow.updated_by}</code>}
-      </td>
+      <td className="hidden max-w-0 truncate py-2 pr-4 text-muted md:table-cell">{who(workflow.updated_by)}</td>
       <td className="py-1.5 text-right">
         <Menu
           trigger={
@@ -158,13 +155,8 @@ function Remove({ name, onClose }: { name: string; onClose: () => void }) {
     await refresh();
   };
   return (
-    <Confirm
-      isDanger
-      title={words.removeTitle(name)}
-      text={words.removeText}
-      act={words.remove}
-      run={remove}
-      onClose={onClose}
-    />
+    <Confirm open title={words.removeTitle(name)} act={words.remove} run={remove} onClose={onClose}>
+      <p>{words.removeText}</p>
+    </Confirm>
   );
 }

@@ -38,7 +38,7 @@ export function SliderField(props: WidgetProps) {
       hint={hintOf(props)}
       error={error}
       disabled={context.disabled}
-      value={typeof value === "number" ? value : range.minimum}
+      value={typeof value === "number" ? value : Number.NaN}
       onChange={(next) => {
         onChange(Number(next.toPrecision(12)));
       }}

@@ -44,9 +44,17 @@ export function SizeField({ pair, context }: { pair: SizePair; context: FormCont
   };
   return (
     <div role="group" aria-labelledby={id} className="flex flex-col gap-1">
-      <span id={id} className="text-sm text-muted">
-        {strings.forms.size}
-      </span>
+      <div className="flex items-center justify-between gap-2">
+        <span id={id} className="text-sm text-muted">
+          {strings.forms.size}
+        </span>
+        {context.renderAside && (
+          <div className="-my-1 flex gap-1">
+            {context.renderAside(pair.width)}
+            {context.renderAside(pair.height)}
+          </div>
+        )}
+      </div>
       <div className="flex flex-wrap gap-1">
         {mayBeOwn && (
           <Choice
@@ -81,12 +89,6 @@ export function SizeField({ pair, context }: { pair: SizePair; context: FormCont
         />
       </div>
       {isOpen && <Typed pair={pair} context={context} />}
-      {context.renderAside && (
-        <div className="flex gap-1">
-          {context.renderAside(pair.width)}
-          {context.renderAside(pair.height)}
-        </div>
-      )}
     </div>
   );
 }
