@@ -33,7 +33,7 @@ def _keep(page: Page, name: str) -> None:
 def _themed(page: Page, name: str, take: Callable[[Page, str], None] = _keep) -> None:
     """In both themes: the page follows the browser's."""
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         take(page, f"{name}-{theme}")
 
 

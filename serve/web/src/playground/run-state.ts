@@ -1,7 +1,7 @@
 /** A run as a page follows it: what each event makes of what was known. */
 import type { ApiError } from "@/api/errors";
 import type { RunEvent } from "@/api/run-events";
-import type { Json, Run, RunStatus, Schemas } from "@/api/types";
+import type { Json, Run, RunStatus } from "@/api/types";
 
 export type RunPhase = "idle" | "submitting" | "queued" | "running" | "done" | "failed" | "canceled";
 
@@ -106,6 +106,3 @@ function withOutput(known: Following, data: Record<string, Json>): Following {
   const others = known.outputs.filter((one) => one.index !== made.index);
   return { ...known, outputs: [...others, made].sort((a, b) => a.index - b.index) };
 }
-
-/** What a failed run says of itself. */
-export type RunFailure = Schemas["RunErrorView"];

@@ -30,6 +30,7 @@ export function AccountMenu() {
   const signOut = useSignOut();
   const switchTenant = useTenantSwitch();
   const show = useShellView((view) => view.show);
+  const label = me === null ? words.noAccount : words.account(nameOf(me), me.tenant ?? null);
   const items: (MenuItem | MenuHeading | null)[] = [
     ...(me === null ? [] : [{ heading: me.user?.email || nameOf(me) }, ...tenantItems(me, switchTenant), null]),
     { heading: words.theme.label },
@@ -55,7 +56,7 @@ export function AccountMenu() {
       align="end"
       items={items}
       trigger={
-        <Button kind="quiet" aria-label={words.account(me === null ? null : nameOf(me))} className="max-w-44">
+        <Button kind="quiet" aria-label={label} className="max-w-44">
           <CircleUser size={16} aria-hidden />
           {me !== null && <span className="truncate max-lg:hidden">{me.tenant ?? nameOf(me)}</span>}
         </Button>

@@ -112,7 +112,6 @@ function SearchButton() {
   return (
     <Button
       kind="quiet"
-      aria-label={words.search}
       aria-keyshortcuts={hasKeys ? "Control+K Meta+K" : undefined}
       onClick={() => {
         show("palette");
@@ -120,9 +119,9 @@ function SearchButton() {
       className="max-sm:w-7 max-sm:px-0"
     >
       <Search size={14} aria-hidden />
-      <span className="max-xl:hidden">{words.search}</span>
+      <span className="max-xl:sr-only">{words.search}</span>
       {hasKeys && (
-        <span className="max-lg:hidden">
+        <span aria-hidden className="max-lg:hidden">
           <Kbd>Ctrl K</Kbd>
         </span>
       )}

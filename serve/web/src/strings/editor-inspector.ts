@@ -57,7 +57,7 @@ export const inspector = {
   newInputName: (stem: string) => `Name of the new ${stem}`,
   removeInput: (port: string) => `Remove ${port}`,
   connect: "Connect to …",
-  connectOutput: (port: string) => `Connect ${port} to …`,
+  connectOutput: (port: string) => `Connect to … from ${port}`,
   connectInput: (port: string) => `Connect ${port} from …`,
   noTargets: "Nothing here takes it.",
   noSources: "Nothing here gives it.",

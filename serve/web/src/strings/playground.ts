@@ -71,7 +71,7 @@ export const playground = {
   compareEnd: "End the comparison",
   compared: (one: string, other: string) => `${one}, left; ${other}, right`,
   useSeed: "Keep this seed",
-  asInput: "Use as the picture",
+  asInput: "Paint on from this picture",
   useInWorkflow: "Use in workflow",
   workflowMade: "A new workflow has this model and its values.",
   share: "Copy a link",

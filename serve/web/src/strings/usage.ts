@@ -65,6 +65,8 @@ export const usage = {
   chartHint: "The table below has the same numbers.",
   inPeriod: (when: string, total: string) => `${when}: ${total}`,
   hover: "Point at a bar to read it; times are in UTC.",
+  ownCalls: "you, on this page",
+  callsOfPerson: "somebody, on this page",
   nothing: "none",
   others: (count: number) => `${String(count)} others`,
   share: "Share",

@@ -7,6 +7,9 @@ import { strings } from "@/strings";
 import { IconButton } from "./button";
 import { classes } from "./classes";
 
+/** A switch has a hidden field beside it, for a moment. */
+const FIELD = "input:enabled:not([aria-hidden]), textarea:enabled, select:enabled";
+
 interface DialogProps {
   open: boolean;
   onClose: () => void;
@@ -31,7 +34,7 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
       opener.current = document.activeElement;
       dialog.showModal();
       // The browser would focus the first thing that can be pressed, which closes it; a field is what was asked for.
-      (dialog.querySelector<HTMLElement>("input:enabled, textarea:enabled, select:enabled") ?? dialog).focus();
+      (dialog.querySelector<HTMLElement>(FIELD) ?? dialog).focus();
     }
     if (!open && dialog.open) dialog.close();
   }, [open]);

@@ -19,6 +19,7 @@ import { strings } from "@/strings";
 
 import { titleOfNode, titleOfPort } from "./graph";
 import { GroupFrames } from "./GroupFrames";
+import { useCardsInSight } from "./in-sight";
 import { JoiningLine } from "./JoiningLine";
 import { LinkEdge } from "./LinkEdge";
 import { dropLink, endLink, isJoinable, makeLink, moveLink, startLink, startMove } from "./linking";
@@ -50,6 +51,7 @@ export function Flow({ store, types, isReadOnly }: FlowProps) {
   const frame = useRef<HTMLDivElement>(null);
   const first = useFirstElements(store, types);
   useSyncing(store, types, first.told);
+  useCardsInSight(frame);
   const { start, stop, moveByKeys } = useDragging(first.told);
   const isSnapping = useCanvasView((view) => view.isSnapping);
   const isMinimapShown = useCanvasView((view) => view.isMinimapShown);

@@ -21,7 +21,6 @@ import {
   useWrongLinks,
 } from "./graph";
 import { PlanMark } from "./PlanMark";
-import { watchedCard } from "./in-sight";
 import { InputLine, OutputLine } from "./PortLines";
 import { StateBar, StateError, StateMark, StatePreview, Trouble } from "./NodeState";
 import { PortHandle } from "./PortHandle";
@@ -47,7 +46,6 @@ export const NodeCard = memo(
     const title = place?.title || type?.title || id;
     return (
       <article
-        ref={watchedCard}
         aria-label={words.node(title, node.type)}
         data-status={status}
         className={classes(

@@ -2,7 +2,8 @@
 import { bestPort } from "@/editor/core/compatible";
 import { connect } from "@/editor/core/connecting";
 import { addNode, newNode } from "@/editor/core/nodes";
-import { addNote as withNote, noteId, notesOf, placeOf } from "@/editor/core/document";
+import { addNote as withNote, noteId, notesOf } from "@/editor/core/document";
+import { placeBeside } from "@/editor/core/layout";
 import { parseType } from "@/editor/core/port-types";
 import type { Doc, Edit, Point } from "@/editor/core/types";
 import type { NodeType } from "@/editor/node-types";
@@ -15,8 +16,6 @@ import { type Adding, type PortAt, say, SNAP_GRID, useCanvasView } from "./view"
 import { focusNode, middle } from "./viewport";
 
 const words = strings.editor.canvas;
-const CARD_WIDTH = 224;
-const BESIDE = 96;
 const NEAR = 32;
 
 export function openPalette(): void {
@@ -26,7 +25,9 @@ export function openPalette(): void {
 export function addFromPalette(type: NodeType, { at, join }: Adding): void {
   const types = currentTypes();
   const doc = currentDoc();
-  const place = at ?? (join ? besideCard(doc, join) : uncovered(doc, middle()));
+  const place =
+    at ??
+    (join ? placeBeside(doc, {}, join.node, join.side === "output" ? "after" : "before") : uncovered(doc, middle()));
   const node = newNode(doc, type, types, onGrid(place));
   const added = addNode(node);
   const linked = join ? joinedTo(added, type, node.name, join) : added;
@@ -52,11 +53,6 @@ function uncovered(doc: Doc, { x, y }: Point): Point {
   const isNear = (one: Point) => Math.abs(one.x - x) < NEAR && Math.abs(one.y - y) < NEAR;
   const places = Object.values(doc.layout?.nodes ?? {}).map((one) => ({ x: one.x ?? 0, y: one.y ?? 0 }));
   return places.some(isNear) ? uncovered(doc, { x: x + NEAR, y: y + NEAR }) : { x, y };
-}
-
-function besideCard(doc: Doc, { node, side }: PortAt): Point {
-  const { x = 0, y = 0 } = placeOf(doc, node) ?? {};
-  return { x: side === "output" ? x + CARD_WIDTH + BESIDE : x - CARD_WIDTH - BESIDE, y };
 }
 
 function onGrid({ x, y }: Point): Point {

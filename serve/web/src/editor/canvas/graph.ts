@@ -2,7 +2,7 @@
 import { useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
 
-import type { Json, NodeSpec, Problem } from "@/api/types";
+import type { NodeSpec, Problem } from "@/api/types";
 import { compatible } from "@/editor/core/compatible";
 import { type Link, linksFrom, linksInto, linksOf } from "@/editor/core/links";
 import { orderOf } from "@/editor/core/ordering";
@@ -237,8 +237,4 @@ export function allPorts(): PortAt[] {
 export function candidatesFor(held: PortAt): NodeType[] {
   const type = parseType(typeOfPort(held));
   return compatible(currentTypes(), type, held.side).map((fit) => fit.type);
-}
-
-export function valueOf(node: string, name: string): Json | undefined {
-  return nodeOf(currentDoc(), node)?.inputs?.[name] as Json | undefined;
 }

@@ -1,26 +1,52 @@
-/** Cards that nobody can see need not be painted: what is far outside of the window has its inside hidden (`data-off`). The
+/** Cards that nobody can see need not be painted: what is far outside of the view has its inside hidden (`data-off`). The
  * card itself stays where it is, measured, linked and reached by the Tab key, which brings it into sight. */
+import { type ReactFlowState, useStoreApi } from "@xyflow/react";
+import { type RefObject, useEffect } from "react";
 
-/** Beyond the window's edges, so that a card that comes in is there already. */
-const MARGIN = "320px";
+import { seenOf } from "./minimap";
 
-let observer: IntersectionObserver | null = null;
+/** Pixels beyond the view's edges, so that a card that comes in is there already. */
+const MARGIN = 480;
+const PAUSE_MS = 100;
 
-function watching(): IntersectionObserver {
-  observer ??= new IntersectionObserver(
-    (entries) => {
-      for (const { target, isIntersecting } of entries) target.toggleAttribute("data-off", !isIntersecting);
-    },
-    { rootMargin: MARGIN },
-  );
-  return observer;
+export function useCardsInSight(frame: RefObject<HTMLElement | null>): void {
+  const store = useStoreApi();
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const look = () => {
+      timer = null;
+      if (frame.current) hideOthers(frame.current, store.getState());
+    };
+    const stop = store.subscribe((now, before) => {
+      const isOther =
+        now.transform !== before.transform ||
+        now.nodes !== before.nodes ||
+        now.width !== before.width ||
+        now.height !== before.height;
+      if (isOther) timer ??= setTimeout(look, PAUSE_MS);
+    });
+    look();
+    return () => {
+      stop();
+      if (timer !== null) clearTimeout(timer);
+    };
+  }, [store, frame]);
 }
 
-/** For a card's `ref`: watched from when it is there until it goes. */
-export function watchedCard(card: HTMLElement | null): (() => void) | undefined {
-  if (card === null) return undefined;
-  watching().observe(card);
-  return () => {
-    watching().unobserve(card);
-  };
+function hideOthers(frame: HTMLElement, { nodeLookup, transform, width, height }: ReactFlowState): void {
+  const seen = seenOf(transform, width, height);
+  const margin = MARGIN / transform[2];
+  for (const card of frame.querySelectorAll<HTMLElement>(".react-flow__node-card")) {
+    const node = nodeLookup.get(card.dataset["id"] ?? "");
+    if (node === undefined) continue;
+    const { x, y } = node.internals.positionAbsolute;
+    const [across, down] = [node.measured.width ?? 0, node.measured.height ?? 0];
+    const isSeen =
+      x < seen.x + seen.width + margin &&
+      y < seen.y + seen.height + margin &&
+      x + across > seen.x - margin &&
+      y + down > seen.y - margin;
+    // Not yet measured: it must be seen for that.
+    card.toggleAttribute("data-off", !isSeen && across > 0 && width > 0);
+  }
 }

@@ -32,13 +32,6 @@ export function middle(): XYPosition {
   return placeUnder({ x: frame.left + frame.width / 2, y: frame.top + frame.height / 2.5 });
 }
 
-/** In the window, beside a node: where a menu that the keyboard opened belongs. */
-export function besideNode(name: string): XYPosition {
-  const card = element?.querySelector(`.react-flow__node[data-id="${CSS.escape(name)}"]`);
-  const frame = (card ?? element)?.getBoundingClientRect();
-  return frame ? { x: frame.left + 24, y: frame.top + 40 } : { x: 100, y: 100 };
-}
-
 const MAX_FRAMES = 20;
 
 /** Focuses a card, as soon as it is drawn and measured. */

@@ -31,12 +31,10 @@ import {
   unexposeInput,
   useInterfaceInput,
 } from "./document";
-import { anyDocument, anyEdit, TYPES } from "./drawn-documents";
+import { anyDocument, anyEdit } from "./drawn-documents";
 import { NO_HISTORY, recorded, redone, undone } from "./history";
 import { align, distribute, placeBeside, placed, snap, tidy } from "./layout";
-import { linksOf } from "./links";
 import { freshName, isName, nameFrom, nameForType } from "./names";
-import { outlineOf } from "./outline";
 import { mapReferences, partsOf, plainOf, writtenOf } from "./values";
 
 const text = (doc: Doc) => JSON.stringify(doc);
@@ -284,15 +282,4 @@ describe("values", () => {
       }),
     );
   });
-});
-
-it("tells the workflow in words, in the order in which it can run", () => {
-  const outline = outlineOf(DOC, TYPES);
-  expect(outline.map((one) => one.name)).toEqual(["words", "paint", "list"]);
-  expect(outline[1]?.incoming.map((one) => one.words)).toEqual(["prompt from words, text"]);
-  expect(outline[1]?.outgoing.map((one) => one.words)).toEqual([
-    "seed to list, value_a",
-    "image is the workflow's output card",
-  ]);
-  expect(linksOf(DOC).map((link) => link.id)).toContain("list/value_a/b/1");
 });

@@ -1,7 +1,7 @@
 /** Edits of how a workflow is drawn: places, titles, groups and notes. None of them changes what it does. */
 import { filterItems, mapItems, patched, withPart } from "./records";
 import { withPlace } from "./nodes";
-import { type Doc, type Edit, type Group, nodeOf, type Note, placeOf, type Point, type Size } from "./types";
+import { type Doc, type Edit, type Group, nodeOf, type Note, placeOf, type Point } from "./types";
 
 /** Something that has a place on the canvas: a node by its name, a note as `note:<index>`. */
 export type ItemId = string;
@@ -38,18 +38,9 @@ function moved(doc: Doc, id: ItemId, at: Point): Doc {
   return placeOf(doc, id) !== undefined && x === at.x && y === at.y ? doc : withPlace(doc, id, at);
 }
 
-/** As wide and high as this; as it needs, where undefined. */
-export function resizeNode(name: string, size: Partial<Size>): Edit {
-  return (doc) => (nodeOf(doc, name) ? withPlace(doc, name, size) : doc);
-}
-
 /** A title in place of the node's name; none, where it is empty. */
 export function setTitle(name: string, title: string): Edit {
   return (doc) => (nodeOf(doc, name) ? withPlace(doc, name, { title }) : doc);
-}
-
-export function setColor(name: string, color: string): Edit {
-  return (doc) => (nodeOf(doc, name) ? withPlace(doc, name, { color }) : doc);
 }
 
 /** Shows only the titles of these nodes, or all of them again. */
@@ -114,24 +105,10 @@ export function setGroup(index: number, patch: Pick<Group, "title" | "color">): 
     withGroups(doc, (groups) => mapItems(groups, (one, at) => (at === index ? patched(one, patch) : one)));
 }
 
-/** Puts nodes into a frame, or out of all of them (null). */
-export function putIntoGroup(names: readonly string[], index: number | null): Edit {
-  return (doc) => {
-    const inside = names.filter((name) => nodeOf(doc, name) !== undefined);
-    const wanted = index === null ? undefined : groupsOf(doc)[index];
-    return withGroups(doc, (groups) => {
-      const grown = mapItems(groups, (one) =>
-        one === wanted ? { ...one, nodes: [...new Set([...(one.nodes ?? []), ...inside])] } : one,
-      );
-      return left(grown, new Set(inside), index);
-    });
-  };
-}
-
-/** The groups without these nodes; one that becomes empty goes. `kept` is the index of one that is left alone. */
-function left(groups: readonly Group[], gone: ReadonlySet<string>, kept: number | null = null): readonly Group[] {
-  const rest = mapItems(groups, (one, index) =>
-    index === kept ? one : withPart(one, "nodes", (nodes) => nodes && filterItems(nodes, (name) => !gone.has(name))),
+/** The groups without these nodes; one that becomes empty goes. */
+function left(groups: readonly Group[], gone: ReadonlySet<string>): readonly Group[] {
+  const rest = mapItems(groups, (one) =>
+    withPart(one, "nodes", (nodes) => nodes && filterItems(nodes, (name) => !gone.has(name))),
   );
   return filterItems(rest, (one, index) => one === groups[index] || (one.nodes ?? []).length > 0);
 }

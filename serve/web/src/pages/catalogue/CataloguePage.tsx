@@ -12,7 +12,7 @@ import { Button } from "@/ui/button";
 import { EmptyState, ErrorState, Skeleton } from "@/ui/states";
 
 import { CatalogueBar } from "./CatalogueBar";
-import { type Filters, filtersOf, matching, queryOf } from "./filters";
+import { type Filters, filtersOf, matching, picturesFirst, queryOf } from "./filters";
 import { ModelCard } from "./ModelCard";
 
 const GRID = "grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3 xl:grid-cols-4";
@@ -46,7 +46,7 @@ interface ShownProps {
 
 function Shown({ cards, filters, change, isStale }: ShownProps) {
   const adapters = useAdaptersByBase().data;
-  const found = matching(cards, filters);
+  const found = picturesFirst(matching(cards, filters));
   const countId = useId();
   return (
     <>

@@ -4,7 +4,7 @@ import { byBase } from "@/api/queries";
 import type { Card } from "@/api/types";
 
 import { examplesOf, shownPictures } from "./examples";
-import { filtersOf, matching, queryOf } from "./filters";
+import { filtersOf, matching, picturesFirst, queryOf } from "./filters";
 import { dollars, priceInWords } from "./prices";
 
 const SIZES = {
@@ -82,6 +82,15 @@ describe("the catalogue's filters", () => {
     expect(names("modality=image")).toEqual(["paint"]);
     expect(names("task=chat&base=sdxl")).toEqual([]);
     expect(names("modality=nonsense")).toHaveLength(2);
+  });
+});
+
+describe("the catalogue", () => {
+  it("begins with what makes something to look at", () => {
+    const made = (name: string, output: Card["modalities"]["output"]) =>
+      card({ name, modalities: { input: ["text"], output } });
+    const shown = picturesFirst([made("a", ["embedding"]), made("b", ["image"]), made("c", ["text"])]);
+    expect(shown.map(({ name }) => name)).toEqual(["b", "a", "c"]);
   });
 });
 

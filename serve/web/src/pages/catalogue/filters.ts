@@ -46,6 +46,14 @@ export function matching(cards: Card[], filters: Filters): Card[] {
   });
 }
 
+const TO_LOOK_AT: Modality[] = ["image", "video"];
+
+/** What makes something to look at comes first; otherwise the API's order stays. */
+export function picturesFirst(cards: Card[]): Card[] {
+  const isSeen = ({ modalities }: Card) => modalities.output.some((one) => TO_LOOK_AT.includes(one));
+  return [...cards.filter(isSeen), ...cards.filter((card) => !isSeen(card))];
+}
+
 /** Modalities that any model puts out, in one order, with how many do. */
 export function outputsOf(cards: Card[]): { modality: Modality; count: number }[] {
   return MODALITIES.map((modality) => ({

@@ -1,6 +1,6 @@
 /** Where one writes: Enter sends, Shift-Enter breaks the line, Escape stops what is on its way. */
 import { Square } from "lucide-react";
-import { type KeyboardEvent, useState } from "react";
+import { type KeyboardEvent, useRef, useState } from "react";
 
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -16,6 +16,7 @@ interface ComposerProps {
 
 export function Composer({ isBusy, refusal, send, stop }: ComposerProps) {
   const [text, setText] = useState("");
+  const message = useRef<HTMLTextAreaElement>(null);
   const canSend = !isBusy && refusal === null && text.trim() !== "";
   const submit = () => {
     if (!canSend) return;
@@ -39,6 +40,7 @@ export function Composer({ isBusy, refusal, send, stop }: ComposerProps) {
       }}
     >
       <textarea
+        ref={message}
         aria-label={strings.chat.message}
         placeholder={strings.chat.messageHint}
         aria-describedby={refusal === null ? undefined : "chat-refusal"}
@@ -56,7 +58,14 @@ export function Composer({ isBusy, refusal, send, stop }: ComposerProps) {
         </p>
       )}
       {isBusy ? (
-        <Button large onClick={stop}>
+        <Button
+          large
+          onClick={() => {
+            stop();
+            // The button goes; what comes next is written here.
+            message.current?.focus();
+          }}
+        >
           <Square size={12} fill="currentColor" aria-hidden /> {strings.chat.stop}
         </Button>
       ) : (

@@ -2,6 +2,7 @@
 import { type Column, Table } from "@/ui/table";
 import { limitsInWords } from "@/pages/people/limits";
 import { useSession } from "@/shell/session";
+import { useWho } from "@/shell/useWho";
 import { strings } from "@/strings";
 import { ago, moment } from "@/ui/quantities";
 import { StateWord } from "@/ui/words";
@@ -61,10 +62,11 @@ export function KeyRows({ label, keys, now, onSecret }: KeyRowsProps) {
 }
 
 function Title({ keyView, own }: { keyView: Key; own: string | undefined }) {
+  const who = useWho();
   const { id, title, replaced_by, made_by } = keyView;
   const notes = [
     id === own && WORDS.own,
-    made_by !== null && WORDS.madeBy(made_by),
+    made_by !== null && WORDS.madeBy(who(made_by)),
     replaced_by !== null && WORDS.replacedBy(replaced_by),
   ].filter((note) => note !== false);
   return (

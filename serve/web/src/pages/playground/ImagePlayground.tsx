@@ -27,6 +27,7 @@ export function ImagePlayground({ card: known, task, shared, showsApi }: ImagePl
   const card = useCard(known.name, run.isBusy).data ?? known;
   const [search, setSearch] = useSearchParams();
   const pictures = useRef<HTMLDivElement>(null);
+  const form = useRef<HTMLFormElement>(null);
   const look = (id: string | null) => {
     setSearch(
       (before) => {
@@ -40,7 +41,10 @@ export function ImagePlayground({ card: known, task, shared, showsApi }: ImagePl
   const start = async () => {
     if (run.isBusy) return;
     const started = await submit();
-    if (started === null) return;
+    if (started === null) {
+      focusFault(form.current);
+      return;
+    }
     look(started.id);
     if (!window.matchMedia("(min-width: 1024px)").matches) pictures.current?.scrollIntoView({ behavior: "smooth" });
   };
@@ -52,6 +56,7 @@ export function ImagePlayground({ card: known, task, shared, showsApi }: ImagePl
     <div className="grid min-h-0 flex-1 lg:grid-cols-[320px_1fr_200px] xl:grid-cols-[320px_1fr_240px]">
       <Column className="border-line bg-surface lg:border-r">
         <form
+          ref={form}
           className="flex min-h-full flex-col"
           noValidate
           onSubmit={(event) => {
@@ -82,6 +87,13 @@ export function ImagePlayground({ card: known, task, shared, showsApi }: ImagePl
       </Column>
     </div>
   );
+}
+
+/** To the first field that is wrong, once the form says so. */
+function focusFault(form: HTMLFormElement | null): void {
+  requestAnimationFrame(() => {
+    form?.querySelector<HTMLElement>("[aria-invalid='true'], [data-faulty]")?.focus();
+  });
 }
 
 function Column({ className, children }: { className: string; children: ReactNode }) {

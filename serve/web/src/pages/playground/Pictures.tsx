@@ -15,6 +15,7 @@ import { ExampleButtons } from "./ExampleButtons";
 import { PictureTile } from "./PictureTile";
 import { ResultBar } from "./ResultBar";
 import { RunNews } from "./RunNews";
+import { useAsInput } from "./useAsInput";
 
 interface PicturesProps {
   card: Card;
@@ -24,6 +25,7 @@ interface PicturesProps {
 
 export function Pictures({ card, task, playground }: PicturesProps) {
   const { run } = playground;
+  const asInput = useAsInput(card, playground);
   const [opened, setOpened] = useState<number | null>(null);
   const [compared, setCompared] = useState<ViewedPicture[]>([]);
   const words = strings.playground;
@@ -97,14 +99,7 @@ export function Pictures({ card, task, playground }: PicturesProps) {
                   onSeed={(seed) => {
                     playground.set("seed", seed);
                   }}
-                  onInput={
-                    playground.fields.some((field) => field.name === "image")
-                      ? (reference) => {
-                          playground.set("image", reference);
-                          playground.set("mask", null);
-                        }
-                      : undefined
-                  }
+                  onInput={asInput}
                 />
               );
             })}

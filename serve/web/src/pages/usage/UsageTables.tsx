@@ -7,6 +7,7 @@ import { type Dimension, type Granularity, whenOf } from "./asked";
 import { colorOf } from "./colors";
 import { type Group, inWords, LARGEST, type Series, totalsOf } from "./series";
 import { quantitiesInWords } from "./units";
+import { useTitles } from "./useTitles";
 
 const WORDS = strings.usage;
 
@@ -17,6 +18,7 @@ interface GroupTableProps {
 }
 
 export function GroupTable({ groups, by, measure }: GroupTableProps) {
+  const titleOf = useTitles(by);
   const all = groups.reduce((sum, group) => sum + group.total, 0);
   const columns: Column<Group>[] = [
     {
@@ -24,7 +26,7 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
       title: WORDS.columns[by],
       className: "sm:whitespace-nowrap",
       order: (group) => group.name,
-      cell: (group) => <Name group={group} place={groups.indexOf(group)} />,
+      cell: (group) => <Name group={group} title={titleOf(group.name)} place={groups.indexOf(group)} />,
     },
     {
       key: "total",
@@ -60,12 +62,14 @@ export function GroupTable({ groups, by, measure }: GroupTableProps) {
   return <Table label={WORDS.title} columns={columns} rows={groups} keyOf={({ name }) => name} />;
 }
 
-function Name({ group, place }: { group: Group; place: number }) {
+function Name({ group, title, place }: { group: Group; title: string | null; place: number }) {
   const color = `var(${colorOf(place < LARGEST ? group : { name: null }, place)})`;
   return (
     <span className="flex min-w-32 items-center gap-2 font-medium">
       <span aria-hidden className="size-2.5 shrink-0 rounded-sm" style={{ background: color }} />
-      {group.name || <span className="font-normal text-muted">{WORDS.nothing}</span>}
+      {title}
+      {title !== null && <code className="font-mono text-sm font-normal text-muted">{group.name}</code>}
+      {title === null && (group.name || <span className="font-normal text-muted">{WORDS.nothing}</span>)}
     </span>
   );
 }

@@ -9,6 +9,7 @@ import { Button, IconButton } from "@/ui/button";
 import { classes } from "@/ui/classes";
 import { CONTROL } from "@/ui/fields";
 import { Progress } from "@/ui/progress";
+import { useKeptFocus } from "@/ui/useKeptFocus";
 
 import { hintOf, type WidgetProps } from "./props";
 import { type Taking, useTaking } from "./useTaking";
@@ -17,11 +18,19 @@ export function ImageField(props: WidgetProps) {
   const { field, value, onChange, error, context } = props;
   const id = useId();
   const taking = useTaking(onChange);
+  const kept = useKeptFocus<HTMLDivElement>(value);
   const told = error ?? taking.fault ?? hintOf(props);
   const isFault = Boolean(error ?? taking.fault);
   const reference = typeof value === "string" && value !== "" ? value : null;
   return (
-    <div role="group" aria-labelledby={id} className="flex flex-col gap-1">
+    <div
+      {...kept}
+      role="group"
+      tabIndex={-1}
+      aria-labelledby={id}
+      data-faulty={isFault || undefined}
+      className="flex flex-col gap-1"
+    >
       <span id={id} className="text-sm text-muted">
         {field.title}
       </span>
