@@ -43,11 +43,12 @@ class Walk:
 
 
 # Of several that are one for the keyboard (radio buttons, tabs, a toolbar with arrow keys) one is a stop of Tab; menus'
-# items and those that scripts focus say so by a tabindex below 0.
+# items and those that scripts focus say so by a tabindex below 0. A list of tabs hands the focus on to one of them.
 _ACTIONS = """() => {
   const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")];
   const isThere = (one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility({visibilityProperty: true})
-    && !one.closest("[inert]") && (one.type !== "radio" || one.checked);
+    && !one.closest("[inert]") && (one.type !== "radio" || one.checked)
+    && one.role !== "tablist";
   window.walked = all.filter(isThere);
   document.activeElement?.blur();
   return window.walked.length;

@@ -1,6 +1,7 @@
 /** A workflow that begins with one node: the playground's model with the form's values. */
 import { ApiError, call } from "@/api/client";
 import type { Card, Json, Task, WorkflowDocument } from "@/api/types";
+import { nameOf } from "@/pages/workflows/workflow-names";
 import type { FormField, Values } from "@/schema-form/fields";
 import { adaptersOf, changedOf } from "@/schema-form/values";
 
@@ -34,7 +35,7 @@ export function workflowOf(
 
 /** Saves it as a draft under a name that is free, which is answered. Raises ApiError. */
 export async function beginWorkflow(card: Card, task: Task, fields: FormField[], values: Values): Promise<string> {
-  const base = card.name.slice(0, 34).replace(/-+$/, "");
+  const base = nameOf(card.name);
   for (let number = 1; ; number += 1) {
     const name = number === 1 ? base : `${base}-${String(number)}`;
     try {

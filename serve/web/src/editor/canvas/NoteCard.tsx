@@ -1,6 +1,6 @@
 /** Words on the canvas: read, and written in place after a double-click or Enter. */
 import { type Node, type NodeProps, NodeResizeControl } from "@xyflow/react";
-import { memo, useState } from "react";
+import { memo, useEffect, useState } from "react";
 
 import { noteIndex, setNote } from "@/editor/core/placing";
 import { strings } from "@/strings";
@@ -8,6 +8,8 @@ import { classes } from "@/ui/classes";
 
 import { edit, isReadOnly } from "./commands";
 import { useNotes } from "./graph";
+import { useCanvasView } from "./view";
+import { focusNode } from "./viewport";
 
 const words = strings.editor.canvas;
 
@@ -17,7 +19,10 @@ export const NoteCard = memo(
   function NoteCard({ id, selected }: NodeProps<NoteNode>) {
     const index = noteIndex(id) ?? -1;
     const note = useNotes()[index];
-    const [isEditing, setEditing] = useState(false);
+    const [isEditing, setEditing] = useState(() => useCanvasView.getState().writing === id);
+    useEffect(() => {
+      if (useCanvasView.getState().writing === id) useCanvasView.getState().set({ writing: null });
+    }, [id]);
     if (note === undefined) return null;
     const write = () => {
       setEditing(!isReadOnly());
@@ -37,13 +42,18 @@ export const NoteCard = memo(
             defaultValue={note.text}
             maxLength={4000}
             className="nodrag nowheel nopan h-full w-full resize-none bg-transparent text-fg outline-none"
+            onFocus={(event) => {
+              if (event.target.value === words.add.newNote) event.target.select();
+            }}
             onBlur={(event) => {
               setEditing(false);
               edit(setNote(index, { text: event.target.value }), words.edits.note);
             }}
             onKeyDown={(event) => {
               event.stopPropagation();
-              if (event.key === "Escape") event.currentTarget.blur();
+              if (event.key !== "Escape") return;
+              event.currentTarget.blur();
+              focusNode(id);
             }}
           />
         ) : (

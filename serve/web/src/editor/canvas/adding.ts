@@ -61,12 +61,20 @@ function onGrid({ x, y }: Point): Point {
 }
 
 export function addNoteAt(at: Point | null): void {
-  const index = notesOf(currentDoc()).length;
-  const note = { text: words.add.newNote, ...onGrid(at ?? middle()), width: 208, height: 96 };
+  const notes = notesOf(currentDoc());
+  const index = notes.length;
+  const place = onGrid(at ?? middle());
+  // Not on top of another one, which would be hidden.
+  while (notes.some(({ x, y }) => x === place.x && y === place.y)) {
+    place.x += NEAR;
+    place.y += NEAR;
+  }
+  const note = { text: words.add.newNote, ...place, width: 208, height: 96 };
   edit(withNote(note), words.edits.note, undefined, [noteId(index)]);
   say(words.said.added(words.add.note));
 }
 
 export function addNoteHere(): void {
+  useCanvasView.getState().set({ writing: noteId(notesOf(currentDoc()).length) });
   addNoteAt(null);
 }

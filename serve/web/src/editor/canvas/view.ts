@@ -28,6 +28,8 @@ interface CanvasView {
   menu: MenuAt | null;
   /** The group whose title is asked for. */
   naming: number | null;
+  /** The new note that is to be written in at once. */
+  writing: string | null;
   isOutlineOpen: boolean;
   isInspectorOpen: boolean;
   isMinimapShown: boolean;
@@ -46,6 +48,7 @@ export const useCanvasView = create<CanvasView>()((set, get) => ({
   adding: null,
   menu: null,
   naming: null,
+  writing: null,
   isOutlineOpen: false,
   isInspectorOpen: true,
   isMinimapShown: true,
