@@ -40,7 +40,7 @@ def test_an_adapter_is_uploaded_and_tried(window: Callable[..., Page], site: Tes
     row = page.get_by_role("row").filter(has_text="mine")
     row.get_by_role("link", name="Try it").click()
     expect(page).to_have_url(re.compile("/models/shapes-sd"))
-    expect(page.get_by_label("Scale of mine").first).to_be_visible()
+    expect(page.get_by_role("group", name="Adapters").get_by_role("spinbutton", name="mine")).to_have_value("1")
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_role("button", name=re.compile("^Run")).click()
     picture = page.get_by_role("button", name="Open picture 1").get_by_role("img", name=PROMPT)

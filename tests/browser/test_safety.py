@@ -1,14 +1,18 @@
 """What people and models write is text; what one person may see, the next one at this browser may not."""
 
+import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fakes.page_acts import SLOW_MS, kept_by, open_workflow, save_workflow, sign_in
 from fakes.page_audit import settle
+from fakes.page_watch import Watch
 from fakes.platform import TestPlatform, echo_document
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 HOSTILE = "<img src=x onerror=\"window.hacked='img'\"><script>window.hacked='script'</script>{{7*7}}"
@@ -60,6 +64,33 @@ def test_a_hostile_message_and_its_answer_are_text(
     page.get_by_role("button", name=re.compile("^Send")).click()
     expect(page.get_by_role("button", name="Answer anew")).to_be_visible(timeout=SLOW_MS)
     assert page.get_by_text("onerror=").count() >= 2
+    unhurt(page)
+
+
+def test_a_hostile_prompt_is_text(window: Callable[..., Page], unhurt: Callable[[Page], None]) -> None:
+    page = window(signed_in=True)
+    page.goto("/models/shapes-sd")
+    page.get_by_label("Prompt", exact=True).fill(HOSTILE)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("button", name="Open picture 1").get_by_role("img")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_role("region", name="History")).to_contain_text("onerror=")
+    unhurt(page)
+    page.goto("/runs")
+    expect(page.get_by_role("row").filter(has_text="onerror=").first).to_be_visible()
+    unhurt(page)
+
+
+def test_a_hostile_file_name_is_text(window: Callable[..., Page], unhurt: Callable[[Page], None]) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (128, 128)).save(picture, "PNG")
+    page = window(signed_in=True)
+    page.goto("/models/shapes-sd?task=image_to_image")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a file").first.click()
+    with page.expect_response(lambda answer: answer.url.endswith("/v1/assets")) as sent:
+        chooser.value.set_files({"name": f"{HOSTILE}.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    assert sent.value.ok
+    settle(page)
     unhurt(page)
 
 
@@ -148,6 +179,24 @@ def test_a_strange_page_can_change_nothing(window: Callable[..., Page], site: Te
     assert (answer.status, answer.json()["error"]["code"]) == (403, "csrf_failed")
 
 
+def test_a_strange_site_can_neither_act_nor_show_the_page(
+    window: Callable[..., Page], site: TestPlatform, watch: Watch
+) -> None:
+    strange = f"http://localhost:{site.port}/strange"
+    watch.excuse(f"^a request to {strange}|frame")
+    page = window(signed_in=True)
+    text = f"""<iframe name="answer"></iframe><iframe src="{site.url}/models"></iframe>
+        <form method="post" action="{site.url}/logout" target="answer"></form>
+        <script>document.forms[0].submit()</script>"""
+    page.route(strange, lambda route: route.fulfill(content_type="text/html", body=text))
+    with page.expect_response(f"{site.url}/logout") as answer:
+        page.goto(strange)
+    assert not answer.value.ok
+    assert [one for one in watch.told if "frame-ancestors" in one or "X-Frame-Options" in one]
+    page.goto("/models")
+    expect(page.get_by_role("button", name=re.compile("^Account: "))).to_be_visible()
+
+
 def test_a_link_signs_in_once(window: Callable[..., Page], site: TestPlatform) -> None:
     link = re.search(r"http://\S+/signin#code=\S+", site.run("login-link").stdout)
     assert link is not None
@@ -172,6 +221,17 @@ def test_a_key_is_kept_nowhere(window: Callable[..., Page], site: TestPlatform) 
         settle(page)
         assert site.key not in page.content() + page.url
     assert site.key not in kept_by(page) + "".join(said)
+    logs = _logs(site)
+    assert logs
+    assert [path for path in logs if site.key.encode() in path.read_bytes()] == []
+
+
+def _logs(site: TestPlatform) -> list[Path]:
+    """All that the platform's processes write down as they run."""
+    (server, *_) = site.pids("gcs_server")
+    words = Path(f"/proc/{server}/cmdline").read_text().split("\0")
+    (folder,) = (word.partition("=")[2] for word in words if word.startswith("--log_dir="))
+    return [path for path in (*Path(folder).rglob("*"), *site.folder.glob("state/**/*.log")) if path.is_file()]
 
 
 def test_a_code_of_a_link_is_kept_nowhere(window: Callable[..., Page], site: TestPlatform) -> None:

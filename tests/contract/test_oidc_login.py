@@ -193,7 +193,9 @@ async def test_a_session_moves_between_ones_own_tenants_only(made: Gateway, prov
         assert (moved.json()["tenant"], moved.json()["scopes"]) == ("lab", ["read"])
         assert (await browser.get("/v1/me")).json()["tenant"] == "lab"
         late = await browser.post("/v1/session/tenant", json={"tenant": "lab"})
-        assert late.json()["error"]["code"] == "csrf_failed", "a page that still shows the tenant before changes nothing"
+        assert late.json()["error"]["code"] == "csrf_failed", (
+            "a page that still shows the tenant before changes nothing"
+        )
         browser.headers["x-csrf-token"] = moved.json()["csrf_token"]
         answers = [(await browser.post("/v1/session/tenant", json={"tenant": name})) for name in ("default", "nowhere")]
     words = {answer.text.replace("default", "T").replace("nowhere", "T") for answer in answers}

@@ -35,12 +35,12 @@ async def test_a_proxy_that_came_up_at_the_second_try_stops_nothing(rest: RayRes
 
 async def test_what_never_works_is_said_with_the_end_of_its_traceback(rest: RayRest):
     Head(rest, *[httpx.Response(500, text="Traceback" + " " * 5000 + "cannot bind") for _ in range(3)])
-    with pytest.raises(EngineFailed, match="with 500: .*cannot bind"):
+    with pytest.raises(EngineFailed, match=r"with 500: .*cannot bind"):
         await rest.put(CONFIG)
 
 
 async def test_a_configuration_that_ray_does_not_take_is_not_tried_again(rest: RayRest):
     head = Head(rest, httpx.Response(400, text="route_prefix"), httpx.Response(200))
-    with pytest.raises(EngineFailed, match="with 400: route_prefix"):
+    with pytest.raises(EngineFailed, match=r"with 400: route_prefix"):
         await rest.put(CONFIG)
     assert len(head.answers) == 1

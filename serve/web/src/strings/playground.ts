@@ -84,7 +84,7 @@ export const playground = {
   historyEmpty: "Runs of this model are listed here.",
   historyHere: "Kept in this browser only.",
   restoreRun: (what: string) => `Use the parameters of: ${what}`,
-  steps: (steps: number) => `${String(steps)} steps`,
+  steps: (steps: number) => (steps === 1 ? "1 step" : `${String(steps)} steps`),
   noPrompt: "no prompt",
 
   api: {

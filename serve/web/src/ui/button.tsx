@@ -3,7 +3,7 @@ import { Slot } from "radix-ui";
 import type { ButtonHTMLAttributes, ReactNode } from "react";
 
 import { classes } from "./classes";
-import { Tip } from "./tooltip";
+import { Tip, type TipSide } from "./tooltip";
 
 type Kind = "primary" | "secondary" | "quiet" | "danger";
 
@@ -51,13 +51,14 @@ export function Button({
 export interface IconButtonProps extends Omit<ButtonProps, "children" | "large"> {
   /** What it does: read out, and shown beside the pointer. */
   label: string;
+  tipSide?: TipSide;
   children: ReactNode;
 }
 
 /** A square of 28 px with a picture in it. */
-export function IconButton({ label, kind = "quiet", className, ...rest }: IconButtonProps) {
+export function IconButton({ label, tipSide, kind = "quiet", className, ...rest }: IconButtonProps) {
   return (
-    <Tip text={label}>
+    <Tip text={label} side={tipSide}>
       <Button square kind={kind} aria-label={label} className={className} {...rest} />
     </Tip>
   );

@@ -69,6 +69,7 @@ export function Minimap() {
 class Painter {
   private nodes: ReactFlowState["nodes"] | null = null;
   private bounds: Box | null = null;
+  private colors: ReturnType<typeof colorsOf> | null = null;
   private fit: Fitted = { x: 0, y: 0, scale: 1 };
   private wanted = 0;
   private paintedAt = -Infinity;
@@ -88,6 +89,7 @@ class Painter {
 
   readonly anew = () => {
     this.nodes = null;
+    this.colors = null;
     this.changed();
   };
 
@@ -129,9 +131,8 @@ class Painter {
     if (context === null) return;
     const { nodes, nodeLookup } = this.state();
     const { x: left, y: top, scale } = this.fit;
-    const styles = getComputedStyle(this.canvas);
-    const color = (name: string) => styles.getPropertyValue(name);
-    const [plain, chosen, note] = [color("--line-strong"), color("--accent"), color("--line")];
+    this.colors ??= colorsOf(this.canvas);
+    const { plain, chosen, note } = this.colors;
     context.setTransform(2, 0, 0, 2, 0, 0);
     context.clearRect(0, 0, WIDTH, HEIGHT);
     for (const { type, selected, internals, measured } of nodeLookup.values()) {
@@ -151,4 +152,11 @@ class Painter {
     style.width = `${String(seen.width * scale)}px`;
     style.height = `${String(seen.height * scale)}px`;
   }
+}
+
+/** Asked for once: each asking makes the browser reckon all styles. */
+function colorsOf(element: Element) {
+  const styles = getComputedStyle(element);
+  const color = (name: string) => styles.getPropertyValue(name);
+  return { plain: color("--line-strong"), chosen: color("--accent"), note: color("--line") };
 }

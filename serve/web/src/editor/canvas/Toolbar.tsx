@@ -81,6 +81,7 @@ function Tool({ name, icon: Icon, isOn, isDisabled }: ToolProps) {
   const shown = shownKeys(keys);
   return (
     <IconButton
+      tipSide="right"
       label={shown ? `${label} · ${shown}` : label}
       aria-label={label}
       aria-pressed={isOn}
@@ -96,6 +97,7 @@ function Tool({ name, icon: Icon, isOn, isDisabled }: ToolProps) {
 function AlignTool() {
   return (
     <IconButton
+      tipSide="right"
       label={words.acts.align}
       aria-haspopup="menu"
       onClick={(event) => {
