@@ -35,13 +35,15 @@ def test_a_view_whose_calls_fail_says_so_and_tries_again(window: Callable[..., P
     page = window(signed_in=True)
     page.route("**/v1/**", _fail)
     page.goto(path)
-    again = page.get_by_role("main").get_by_role("button", name="Try again").first
-    expect(again).to_be_visible(timeout=SLOW_MS)
+    again = page.get_by_role("main").get_by_role("button", name="Try again")
+    expect(again.first).to_be_visible(timeout=SLOW_MS)
     expect(page.locator(".skeleton")).to_have_count(0, timeout=SLOW_MS)
     assert "Traceback" not in page.content()
     page.unroute("**/v1/**")
-    again.click()
-    expect(again).to_have_count(0, timeout=SLOW_MS)
+    num_failed = again.count()
+    again.first.click()
+    # Each part of a view is asked for by itself.
+    expect(again).not_to_have_count(num_failed, timeout=SLOW_MS)
 
 
 def _fail(route: Route) -> None:
