@@ -48,4 +48,4 @@ def test_an_adapter_is_uploaded_and_tried(window: Callable[..., Page], site: Tes
     assert num_colors(picture) > 1
     with site.client() as client:
         (run, *_) = client.get("/v1/runs", params={"model": "shapes-sd", "limit": 1}).json()["data"]
-    assert [one["name"].partition("/")[2] or one["name"] for one in run["adapters"]] == ["mine"]
+    assert [one["id"].partition("@")[0] for one in run["adapters"]] == ["default/mine"]

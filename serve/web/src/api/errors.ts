@@ -30,8 +30,8 @@ export class ApiError extends Error {
 }
 
 /** The API adds for programs which call helps ("GET /v1/models lists them."); people have links. */
-function forPeople(message: string): string {
-  return message.replace(/(?<=\.) (GET|POST|PUT|PATCH|DELETE) \/v1\/\S* [^.]*\.$/, "");
+export function forPeople(message: string): string {
+  return message.replace(/(?:(?<=\.)|;) (GET|POST|PUT|PATCH|DELETE) \/v1\/\S* [^.;]*\.?$/, "");
 }
 
 /** The error that `response` tells; its body may be the envelope, anything else, or missing. */

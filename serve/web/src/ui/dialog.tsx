@@ -36,13 +36,15 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
       // The browser would focus the first thing that can be pressed, which closes it; a field is what was asked for.
       (dialog.querySelector<HTMLElement>(FIELD) ?? dialog).focus();
     }
-    if (!open && dialog.open) dialog.close();
+    if (!open && dialog.open) {
+      dialog.close();
+      giveBack(opener.current);
+    }
   }, [open]);
+  // One that is taken off the page while it is open cannot give the focus back itself.
   useEffect(
     () => () => {
-      // One that is taken off the page while it is open cannot give the focus back itself.
-      const isLost = document.activeElement === null || document.activeElement === document.body;
-      if (isLost && opener.current instanceof HTMLElement) opener.current.focus();
+      giveBack(opener.current);
     },
     [],
   );
@@ -87,4 +89,12 @@ export function Dialog({ open, onClose, title, children, footer, isBare = false,
       )}
     </dialog>
   );
+}
+
+/** Where the focus is lost, it goes to what opened the dialog; where that is gone too (a row, a menu), to the view. */
+function giveBack(opener: Element | null): void {
+  const isLost = document.activeElement === null || document.activeElement === document.body;
+  if (!isLost) return;
+  const isThere = opener instanceof HTMLElement && opener.isConnected && opener !== document.body;
+  (isThere ? opener : document.getElementById("content"))?.focus();
 }

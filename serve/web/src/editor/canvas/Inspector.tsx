@@ -1,4 +1,5 @@
 /** Everything about the selected node: its words, what it is given, what of it is part of the interface, how it runs. */
+import { forPeople } from "@/api/errors";
 import { X } from "lucide-react";
 import { useEffect, useRef } from "react";
 
@@ -123,7 +124,7 @@ function Problems({ name }: { name: string }) {
         <Trouble
           key={`${problem.code}:${String(index)}`}
           node={name}
-          message={problem.message}
+          message={forPeople(problem.message)}
           field={problem.field}
           isWarning={problem.severity === "warning"}
         />

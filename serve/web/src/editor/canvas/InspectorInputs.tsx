@@ -1,4 +1,5 @@
 /** What the node is given: fields for values, words for what comes from elsewhere, and what may be done with each. */
+import { forPeople } from "@/api/errors";
 import { ArrowDownToLine, Link2, RotateCcw, Unlink } from "lucide-react";
 
 import type { Json } from "@/api/types";
@@ -65,7 +66,7 @@ function useFieldErrors(name: string): Record<string, string> {
   const errors: Record<string, string> = {};
   for (const { field, message } of problems) {
     const port = field?.replace(/^inputs\./, "").split(/[.[]/)[0];
-    if (port) errors[port] ??= message;
+    if (port) errors[port] ??= forPeople(message);
   }
   return errors;
 }

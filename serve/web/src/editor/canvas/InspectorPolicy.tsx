@@ -1,4 +1,5 @@
 /** How the node runs: kept results, retries, timeout, condition, and running once for each item of a list. */
+import { forPeople } from "@/api/errors";
 import { clearInput, setLimits, setMap, setPolicy } from "@/editor/core/nodes";
 import { WHEN } from "@/editor/core/types";
 import type { NodeSpec } from "@/api/types";
@@ -23,7 +24,7 @@ export function InspectorPolicy({ name }: { name: string }) {
   const problems = useNodeProblems(name);
   if (node === undefined) return null;
   const policy = node.policy ?? {};
-  const errors = Object.fromEntries(problems.map(({ field, message }) => [field ?? "", message]));
+  const errors = Object.fromEntries(problems.map(({ field, message }) => [field ?? "", forPeople(message)]));
   const set = (patch: Parameters<typeof setPolicy>[1]) => {
     edit(setPolicy(name, patch), words.edits.policy, `policy:${name}`);
   };

@@ -1,4 +1,5 @@
 /** One node: what it is, what it is given, what it gives, how its last run went. Draws itself anew only when its own part of the document or of the run changes. */
+import { forPeople } from "@/api/errors";
 import { type Node, type NodeProps, useUpdateNodeInternals } from "@xyflow/react";
 import { memo, useEffect, useRef } from "react";
 
@@ -184,7 +185,7 @@ function Problems({ name }: { name: string }) {
     <Trouble
       key={`${problem.code}:${String(index)}`}
       node={name}
-      message={problem.message}
+      message={forPeople(problem.message)}
       field={problem.field}
       isWarning={problem.severity === "warning"}
     />

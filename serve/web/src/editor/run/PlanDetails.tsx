@@ -1,4 +1,5 @@
 /** The plan node by node, or everything that keeps the workflow from running, each with the way to its field. */
+import { forPeople } from "@/api/errors";
 import type { Problem } from "@/api/types";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
@@ -60,7 +61,7 @@ export function ProblemList({
             <StateWord tone={problem.severity === "error" ? "bad" : "warn"}>
               {placeOf(problem, titleOf) || problem.code}
             </StateWord>
-            <p>{problem.message}</p>
+            <p>{forPeople(problem.message)}</p>
           </div>
           {problem.node !== null && focusField && (
             <Button

@@ -1,7 +1,7 @@
 /** A file on its way to a workflow: what it holds, what is otherwise here, and what keeps it from running. */
 import { useEffect, useState } from "react";
 
-import { type ApiError, asApiError, isAborted } from "@/api/errors";
+import { type ApiError, asApiError, forPeople, isAborted } from "@/api/errors";
 import type { WorkflowSpec } from "@/api/types";
 import { ProblemList } from "@/editor/run/PlanDetails";
 import { strings } from "@/strings";
@@ -79,7 +79,7 @@ function Findings({ found, numNodes }: { found: Imported; numNodes: number }) {
   const errors = found.problems.filter((one) => one.severity === "error");
   const warnings = [
     ...found.warnings,
-    ...found.problems.filter((one) => one.severity === "warning").map((one) => one.message),
+    ...found.problems.filter((one) => one.severity === "warning").map((one) => forPeople(one.message)),
   ];
   return (
     <div className="flex flex-col gap-3">
