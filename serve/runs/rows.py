@@ -67,10 +67,14 @@ class Result:
 
 
 def to_run(row: Row[Any]) -> Run:
-    """The run in a row of RUN_COLUMNS."""
+    """The run in a row of RUN_COLUMNS.
+
+    While versions change, a newer one may have written it: what is not known here is left out, as a new column is, and
+    keeps nobody from the rows beside it.
+    """
     own = {"cancel_requested": bool(row.cancel_requested), "adapters": row.adapters or (), "tags": row.tags or {}}
     own["task"] = row.task or None
-    return Run.model_validate({**row._mapping, **own})
+    return Run.model_validate({**row._mapping, **own}, extra="ignore")
 
 
 def kept(lines: Sequence[Line], num_events: int, max_events: int) -> list[Line]:

@@ -72,5 +72,8 @@ def _step_of(row: Row[Any]) -> Step:
     values = dict(row._mapping)
     del values["run_id"]
     error = values["error"]
-    values |= {"status": StepStatus(row.status), "error": RunError.model_validate(error) if error else None}
+    values |= {
+        "status": StepStatus(row.status),
+        "error": RunError.model_validate(error, extra="ignore") if error else None,
+    }
     return Step(**values)

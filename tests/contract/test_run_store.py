@@ -6,16 +6,18 @@ from collections.abc import Sequence
 import pytest
 from fakes.clock import ManualClock
 from fakes.runs import SETTINGS, kinds, made, new_run
+from sqlalchemy import update
 
 from serve.domain.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from serve.domain.names import RunId, TenantName
-from serve.domain.run import RunEventKind, RunStatus, WebhookTarget
+from serve.domain.run import RunEventKind, RunStatus, WebhookTarget, WorkflowTerms
 from serve.runs.claims import Claims, Write
 from serve.runs.lifecycle import completed
 from serve.runs.rows import Result
 from serve.runs.store import RunStore
 from serve.settings import RunsSettings
 from serve.storage.records import Records
+from serve.storage.tables import runs
 
 ACME, OTHER = TenantName("acme"), TenantName("other")
 
@@ -53,6 +55,16 @@ async def test_a_run_is_stored_whole(store: RunStore) -> None:
     assert await store.get(ACME, new.id) == run
     assert new.model_dump().items() <= run.model_dump().items()
     assert await kinds(store, new.id) == [RunEventKind.QUEUED]
+
+
+async def test_a_run_that_a_newer_version_wrote_keeps_nobody_from_the_others(store: RunStore) -> None:
+    newer, other = await made(store), await made(store)
+    terms = WorkflowTerms(digest="d" * 64).model_dump() | {"of_the_next_version": True}
+    async with store.records.write() as connection:
+        await connection.execute(update(runs).where(runs.c.id == newer.id).values(workflow=terms))
+    assert (await store.get(ACME, newer.id)).workflow == WorkflowTerms(digest="d" * 64)
+    claims = Claims(store.records, store.clock, store.settings, "r1")
+    assert {one.id for one in await claims.take(100)} == {newer.id, other.id}
 
 
 async def test_another_tenants_run_is_an_unknown_one(store: RunStore) -> None:

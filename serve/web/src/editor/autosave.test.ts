@@ -4,9 +4,10 @@ import { ApiError } from "@/api/errors";
 
 import { Autosave } from "./autosave";
 import { addNode, type Doc, moveNodes, removeNodes, setInput } from "./core/document";
+import { placed } from "./core/layout";
 import { type Draft, type Drafts, isSameJson, type SavedDraft } from "./drafts";
 import { type Copies, localCopies } from "./local-copies";
-import { createEditorStore, type EditorStore, problemsAt } from "./store";
+import { amend, createEditorStore, type EditorStore, problemsAt } from "./store";
 import type { Timers } from "./timers";
 
 const FIELDS = {
@@ -160,6 +161,19 @@ describe("saving", () => {
     expect([status(), platform.numSaves, held(platform.document)]).toEqual(["saved", 1, 2]);
     expect(store.getState().revision).toBe("r2");
     expect(copies.read()).toBeNull();
+  });
+
+  it("is not needed for places that cards were given when they had none; they go with the next edit", async () => {
+    copies.write({ document: {}, revision: "r0", at: 0 });
+    amend(store, placed());
+    await hands.pass(2000);
+    expect([status(), platform.numSaves, store.getState().history.past.length]).toEqual(["saved", 0, 0]);
+    expect(copies.read()).not.toBeNull();
+    give(1);
+    await hands.pass(1000);
+    expect([platform.numSaves, platform.document.layout?.nodes]).toEqual([1, { a: { x: 0, y: 0 } }]);
+    store.getState().undo();
+    expect(store.getState().document.layout?.nodes).toEqual({ a: { x: 0, y: 0 } });
   });
 
   it("goes on with what was changed while it was under way", async () => {

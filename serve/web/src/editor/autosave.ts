@@ -43,7 +43,9 @@ export class Autosave {
     if (!this.isStopped) return;
     this.isStopped = false;
     this.stopListening = this.store.subscribe((state, before) => {
-      if (state.document !== before.document) this.changed();
+      // What was saved and still is was amended by nobody's hand: see `amend`.
+      const isAmended = state.document === state.saved && before.document === before.saved;
+      if (state.document !== before.document && !isAmended) this.changed();
     });
   }
 

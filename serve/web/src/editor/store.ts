@@ -107,6 +107,13 @@ export function createEditorStore(draft: Draft, { isReadOnly = false, restorable
   }));
 }
 
+/** A change that nobody made, as places for cards that have none: no step of undo, and by itself nothing to save. */
+export function amend(store: EditorStore, change: Edit): void {
+  const { document, saved } = store.getState();
+  const next = change(document);
+  if (next !== document) store.setState({ document: next, ...(saved === document ? { saved: next } : {}) });
+}
+
 type Set = (change: Partial<EditorState>) => void;
 type Get = () => EditorState;
 

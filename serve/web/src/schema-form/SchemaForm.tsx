@@ -15,6 +15,8 @@ export interface SchemaFormProps {
   values: Values;
   /** Null takes a value away. */
   onChange: (name: string, value: Json) => void;
+  /** Several values that are one choice, as a width and a height; one after the other where this is not given. */
+  onChangeAll?: (values: Values) => void;
   errors: Record<string, string>;
   disabled?: boolean;
   /** Beside each field: the inspector's "as an input", for one. */
@@ -56,7 +58,8 @@ function Groups({
   ...props
 }: SchemaFormProps & { shown: FormField[]; hasHeadings?: boolean }) {
   const pair = sizePairOf(shown);
-  const context: FormContext = { ...props, disabled: props.disabled ?? false, explain: props.explain ?? false };
+  const { disabled = false, explain = false, onChangeAll = oneByOne(props.onChange) } = props;
+  const context: FormContext = { ...props, disabled, explain, onChangeAll };
   return shown
     .filter((field) => field !== pair?.height)
     .map((field, index, all) => (
@@ -71,6 +74,12 @@ function Groups({
         )}
       </Fragment>
     ));
+}
+
+function oneByOne(onChange: SchemaFormProps["onChange"]) {
+  return (values: Values) => {
+    for (const [name, value] of Object.entries(values)) onChange(name, value);
+  };
 }
 
 function OneField({ field, context, aside }: { field: FormField; context: FormContext; aside: ReactNode }) {

@@ -1,15 +1,14 @@
 /** The Canvas tab: diagram, tools, outline, inspector, plan bar. A chunk of its own, loaded when a workflow is opened. */
 import { ReactFlowProvider } from "@xyflow/react";
-import { useEffect, useState } from "react";
+import { useEffect, useLayoutEffect, useState } from "react";
 
-import { NO_HISTORY } from "@/editor/core/history";
 import { placed } from "@/editor/core/layout";
 import type { NodeType } from "@/editor/node-types";
 import { PastRunBanner } from "@/editor/run/PastRunBanner";
 import { PlanBar } from "@/editor/run/PlanBar";
 import type { CanvasDraft } from "@/editor/run/draft";
 import { useWorkflowRun } from "@/editor/run/state";
-import { createEditorStore, type EditorStore } from "@/editor/store";
+import { amend, createEditorStore, type EditorStore } from "@/editor/store";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 
@@ -94,14 +93,17 @@ function OpenCanvas({ store, types, draft, isNarrow }: EditorCanvasProps) {
   );
 }
 
-/** A document that says nothing of places, as one written by hand, is laid out when it is opened. */
+/** A document that says nothing of places, as one written by hand, is laid out when it is opened, or taken over. */
 function usePlaces(store: EditorStore): void {
-  useEffect(() => {
-    const { apply, isReadOnly, document } = store.getState();
-    if (!isReadOnly) {
-      // No step of anybody's: it cannot be undone.
-      if (apply(placed(), { label: words.edits.tidy })) store.setState({ history: NO_HISTORY });
-    } else store.setState({ document: placed()(document) });
+  // Before the diagram hears of a document: it never draws one without places.
+  useLayoutEffect(() => {
+    const place = () => {
+      amend(store, placed());
+    };
+    place();
+    return store.subscribe((now, before) => {
+      if (now.document !== before.document) place();
+    });
   }, [store]);
 }
 

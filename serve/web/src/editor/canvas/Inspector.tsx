@@ -1,4 +1,4 @@
-/** Everything about the selected node: its words, what it is given, what of it is part of the interface, how it runs. */
+/** Everything about the selected node (or, without one, about the workflow): its words, what it is given, what of it is part of the interface, how it runs. */
 import { forPeople } from "@/api/errors";
 import { X } from "lucide-react";
 import { useEffect, useRef } from "react";
@@ -12,6 +12,7 @@ import { placesOf } from "./fields";
 import { clearAllInputs } from "./given";
 import { useNode, useNodeProblems, useSelectedNodes, useTypeOf } from "./graph";
 import { InspectorInputs } from "./InspectorInputs";
+import { InspectorInterface } from "./InspectorInterface";
 import { InspectorModel } from "./InspectorModel";
 import { InspectorNames } from "./InspectorNames";
 import { InspectorOutputs } from "./InspectorOutputs";
@@ -31,7 +32,9 @@ export function Inspector() {
       aria-label={words.inspector.label}
       className="flex w-72 shrink-0 flex-col overflow-y-auto border-l border-line bg-surface xl:w-80"
     >
-      {only === undefined ? <Nothing count={selected.length} /> : <OneNode key={only} name={only} />}
+      {only !== undefined && <OneNode key={only} name={only} />}
+      {selected.length > 1 && <Several count={selected.length} />}
+      {selected.length === 0 && <WholeWorkflow />}
     </aside>
   );
 }
@@ -50,15 +53,29 @@ function CloseButton() {
   );
 }
 
-function Nothing({ count }: { count: number }) {
+function Several({ count }: { count: number }) {
+  return (
+    <div className="flex items-start justify-between gap-2 p-4 text-muted">
+      <p>{words.inspector.severalSelected(count)}</p>
+      <CloseButton />
+    </div>
+  );
+}
+
+/** Where no node is selected: the workflow's own inputs and outputs, and what there is to do. */
+function WholeWorkflow() {
   return (
     <div className="flex flex-col gap-4 p-4">
-      <div className="flex items-start justify-between gap-2 text-muted">
-        <p>{count > 1 ? words.inspector.severalSelected(count) : words.inspector.nothing}</p>
+      <div className="flex items-start justify-between gap-2">
+        <h2 className="font-semibold">{words.inspector.workflow}</h2>
         <CloseButton />
       </div>
-      {count === 0 && !isReadOnly() && (
-        <dl className="flex flex-col gap-2 border-t border-line pt-4 text-sm">
+      <fieldset disabled={isReadOnly()} className="contents">
+        <InspectorInterface />
+      </fieldset>
+      <p className="border-t border-line pt-4 text-sm text-muted">{words.inspector.nothing}</p>
+      {!isReadOnly() && (
+        <dl className="flex flex-col gap-2 text-sm">
           {words.inspector.beginnings.map(([what, how]) => (
             <div key={what} className="flex items-baseline justify-between gap-3">
               <dt className="text-muted">{what}</dt>

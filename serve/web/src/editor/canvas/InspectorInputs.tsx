@@ -3,9 +3,10 @@ import { forPeople } from "@/api/errors";
 import { ArrowDownToLine, Link2, RotateCcw, Unlink } from "lucide-react";
 
 import type { Json } from "@/api/types";
-import { exposeInput, renameInput, unexposeField } from "@/editor/core/exposing";
-import { isName } from "@/editor/core/names";
+import { all } from "@/editor/core/document";
+import { exposeInput, unexposeField } from "@/editor/core/exposing";
 import { clearInput, setInput } from "@/editor/core/nodes";
+import type { Edit } from "@/editor/core/types";
 import { writtenOf } from "@/editor/core/values";
 import { SchemaForm } from "@/schema-form/SchemaForm";
 import { type FormField, fieldsOfPorts } from "@/schema-form/fields";
@@ -50,14 +51,26 @@ export function InspectorInputs({ name }: { name: string }) {
         errors={errors}
         model={node.type.startsWith("model:") ? node.type.slice("model:".length) : undefined}
         onChange={(port, value) => {
-          const change = value === null ? clearInput(name, port) : setInput(name, port, writtenOf(value));
-          edit(change, words.edits.value(titleOfPort(name, port, "input")), `value:${name}:${port}`);
+          edit(
+            changeTo(name, port, value),
+            words.edits.value(titleOfPort(name, port, "input")),
+            `value:${name}:${port}`,
+          );
+        }}
+        onChangeAll={(chosen) => {
+          const changes = Object.entries(chosen).map(([port, value]) => changeTo(name, port, value));
+          const titles = Object.keys(chosen).map((port) => titleOfPort(name, port, "input"));
+          edit(all(...changes), words.edits.value(titles.join(", ")));
         }}
         renderAside={(field) => <FieldActs node={name} field={field} isSet={field.name in values} />}
       />
       <AddInput name={name} />
     </section>
   );
+}
+
+function changeTo(node: string, port: string, value: Json): Edit {
+  return value === null ? clearInput(node, port) : setInput(node, port, writtenOf(value));
 }
 
 /** The first thing that is wrong with each input. */
@@ -151,15 +164,7 @@ function GivenRow({ node, port, given, error }: GivenRowProps) {
         )}
       </div>
       {given.by === "input" && (
-        <NamedField
-          key={given.name}
-          label={words.inspector.nameOfInput(port.title)}
-          value={given.name}
-          isFine={isName}
-          onCommit={(next) => {
-            edit(renameInput(given.name, next), words.edits.rename);
-          }}
-        />
+        <NamedField side="input" label={words.inspector.nameOfInput(port.title)} name={given.name} />
       )}
       {error && <p className="text-sm text-bad">{error}</p>}
     </div>

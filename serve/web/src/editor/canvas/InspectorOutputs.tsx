@@ -1,6 +1,5 @@
 /** The node's outputs: which of them the workflow answers, and under which names. */
-import { exposeOutput, renameOutput, unexposeOutput } from "@/editor/core/exposing";
-import { isName } from "@/editor/core/names";
+import { exposeOutput, unexposeOutput } from "@/editor/core/exposing";
 import { strings } from "@/strings";
 import { Button } from "@/ui/button";
 import { PortGlyph } from "@/ui/port-glyph";
@@ -47,15 +46,7 @@ export function InspectorOutputs({ name }: { name: string }) {
               }}
             />
             {outside !== undefined && (
-              <NamedField
-                key={outside}
-                label={words.inspector.nameOfOutput(title)}
-                value={outside}
-                isFine={isName}
-                onCommit={(next) => {
-                  edit(renameOutput(outside, next), words.edits.rename);
-                }}
-              />
+              <NamedField side="output" label={words.inspector.nameOfOutput(title)} name={outside} />
             )}
           </div>
         );

@@ -1,9 +1,14 @@
 /** "Connect to ...": a menu of the ports that can be joined, and only those. The keyboard's way to draw a link. */
+import { fittingInputs, giveInterfaceInput } from "@/editor/core/exposing";
+import { WHEN } from "@/editor/core/types";
 import { strings } from "@/strings";
+import type { MenuItem } from "@/ui/menu";
 
-import { titleOfNode, titleOfPort } from "./graph";
+import { edit } from "./commands";
+import { isRequired, titleOfNode, titleOfPort, typeOfPort } from "./graph";
 import { join, partnersOf } from "./joins";
-import { type PortAt, useCanvasView } from "./view";
+import { currentDoc } from "./opened";
+import { type PortAt, say, useCanvasView } from "./view";
 
 const words = strings.editor.canvas;
 
@@ -15,12 +20,13 @@ export function openTargets(from: PortAt, anchor: Element): void {
 
 export function openTargetsAt(from: PortAt, { x, y }: { x: number; y: number }): void {
   const partners = partnersOf(from);
-  const items = partners.map((to) => ({
+  const joins = partners.map((to) => ({
     label: `${titleOfNode(to.node)}: ${titleOfPort(to.node, to.port, to.side)}`,
     run: () => {
       join(from, to);
     },
   }));
+  const items: MenuItem[] = [...inputsFor(from), ...joins];
   const nothing = from.side === "output" ? words.inspector.noTargets : words.inspector.noSources;
   const none = { label: nothing, run: () => undefined, isDisabled: true };
   const adding = {
@@ -33,6 +39,20 @@ export function openTargetsAt(from: PortAt, { x, y }: { x: number; y: number }):
   useCanvasView
     .getState()
     .set({ menu: { label, x, y, items: [...(items.length > 0 ? items : [none]), null, adding] } });
+}
+
+/** The inputs that the workflow has already, for a field that takes them. */
+function inputsFor(to: PortAt): MenuItem[] {
+  const { node, port, side } = to;
+  if (side === "output" || port === WHEN) return [];
+  const field = { node, port, type: typeOfPort(to), isRequired: isRequired(to) };
+  return fittingInputs(currentDoc(), field).map(({ name }) => ({
+    label: words.inspector.useInput(name),
+    run: () => {
+      edit(giveInterfaceInput(node, port, name), words.edits.join);
+      say(words.said.given(titleOfPort(node, port, "input"), name));
+    },
+  }));
 }
 
 /** Opens a menu of the ports themselves first, where only the node was named. */

@@ -202,6 +202,11 @@ function cardOf(name: string): CardType | undefined {
   return cardType(portsOf(currentDoc(), currentTypes()).get(name));
 }
 
+/** Whether an input has to be given something. */
+export function isRequired({ node, port: wanted }: PortAt): boolean {
+  return cardOf(node)?.ports.inputs.find((one) => one.name === wanted)?.required ?? false;
+}
+
 export function typeOfPort({ node, port: wanted, side }: PortAt): string {
   if (wanted === WHEN) return "boolean";
   const ports = cardOf(node)?.ports;

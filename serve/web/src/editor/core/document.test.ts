@@ -14,8 +14,11 @@ import {
   EMPTY_DOCUMENT,
   exposeInput,
   exposeOutput,
+  fittingInputs,
+  giveInterfaceInput,
   group,
   moveInput,
+  moveOutput,
   moveNodes,
   nodesOf,
   paste,
@@ -26,15 +29,15 @@ import {
   renameNode,
   setInput,
   setInterfaceInput,
+  setInterfaceOutput,
   setTitle,
   unexposeField,
   unexposeInput,
-  useInterfaceInput,
 } from "./document";
 import { anyDocument, anyEdit } from "./drawn-documents";
 import { NO_HISTORY, recorded, redone, undone } from "./history";
 import { align, distribute, placeBeside, placed, snap, tidy } from "./layout";
-import { freshName, isName, nameFrom, nameForType } from "./names";
+import { freshName, isName, nameFault, nameFrom, nameForType } from "./names";
 import { mapReferences, partsOf, plainOf, writtenOf } from "./values";
 
 const text = (doc: Doc) => JSON.stringify(doc);
@@ -146,13 +149,47 @@ describe("the interface", () => {
   it("has an input that may be left out where the field may be, under a name of its own", () => {
     const twice = all(
       exposeInput({ node: "paint", port: "seed", type: "number", isRequired: false }, "Subject"),
-      useInterfaceInput("list", "value_seed", "subject_2"),
+      giveInterfaceInput("list", "value_seed", "subject_2"),
     )(DOC);
     expect(twice.interface?.inputs?.[1]).toEqual({ name: "subject_2", type: "number", optional: true });
     expect(unexposeField("paint", "seed")(twice).interface?.inputs).toHaveLength(2);
     const renamed = renameInput("subject_2", "seed")(twice);
     expect(renamed.nodes?.["list"]?.inputs?.["value_seed"]).toEqual({ $input: "seed" });
     expect(moveInput("seed", 0)(renamed).interface?.inputs?.map((one) => one.name)).toEqual(["seed", "subject"]);
+  });
+
+  it("offers a field the inputs that it takes", () => {
+    const doc = all(
+      exposeInput({ node: "paint", port: "seed", type: "number", isRequired: false }),
+      exposeInput({ node: "paint", port: "photo", type: "image" }),
+    )(DOC);
+    const names = (type: string, isRequired = false) =>
+      fittingInputs(doc, { node: "list", port: "value_b", type, isRequired }).map((one) => one.name);
+    expect(names("text")).toEqual(["subject", "seed"]);
+    // One that may be left out does not do where something is needed.
+    expect(names("text", true)).toEqual(["subject"]);
+    expect(names("list[image]")).toEqual([]);
+    expect(names("any")).toEqual(["subject", "seed", "photo"]);
+    expect(fittingInputs(doc, { node: "words", port: "value_what", type: "text" })).toHaveLength(1);
+  });
+
+  it("moves its outputs, and has one that is shown first", () => {
+    const doc = all(
+      exposeOutput({ node: "words", port: "text" }),
+      moveOutput("text", 0),
+      setInterfaceOutput("text", { primary: true, title: "The words" }),
+    )(DOC);
+    const [first, ...rest] = doc.interface?.outputs ?? [];
+    expect(first).toEqual({ name: "text", from: ["words", "text"], title: "The words", primary: true });
+    expect(rest.some((one) => one.primary)).toBe(false);
+    expect(setInterfaceInput("subject", { title: "" })(DOC)).toBe(DOC);
+  });
+
+  it("has names of its own", () => {
+    const names = ["subject", "seed"];
+    expect(nameFault("seed", "subject", names)).toBe("taken");
+    expect(nameFault("subject", "subject", names)).toBeNull();
+    expect(nameFault("The seed", "subject", names)).toBe("wrong");
   });
 
   it("keeps a default that is empty, and shows the first output first", () => {

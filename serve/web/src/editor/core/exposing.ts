@@ -3,6 +3,7 @@ import type { Json, Schemas } from "@/api/types";
 
 import { freshName, isName, nameFrom } from "./names";
 import { changedReferences, setInput } from "./nodes";
+import { fits, parseType } from "./port-types";
 import { filterItems, mapItems, mapValues, patched, withItemMoved, withKey, withPart } from "./records";
 import { type Doc, type Edit, type InterfaceInput, type InterfaceOutput, inputsOf, nodesOf, outputsOf } from "./types";
 import { type Source, valueAt } from "./types";
@@ -59,8 +60,18 @@ function newInput(doc: Doc, { node, port, type, title, description, isRequired }
   return { name, type, ...words, ...held, ...optional } satisfies InterfaceInput;
 }
 
+/** The inputs of the workflow that a field of this type may be given. */
+export function fittingInputs(doc: Doc, { node, port, type, isRequired }: ExposedField): InterfaceInput[] {
+  const [own, wanted] = [exposedInput(doc, node, port), parseType(type)];
+  return inputsOf(doc).filter((one) => {
+    const given = parseType(one.type);
+    const isThere = !isRequired || !one.optional || (one.default ?? null) !== null;
+    return one.name !== own && isThere && given !== null && (wanted === null || fits(given, wanted));
+  });
+}
+
 /** Gives a field an input of the workflow that there is already. */
-export function useInterfaceInput(node: string, port: string, name: string): Edit {
+export function giveInterfaceInput(node: string, port: string, name: string): Edit {
   return (doc) => (inputsOf(doc).some((one) => one.name === name) ? setInput(node, port, inputRef(name))(doc) : doc);
 }
 

@@ -7,6 +7,12 @@ export function isName(text: string): boolean {
   return NAME.test(text);
 }
 
+/** Why nothing can be called `wanted` that is called `own` now: it is no name, or another one of `names` has it. */
+export function nameFault(wanted: string, own: string, names: readonly string[]): "wrong" | "taken" | null {
+  if (!isName(wanted)) return "wrong";
+  return wanted !== own && names.includes(wanted) ? "taken" : null;
+}
+
 /** A name made of any text: `Text to image` becomes `text_to_image`. */
 export function nameFrom(text: string, fallback = "node"): string {
   const plain = text

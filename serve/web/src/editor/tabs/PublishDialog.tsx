@@ -17,7 +17,7 @@ import { toast } from "@/ui/toast";
 import { Differences } from "./Differences";
 import { useDifferences, useRefreshWorkflow, useWorkflow, type Version } from "./useVersions";
 
-/** For the editor's bar: "Publish v4". */
+/** For the editor's bar. Which number the version gets is known once it has it: those of deleted ones are not given again. */
 export function PublishButton({ draft, kind }: { draft: CanvasDraft; kind?: "primary" | "secondary" }) {
   const [isOpen, setOpen] = useState(false);
   const { may } = useSession();
@@ -36,7 +36,7 @@ export function PublishButton({ draft, kind }: { draft: CanvasDraft; kind?: "pri
   return (
     <>
       <Button kind={kind} onClick={() => void open()}>
-        {data ? words.publishVersion((data.latest ?? 0) + 1) : words.publish}
+        {words.publish}
       </Button>
       {isOpen && (
         <PublishDialog
@@ -84,7 +84,7 @@ function PublishDialog({ draft, latest, onClose }: PublishDialogProps) {
     <Dialog
       open
       onClose={onClose}
-      title={words.publishTitle((latest ?? 0) + 1)}
+      title={words.publishTitle}
       footer={
         <>
           <Button onClick={onClose}>{strings.shell.cancel}</Button>

@@ -39,8 +39,7 @@ export function SizeField({ pair, context }: { pair: SizePair; context: FormCont
   const [isTyped, setTyped] = useState(!isPreset && !isOwn);
   const isOpen = isTyped || error !== undefined || (!isPreset && !isOwn);
   const set = (size: Size | null) => {
-    context.onChange("width", size?.width ?? null);
-    context.onChange("height", size?.height ?? null);
+    context.onChangeAll({ width: size?.width ?? null, height: size?.height ?? null });
   };
   return (
     <div role="group" aria-labelledby={id} className="flex flex-col gap-1">
@@ -115,8 +114,8 @@ function Typed({ pair, context }: { pair: SizePair; context: FormContext }) {
         className="mt-5"
         disabled={context.disabled}
         onClick={() => {
-          context.onChange("width", context.values["height"] ?? null);
-          context.onChange("height", context.values["width"] ?? null);
+          const { width = null, height = null } = context.values;
+          context.onChangeAll({ width: height, height: width });
         }}
       >
         <ArrowLeftRight size={14} aria-hidden />

@@ -8,6 +8,8 @@ export interface FormContext {
   fields: FormField[];
   values: Values;
   onChange: (name: string, value: Json) => void;
+  /** Several that are one choice, as a width and a height. */
+  onChangeAll: (values: Values) => void;
   errors: Record<string, string>;
   disabled: boolean;
   model?: string;
