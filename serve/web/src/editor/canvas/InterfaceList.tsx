@@ -56,8 +56,10 @@ export function InterfaceList<T extends Named>(props: InterfaceListProps<T>) {
     focusAct(section.current, to, what);
   };
   return (
-    <section ref={section} tabIndex={-1} aria-label={heading} className="flex flex-col gap-2 border-t border-line pt-3">
-      <h3 className="text-sm font-semibold">{heading}</h3>
+    <section ref={section} className="flex flex-col gap-2 border-t border-line pt-3">
+      <h3 tabIndex={-1} className="text-sm font-semibold">
+        {heading}
+      </h3>
       {items.length === 0 && <p className="text-sm text-faint">{empty}</p>}
       {items.length > 0 && (
         <ol className="flex flex-col gap-2">
@@ -82,11 +84,11 @@ export function InterfaceList<T extends Named>(props: InterfaceListProps<T>) {
   );
 }
 
-/** The same button of the item that is at `index` now, or the one that can be pressed there; without any, the list. */
+/** The same button of the item that is at `index` now, or one that can be pressed there; without any item, the heading. */
 function focusAct(section: HTMLElement | null, index: number, what: Act): void {
   const item = section?.querySelectorAll("li")[index];
   const buttons = [...(item?.querySelectorAll<HTMLButtonElement>("button[data-act]:enabled") ?? [])];
-  (buttons.find((one) => one.dataset["act"] === what) ?? buttons[0] ?? section)?.focus();
+  (buttons.find((one) => one.dataset["act"] === what) ?? buttons[0] ?? section?.querySelector("h3"))?.focus();
 }
 
 interface ItemProps {

@@ -97,7 +97,7 @@ function Choices({ adding, close }: { adding: Adding; close: () => void }) {
   );
 }
 
-const ITEM = "flex h-8 cursor-pointer items-center gap-2 rounded-sm px-2 data-[selected=true]:bg-line";
+const ITEM = "flex h-8 cursor-pointer items-center gap-2 rounded-sm px-2 data-[selected=true]:bg-raised";
 
 interface ChoiceProps {
   type: NodeType;
@@ -118,9 +118,9 @@ function Choice({ type, state, pick }: ChoiceProps) {
         <PortGlyph type={gives ?? "json"} />
       </span>
       <span className="shrink-0 truncate font-medium">{type.title}</span>
-      <span className="min-w-0 flex-1 truncate text-sm text-faint">{type.description}</span>
+      <span className="min-w-0 flex-1 truncate text-sm text-muted">{type.description}</span>
       {state && <StateWord tone={TONES[state]}>{words.states[state]}</StateWord>}
-      <code className="max-w-40 truncate font-mono text-xs text-faint">{type.type}</code>
+      <code className="max-w-40 truncate font-mono text-xs text-muted">{type.type}</code>
     </Command.Item>
   );
 }

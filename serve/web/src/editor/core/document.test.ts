@@ -80,7 +80,7 @@ describe("history", () => {
       }),
       { numRuns: 100 },
     );
-  });
+  }, 30_000);
 
   it("an edit changes nothing in place", () => {
     fc.assert(
@@ -148,11 +148,11 @@ describe("the interface", () => {
 
   it("has an input that may be left out where the field may be, under a name of its own", () => {
     const twice = all(
-      exposeInput({ node: "paint", port: "seed", type: "number", isRequired: false }, "Subject"),
+      exposeInput({ node: "paint", port: "subject", type: "number", isRequired: false }),
       giveInterfaceInput("list", "value_seed", "subject_2"),
     )(DOC);
     expect(twice.interface?.inputs?.[1]).toEqual({ name: "subject_2", type: "number", optional: true });
-    expect(unexposeField("paint", "seed")(twice).interface?.inputs).toHaveLength(2);
+    expect(unexposeField("paint", "subject")(twice).interface?.inputs).toHaveLength(2);
     const renamed = renameInput("subject_2", "seed")(twice);
     expect(renamed.nodes?.["list"]?.inputs?.["value_seed"]).toEqual({ $input: "seed" });
     expect(moveInput("seed", 0)(renamed).interface?.inputs?.map((one) => one.name)).toEqual(["seed", "subject"]);

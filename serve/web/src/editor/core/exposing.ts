@@ -22,30 +22,30 @@ export interface ExposedField {
 }
 
 /** The input of the workflow that an input of a node is, as a whole; null where it is something else. */
-export function exposedInput(doc: Doc, node: string, port: string): string | null {
+function exposedInput(doc: Doc, node: string, port: string): string | null {
   const reference = referenceOf(valueAt(doc, node, port));
   return reference?.kind === "input" ? reference.name : null;
 }
 
 /** The outputs of the workflow that an output of a node is. */
-export function exposedOutputs(doc: Doc, { node, port }: Source): InterfaceOutput[] {
+function exposedOutputs(doc: Doc, { node, port }: Source): InterfaceOutput[] {
   return outputsOf(doc).filter(({ from }) => from[0] === node && from[1] === port);
 }
 
-export function freshInputName(doc: Doc, wanted: string): string {
+function freshInputName(doc: Doc, wanted: string): string {
   return freshName(nameFrom(wanted, "input"), (name) => inputsOf(doc).some((one) => one.name === name));
 }
 
-export function freshOutputName(doc: Doc, wanted: string): string {
+function freshOutputName(doc: Doc, wanted: string): string {
   return freshName(nameFrom(wanted, "output"), (name) => outputsOf(doc).some((one) => one.name === name));
 }
 
-/** Makes a field an input of the workflow, under `name` or its own. What was written in it becomes the default. */
-export function exposeInput(field: ExposedField, name?: string): Edit {
+/** Makes a field an input of the workflow. What was written in it becomes the default. */
+export function exposeInput(field: ExposedField): Edit {
   return (doc) => {
     const { node, port } = field;
     if (exposedInput(doc, node, port) !== null || nodesOf(doc)[node] === undefined) return doc;
-    const free = freshInputName(doc, name ?? port);
+    const free = freshInputName(doc, port);
     const added = withInputs(doc, (inputs) => [...inputs, newInput(doc, field, free)]);
     return setInput(node, port, inputRef(free))(added);
   };
@@ -112,10 +112,10 @@ function usesInput(node: Schemas["NodeSpec"], name: string): boolean {
 }
 
 /** Makes a port an output of the workflow; the first is what is shown where there is room for one. */
-export function exposeOutput({ node, port }: Source, name?: string): Edit {
+export function exposeOutput({ node, port }: Source): Edit {
   return (doc) => {
     if (exposedOutputs(doc, { node, port }).length > 0 || nodesOf(doc)[node] === undefined) return doc;
-    const free = freshOutputName(doc, name ?? port);
+    const free = freshOutputName(doc, port);
     const primary = outputsOf(doc).length === 0 ? { primary: true } : {};
     return withOutputs(doc, (outputs) => [...outputs, { name: free, from: [node, port], ...primary }]);
   };
