@@ -16,7 +16,7 @@ from fakes.page_watch import Watch
 from fakes.platform import TestPlatform, running_platform
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 """For whatever the page does by itself on a machine that has other work: only a bound, nothing is measured."""
 DIST = Path(__file__).parents[2] / "serve/web/dist/index.html"
 
