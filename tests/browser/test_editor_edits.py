@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from fakes.page_acts import card, choose, open_workflow, save_workflow, saved_workflow
 from fakes.page_documents import greeting, with_resizing
-from fakes.platform import TestPlatform
+from fakes.platform import TestPlatform, wait_for
 from playwright.sync_api import Page, expect
 
 
@@ -119,8 +119,11 @@ def test_nodes_are_copied_from_one_workflow_to_another(window: Callable[..., Pag
     open_workflow(page, "copied-from")
     _press(page, "Control+a")
     expect(page.get_by_text("2 nodes selected").first).to_be_visible()
+    page.evaluate("navigator.clipboard.writeText('')")
     _press(page, "Control+c")
     expect(page.get_by_text("Copied 2 nodes.")).to_be_attached()
+    # What is said is heard before the system has taken it; a page that is left would take it back.
+    wait_for(lambda: '"words"' in page.evaluate("navigator.clipboard.readText()"), 30, "the clipboard has the nodes")
     open_workflow(page, "copied-to")
     _press(page, "Control+v")
     expect(page.get_by_role("article")).to_have_count(2)
